@@ -1,0 +1,3 @@
+//! One typed gRPC call for the outcome of an Amazon Rekognition Face Liveness session.
+
+pub mod proto;

@@ -1,0 +1,110 @@
+//! The generated contract, and the little that is said about its types on top: which statuses are final, what may be
+//! printed.
+//!
+//! These types are the model of the whole service; no second one stands beside them. Nothing here knows a sibling.
+
+use std::fmt;
+
+#[allow(missing_docs, reason = "the comments of the contract are the documentation")]
+mod generated {
+    tonic::include_proto!("faceliveness.v1");
+}
+
+pub use generated::*;
+
+/// The contract and all that it imports, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("faceliveness.v1");
+
+impl LivenessStatus {
+    /// Whether the session has ended, so that AWS's answer about it cannot change any more: a session is used once, and
+    /// all that follows from it is in its first terminal answer.
+    pub const fn is_terminal(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Failed | Self::Expired => true,
+            // A status that nobody here knows may still turn into one that ends.
+            Self::Unspecified | Self::Created | Self::InProgress => false,
+        }
+    }
+}
+
+// The messages that hold a face, a score, a key or a session's id print none of them. `debug_redact` in the contract says
+// the same to other languages.
+
+impl fmt::Debug for GetLivenessResultRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GetLivenessResultRequest")
+            .field("wait", &self.wait)
+            .field("view", &self.view())
+            .field("min_confidence", &self.min_confidence)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for LivenessResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LivenessResult")
+            .field("status", &self.status())
+            .field("confidence", &self.confidence.map(|_| "redacted"))
+            .field("reference_image", &self.reference_image)
+            .field("audit_images", &self.audit_images)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for LivenessImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LivenessImage")
+            .field("content", &format_args!("{} bytes", self.content.len()))
+            .field("s3_object", &self.s3_object)
+            .field("bounding_box", &self.bounding_box)
+            .finish()
+    }
+}
+
+impl fmt::Debug for S3Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Object").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_status_that_cannot_change_is_terminal() {
+        let terminal = (0..=5)
+            .filter_map(|number| LivenessStatus::try_from(number).ok())
+            .filter(|status| status.is_terminal())
+            .map(|status| status.as_str_name());
+        assert_eq!(
+            terminal.collect::<Vec<_>>(),
+            ["LIVENESS_STATUS_SUCCEEDED", "LIVENESS_STATUS_FAILED", "LIVENESS_STATUS_EXPIRED"]
+        );
+    }
+
+    #[test]
+    fn nothing_of_a_person_is_printed() {
+        let response = GetLivenessResultResponse {
+            result: Some(LivenessResult {
+                session_id: "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab".into(),
+                confidence: Some(87.654),
+                reference_image: Some(LivenessImage {
+                    content: b"FACEFACE".as_slice().into(),
+                    s3_object: Some(S3Object {
+                        bucket: "b".into(),
+                        name: "faces/of/you.jpg".into(),
+                        version: "v9".into(),
+                    }),
+                    bounding_box: None,
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let printed = format!("{response:?}");
+        for secret in ["2cf2a1a5", "87.6", "FACE", "70, 65", "of/you", "v9"] {
+            assert!(!printed.contains(secret), "{secret} in {printed}");
+        }
+    }
+}
