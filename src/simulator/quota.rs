@@ -1,0 +1,82 @@
+//! The transactions a second that an account is allowed, for each operation apart, as AWS counts them.
+//!
+//! A bucket of one second's tokens fills evenly and each request takes one. Faulted requests never come here.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use tokio::time::Instant;
+
+use super::wire::Operation;
+
+pub(super) struct Quota {
+    tps: u32,
+    buckets: Mutex<[Bucket; Operation::ALL.len()]>,
+    refused: AtomicU64,
+}
+
+#[derive(Clone, Copy)]
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Quota {
+    pub fn new(tps: u32) -> Self {
+        let full = Bucket { tokens: f64::from(tps), filled: Instant::now() };
+        Self { tps, buckets: Mutex::new([full; Operation::ALL.len()]), refused: AtomicU64::new(0) }
+    }
+
+    /// Whether the request may pass.
+    pub fn take(&self, operation: Operation) -> bool {
+        if self.tps == 0 {
+            return true;
+        }
+        let mut buckets = self.buckets.lock().expect("no code panics while it holds this lock");
+        let bucket = &mut buckets[operation as usize];
+        let now = Instant::now();
+        let grown = (now - bucket.filled).as_secs_f64() * f64::from(self.tps);
+        bucket.tokens = (bucket.tokens + grown).min(f64::from(self.tps));
+        bucket.filled = now;
+        if bucket.tokens < 1.0 {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        bucket.tokens -= 1.0;
+        true
+    }
+
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn passed(quota: &Quota, operation: Operation) -> usize {
+        (0..20).filter(|_| quota.take(operation)).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_operation_has_a_second_of_burst_and_its_rate() {
+        let quota = Quota::new(5);
+        let [create, get] = Operation::ALL;
+        assert_eq!((passed(&quota, get), passed(&quota, create)), (5, 5));
+        tokio::time::advance(Duration::from_millis(400)).await;
+        assert_eq!(passed(&quota, get), 2);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(passed(&quota, get), 5);
+        assert_eq!(quota.refused(), 63);
+    }
+
+    #[tokio::test]
+    async fn nought_is_no_quota() {
+        assert_eq!(passed(&Quota::new(0), Operation::GetFaceLivenessSessionResults), 20);
+    }
+}
