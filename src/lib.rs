@@ -1,5 +1,22 @@
 //! One typed gRPC call for the outcome of an Amazon Rekognition Face Liveness session.
+//!
+//! A request goes one straight way: [`service`] checks it and asks [`results`], which answers from its cache or has
+//! [`rekognition`] read AWS, once for all who ask; [`convert`] turns AWS's answer into the contract's message, and nothing behind it
+//! knows an AWS type. What goes wrong on the way is an [`error::Error`], a row of one table, and becomes a `Status` at the edge only.
+//!
+//! Modules are listed in reading order. [`config`] holds every setting, [`server`] wires the rooms together, and [`commands`] are what
+//! the binary does. The [`simulator`] is a Rekognition for laptops and tests; it knows nothing of the rest.
 
+pub mod commands;
+pub mod config;
+pub mod convert;
+pub mod error;
 pub mod proto;
+pub mod rekognition;
+pub mod results;
+pub mod server;
+pub mod service;
+pub mod session;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod telemetry;

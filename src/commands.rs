@@ -1,0 +1,41 @@
+//! What the binary does, a room for each command.
+
+#[cfg(feature = "simulator")]
+mod demo;
+mod serve;
+#[cfg(feature = "simulator")]
+mod simulate;
+
+use crate::config::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// One sentence that says why it could not start, or why it ended badly.
+pub fn run(command: Command) -> Result<(), String> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
+    let end = runtime.block_on(async {
+        match command {
+            Command::Serve(config) => serve::run(config).await,
+            #[cfg(feature = "simulator")]
+            Command::Demo(config) => demo::run(config).await,
+            #[cfg(feature = "simulator")]
+            Command::Simulate(config) => simulate::run(config).await,
+        }
+    });
+    // Whatever was cut off after the drain timeout ends with the process, and is not waited for.
+    runtime.shutdown_background();
+    end
+}
+
+/// Completes when the process is asked to stop: SIGINT is a Ctrl-C, SIGTERM is Kubernetes.
+async fn stop_signal() {
+    let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime has signals");
+    let mut terminate = signal(SignalKind::terminate()).expect("the runtime has signals");
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping");
+}

@@ -1,0 +1,151 @@
+//! The service and the simulator in one process, with the real AWS SDK and real HTTP between them, and a session of a fixed id for
+//! everything that a caller may meet.
+
+use super::stop_signal;
+use crate::{
+    config,
+    rekognition::Rekognition,
+    server::{self, Server},
+    simulator::{self, Fault, FaultKind, ImageStore, Outcome, Pace, Session, Simulator, Status},
+    telemetry,
+};
+use std::{net::SocketAddr, time::Duration};
+use tokio::net::TcpListener;
+
+/// Nothing in a demo takes longer to end than somebody's patience.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+pub async fn run(config: config::Demo) -> Result<(), String> {
+    let config::Demo { listen, service } = config;
+    telemetry::init(Some(telemetry::Format::Text), telemetry::Level::Info);
+    let listener = server::bind(listen).await?;
+    let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
+    let aws = TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("cannot start the simulator: {error}"))?;
+    let endpoint = format!("http://{}", aws.local_addr().map_err(|error| error.to_string())?);
+    let simulator = simulator();
+    let rekognition = Rekognition::at(&endpoint, "us-east-1", service.upstream_timeout);
+    println!("{}", guide(address));
+    let server = Server::new(listener, service, rekognition, DRAIN_TIMEOUT).run(stop_signal());
+    tokio::select! {
+        end = server => end.map(drop).map_err(|error| format!("the server failed: {error}")),
+        end = simulator.serve(aws, std::future::pending()) => end.map_err(|error| format!("the simulator failed: {error}")),
+    }
+}
+
+/// The id of a session in the demo: easy to see in a log, and to tell from a real one.
+fn id(number: &str) -> String {
+    format!("facade00-0000-4000-8000-{number:0>12}")
+}
+
+fn simulator() -> Simulator {
+    let simulator = Simulator::new(simulator::Config::default());
+    let ended = |number, status| Session { pace: Pace::Frozen(status), ..Session::new(id(number)) };
+    let succeeded = |number| ended(number, Status::Succeeded);
+    let bucket = ImageStore::S3 { bucket: "demo-bucket".to_owned(), prefix: "checks".to_owned(), version: None };
+    for session in [
+        Session { images: ImageStore::None, challenge: None, sdk_type: None, ..succeeded("1") },
+        Session { audit_images: 2, ..succeeded("2") },
+        Session { pace: Pace::FromFirstRead, ..Session::new(id("3")) },
+        Session { outcome: Outcome::Succeeded { confidence: Some(12.5) }, ..succeeded("4") },
+        Session { outcome: Outcome::Succeeded { confidence: None }, ..succeeded("5") },
+        Session { images: bucket, audit_images: 1, ..succeeded("6") },
+        ended("7", Status::Failed),
+        ended("8", Status::Expired),
+        ended("9", Status::Created),
+        ended("10", Status::InProgress),
+        ended("11", Status::Other("UNDER_REVIEW".to_owned())),
+    ] {
+        simulator.place(session);
+    }
+    for (number, kind) in [
+        ("e1", error("ThrottlingException")),
+        ("e2", error("AccessDeniedException")),
+        ("e3", error("ExpiredTokenException")),
+        ("e4", FaultKind::Raw { status: 503, content_type: Some("text/html".into()), body: "<h1>Down</h1>".into() }),
+        ("e5", FaultKind::Hang),
+        ("e6", FaultKind::Raw { status: 200, content_type: None, body: String::new() }),
+        ("e7", error("InvalidParameterException")),
+        ("e8", error("SomethingOfTomorrowException")),
+    ] {
+        simulator.script(Fault { session_id: Some(id(number)), ..Fault::new(kind) });
+    }
+    simulator
+}
+
+fn error(code: &str) -> FaultKind {
+    FaultKind::Error { code: code.to_owned(), status: 400, message: None }
+}
+
+/// What a newcomer reads.
+fn guide(address: SocketAddr) -> String {
+    let method = "faceliveness.v1.FaceLivenessService/GetLivenessResult";
+    let call = |fields: &str, number: &str| {
+        format!(r#"grpcurl -plaintext -d '{{"session_id":"{}"{fields}}}' {address} {method}"#, id(number))
+    };
+    let row = |number: &str, what: &str| format!("  {}  {what}\n", id(number));
+    let states = [
+        row("1", "SUCCEEDED, live"),
+        row("2", "SUCCEEDED, live, with a reference image and two audit images"),
+        row("3", "CREATED, IN_PROGRESS, SUCCEEDED: ends 13 s after you first ask"),
+        row("4", "SUCCEEDED, but not live: the confidence is low"),
+        row("5", "SUCCEEDED without a confidence"),
+        row("6", "SUCCEEDED, images in S3"),
+        row("7", "FAILED"),
+        row("8", "EXPIRED"),
+        row("9", "CREATED"),
+        row("10", "IN_PROGRESS"),
+        row("11", "a status that this version does not know"),
+    ];
+    let errors = [
+        row("0", "SESSION_NOT_FOUND, as for any other id"),
+        row("e1", "UPSTREAM_THROTTLED"),
+        row("e2", "UPSTREAM_ACCESS_DENIED"),
+        row("e3", "UPSTREAM_CREDENTIALS"),
+        row("e4", "UPSTREAM_UNAVAILABLE"),
+        row("e5", "UPSTREAM_TIMEOUT, after three attempts; DEADLINE_EXCEEDED with -max-time 1"),
+        row("e6", "UPSTREAM_MALFORMED"),
+        row("e7", "UPSTREAM_INVALID_PARAMETER"),
+        row("e8", "UPSTREAM_UNKNOWN"),
+    ];
+    format!(
+        "face-liveness-facade {version} listens on {address} and reads from a simulated AWS. Paste into another terminal:
+
+A result and its verdict:
+
+  {first}
+
+The face, into a file:
+
+  {face} \\
+    | jq -r .result.referenceImage.content | base64 -d > face.jpg
+
+A session that ends while you watch; paste it again and again:
+
+  {watch}
+
+An error with its details:
+
+  {denied}
+
+The same with buf:
+
+  buf curl --http2-prior-knowledge --protocol grpc -d '{{\"session_id\":\"{one}\",\"min_confidence\":80}}' http://{address}/{method}
+
+Sessions, which do not age:
+
+{states}
+Errors:
+
+{errors}
+Each request is logged below. Ctrl-C ends.
+",
+        version = env!("CARGO_PKG_VERSION"),
+        first = call(r#","min_confidence":80"#, "1"),
+        face = call(r#","view":"RESULT_VIEW_REFERENCE""#, "2"),
+        watch = call(r#","min_confidence":80"#, "3"),
+        denied = call("", "e2"),
+        one = id("1"),
+        states = states.concat(),
+        errors = errors.concat(),
+    )
+}

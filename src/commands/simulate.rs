@@ -1,0 +1,30 @@
+//! The simulator alone, for any team that tests against Face Liveness.
+
+use super::stop_signal;
+use crate::{
+    config, server,
+    simulator::{self, Simulator},
+    telemetry,
+};
+
+pub async fn run(config: config::Simulate) -> Result<(), String> {
+    let config::Simulate { listen, quota_tps, latency, created_for, in_progress_for, gone_after, speed, log } = config;
+    telemetry::init(log.log_format, log.log_level);
+    let listener = server::bind(listen).await?;
+    let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
+    println!(
+        "A simulated Rekognition Face Liveness listens on http://{address}. Point any AWS SDK or this service at it:
+
+  export AWS_ENDPOINT_URL_REKOGNITION=http://{address} AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
+
+Create a session, and choose how it ends by its token (succeeded, confidence-42, failed, expired, pending):
+
+  aws rekognition create-face-liveness-session --client-request-token outcome-failed-1
+
+Script faults, place sessions and count requests: curl http://{address}/simulator/
+"
+    );
+    let config = simulator::Config { quota_tps, latency, created_for, in_progress_for, gone_after, speed };
+    let end = Simulator::new(config).serve(listener, stop_signal()).await;
+    end.map_err(|error| format!("the simulator failed: {error}"))
+}

@@ -1,0 +1,212 @@
+//! What can go wrong, and what a caller is told of it: one table, [`Reason::row`].
+//!
+//! `upstream` sorts the AWS SDK's errors into the table; [`Error::to_status`] is the only place that makes a `Status`.
+//! An error holds AWS's code and request id and nothing else of AWS's answer: its message names ARNs, its body may hold a face.
+
+mod upstream;
+
+use std::{collections::HashMap, fmt, time::Duration};
+use tonic::{Code, Status, metadata::MetadataMap};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// The `domain` of every ErrorInfo (AIP-193).
+pub const DOMAIN: &str = "face-liveness-facade";
+
+/// A row of the table. Its name is the `reason` of the ErrorInfo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    InvalidRequest,
+    UpstreamInvalidParameter,
+    SessionNotFound,
+    SessionGone,
+    UpstreamAccessDenied,
+    ClientNotAllowed,
+    ImagesNotAllowed,
+    UpstreamThrottled,
+    QuotaExhausted,
+    Overloaded,
+    UpstreamUnavailable,
+    UpstreamTimeout,
+    UpstreamCredentials,
+    ShuttingDown,
+    DeadlineExceeded,
+    UpstreamMalformed,
+    UpstreamUnknown,
+}
+
+/// What the table says about a reason.
+struct Row {
+    code: Code,
+    name: &'static str,
+    /// How long a caller should wait before it asks again; nothing where asking again does not help.
+    retry: Option<Duration>,
+    message: &'static str,
+}
+
+impl Reason {
+    /// The table. The delays are a guess at how long each trouble lasts: a throttled second is over in a second, a
+    /// hiccup of the network sooner, and credentials are mended by people or by a token's refresh.
+    #[rustfmt::skip]
+    const fn row(self) -> Row {
+        const fn row(code: Code, name: &'static str, retry: Option<u64>, message: &'static str) -> Row {
+            let retry = match retry {
+                Some(millis) => Some(Duration::from_millis(millis)),
+                None => None,
+            };
+            Row { code, name, retry, message }
+        }
+        match self {
+            Self::InvalidRequest => row(Code::InvalidArgument, "INVALID_REQUEST", None,
+                "the request is malformed"),
+            Self::UpstreamInvalidParameter => row(Code::InvalidArgument, "UPSTREAM_INVALID_PARAMETER", None,
+                "AWS refused the request as invalid"),
+            Self::SessionNotFound => row(Code::NotFound, "SESSION_NOT_FOUND", None,
+                "AWS knows no such Face Liveness session; AWS forgets one three minutes after its creation, and a wrong region or account looks the same"),
+            Self::SessionGone => row(Code::NotFound, "SESSION_GONE", None,
+                "the Face Liveness session was seen unfinished here and AWS has forgotten it since; offer a new one"),
+            // Not the caller's permission: retries and other replicas meet the same role, so no code that clients retry.
+            Self::UpstreamAccessDenied => row(Code::PermissionDenied, "UPSTREAM_ACCESS_DENIED", None,
+                "the service's AWS role may not read Face Liveness results; ask its operator"),
+            Self::ClientNotAllowed => row(Code::PermissionDenied, "CLIENT_NOT_ALLOWED", None,
+                "this caller may not ask for Face Liveness results"),
+            Self::ImagesNotAllowed => row(Code::PermissionDenied, "IMAGES_NOT_ALLOWED", None,
+                "this caller may not see images; ask with RESULT_VIEW_BASIC"),
+            Self::UpstreamThrottled => row(Code::ResourceExhausted, "UPSTREAM_THROTTLED", Some(1_000),
+                "AWS throttles reads of Face Liveness results"),
+            Self::QuotaExhausted => row(Code::ResourceExhausted, "QUOTA_EXHAUSTED", Some(1_000),
+                "the AWS quota has no room for a first read of this session before the deadline"),
+            Self::Overloaded => row(Code::ResourceExhausted, "OVERLOADED", Some(500),
+                "too much is in flight here"),
+            // UNAVAILABLE is what stock clients and meshes retry, and here another try may well pass.
+            Self::UpstreamUnavailable => row(Code::Unavailable, "UPSTREAM_UNAVAILABLE", Some(500),
+                "AWS could not be reached or had an error of its own"),
+            // Not DEADLINE_EXCEEDED: the caller's own deadline has not passed.
+            Self::UpstreamTimeout => row(Code::Unavailable, "UPSTREAM_TIMEOUT", Some(1_000),
+                "AWS did not answer in time"),
+            // Not UNAUTHENTICATED: the caller did nothing wrong, and another replica may be healthy.
+            Self::UpstreamCredentials => row(Code::Unavailable, "UPSTREAM_CREDENTIALS", Some(5_000),
+                "the service has no valid AWS credentials or no region; ask its operator"),
+            Self::ShuttingDown => row(Code::Unavailable, "SHUTTING_DOWN", Some(0),
+                "this replica is stopping; ask another"),
+            Self::DeadlineExceeded => row(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", None,
+                "the deadline was about to pass, and nothing was known of the session yet"),
+            Self::UpstreamMalformed => row(Code::Internal, "UPSTREAM_MALFORMED", None,
+                "AWS's answer is not a Face Liveness result"),
+            Self::UpstreamUnknown => row(Code::Unknown, "UPSTREAM_UNKNOWN", None,
+                "AWS answered an error that this version does not know"),
+        }
+    }
+}
+
+/// The reason as logs and ErrorInfo spell it.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.row().name)
+    }
+}
+
+/// A request that was not answered, and why. Cheap to clone: everybody who shared a read gets a copy.
+#[derive(Clone, Debug)]
+pub struct Error {
+    pub reason: Reason,
+    /// AWS's error code, cleaned; absent when AWS gave none.
+    pub aws_code: Option<String>,
+    /// AWS's request id, which its support asks for; absent when there was no answer.
+    pub aws_request_id: Option<String>,
+    violation: Option<Violation>,
+}
+
+/// The field of the request that is malformed, and how.
+#[derive(Clone, Debug)]
+struct Violation {
+    field: &'static str,
+    description: String,
+}
+
+/// What only the edge knows about a failed request.
+pub struct Context<'a> {
+    /// The id that was asked for. It is told to nobody but the caller, in the ResourceInfo of NOT_FOUND.
+    pub session_id: &'a str,
+    /// The AWS region of this server, when it has one.
+    pub region: Option<&'a str>,
+    /// What is left of the caller's deadline.
+    pub time_left: Duration,
+}
+
+impl Error {
+    /// An error of a reason that says it all.
+    pub const fn new(reason: Reason) -> Self {
+        Self { reason, aws_code: None, aws_request_id: None, violation: None }
+    }
+
+    /// INVALID_REQUEST: what is wrong with which field.
+    pub fn invalid(field: &'static str, description: impl Into<String>) -> Self {
+        let violation = Violation { field, description: description.into() };
+        Self { violation: Some(violation), ..Self::new(Reason::InvalidRequest) }
+    }
+
+    /// Whether the same read may pass a moment later, so that trying again before answering is worth it. Credentials take
+    /// longer than a moment to mend.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self.reason, Reason::UpstreamThrottled | Reason::UpstreamUnavailable | Reason::UpstreamTimeout)
+    }
+
+    /// The error as gRPC carries it: code, message, details, and the pushback trailer where a retry may help.
+    pub fn to_status(&self, context: &Context<'_>) -> Status {
+        let row = self.reason.row();
+        let mut details = ErrorDetails::with_error_info(row.name, DOMAIN, self.metadata(context.region));
+        let mut trailers = MetadataMap::new();
+        if let Some(violation) = &self.violation {
+            details.add_bad_request_violation(violation.field, &violation.description);
+        }
+        if row.code == Code::NotFound {
+            let kind = "rekognition.amazonaws.com/FaceLivenessSession";
+            details.set_resource_info(kind, context.session_id, "", row.message);
+        }
+        if let Some(delay) = row.retry {
+            let delay = jittered(delay);
+            details.set_retry_info(Some(delay));
+            // A client library would wait beyond its deadline and report that in place of the reason (gRFC A6): -1 stops it.
+            let pushback = if delay < context.time_left { delay.as_millis() as i64 } else { -1 };
+            trailers.insert("grpc-retry-pushback-ms", pushback.into());
+        }
+        Status::with_error_details_and_metadata(row.code, self.message(&row, context.region), details, trailers)
+    }
+
+    fn metadata(&self, region: Option<&str>) -> HashMap<String, String> {
+        let entries = [
+            ("awsErrorCode", self.aws_code.as_deref()),
+            ("awsRequestId", self.aws_request_id.as_deref()),
+            ("region", region),
+        ];
+        let known = entries.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())));
+        known.collect()
+    }
+
+    fn message(&self, row: &Row, region: Option<&str>) -> String {
+        match (&self.violation, region) {
+            (Some(violation), _) => format!("{}: {}", violation.field, violation.description),
+            (None, Some(region)) if row.code == Code::NotFound => format!("{} (region {region})", row.message),
+            (None, _) => row.message.to_owned(),
+        }
+    }
+}
+
+/// Up to half as long again, so that callers who failed together do not come back together.
+fn jittered(delay: Duration) -> Duration {
+    delay.mul_f64(1.0 + fastrand::f64() / 2.0)
+}
+
+/// What is left of a text from outside once nothing but `[A-Za-z0-9_.]` is let through, at most 64 characters of it:
+/// it ends in ErrorInfo metadata, logs and metric labels.
+pub fn cleaned(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')).take(64).collect()
+}
+
+/// The same for a request id, which is a UUID and keeps its hyphens.
+pub fn cleaned_request_id(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect()
+}
+
+#[cfg(test)]
+mod tests;

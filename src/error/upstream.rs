@@ -1,0 +1,148 @@
+//! Sorts what the AWS SDK calls an error into the table.
+//!
+//! A known AWS error code decides. Without any code the HTTP status does, and never before: AWS answers 400 to a missing
+//! session, a denied role and a throttled account alike. No SDK error is ever formatted: its `Debug` prints the raw body, faces
+//! included.
+
+use super::{Error, Reason, cleaned, cleaned_request_id};
+use aws_sdk_rekognition::{
+    config::http::HttpResponse,
+    error::{ConnectorError, ProvideErrorMetadata, SdkError},
+    operation::{RequestId, get_face_liveness_session_results::GetFaceLivenessSessionResultsError},
+};
+
+impl From<SdkError<GetFaceLivenessSessionResultsError, HttpResponse>> for Error {
+    fn from(error: SdkError<GetFaceLivenessSessionResultsError, HttpResponse>) -> Self {
+        let aws_code = error.code().map(cleaned).filter(|code| !code.is_empty());
+        let reason = match &error {
+            SdkError::ServiceError(context) => match &aws_code {
+                Some(code) => of_code(code),
+                None => of_http_status(context.raw().status().as_u16()),
+            },
+            SdkError::TimeoutError(_) => Reason::UpstreamTimeout,
+            SdkError::DispatchFailure(failure) => {
+                failure.as_connector_error().map_or(Reason::UpstreamCredentials, of_connector)
+            }
+            // The answer began and did not end.
+            SdkError::ResponseError(_) => Reason::UpstreamUnavailable,
+            // The SDK could not build the request, or found a new way to fail.
+            _ => Reason::UpstreamUnknown,
+        };
+        let aws_request_id = error.request_id().map(cleaned_request_id).filter(|id| !id.is_empty());
+        Self { aws_code, aws_request_id, ..Self::new(reason) }
+    }
+}
+
+/// The codes that Face Liveness models, those that all of AWS may answer, and the spellings of both that the SDKs know.
+/// <https://docs.aws.amazon.com/rekognition/latest/APIReference/CommonErrors.html>
+fn of_code(code: &str) -> Reason {
+    match code {
+        "SessionNotFoundException" => Reason::SessionNotFound,
+        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "OptInRequired" => Reason::UpstreamAccessDenied,
+        "InvalidParameterException" | "ValidationException" | "ValidationError" => Reason::UpstreamInvalidParameter,
+        "ThrottlingException"
+        | "Throttling"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "RequestLimitExceeded"
+        | "BandwidthLimitExceeded"
+        | "ProvisionedThroughputExceededException"
+        | "SlowDown" => Reason::UpstreamThrottled,
+        _ if code.starts_with("LimitExceeded") || code.starts_with("TooManyRequests") => Reason::UpstreamThrottled,
+        "InternalServerError"
+        | "InternalFailure"
+        | "InternalServerException"
+        | "InternalError"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException"
+        | "RequestAbortedException"
+        | "RequestTimeout"
+        | "RequestTimeoutException" => Reason::UpstreamUnavailable,
+        "ExpiredToken"
+        | "ExpiredTokenException"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "RequestExpired"
+        | "RequestTimeTooSkewed"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClientException" => Reason::UpstreamCredentials,
+        _ => Reason::UpstreamUnknown,
+    }
+}
+
+/// An answer without a code comes from something before AWS (a proxy, a mesh), or is a 200 that the SDK could not read.
+fn of_http_status(status: u16) -> Reason {
+    match status {
+        200..=299 => Reason::UpstreamMalformed,
+        429 => Reason::UpstreamThrottled,
+        500.. => Reason::UpstreamUnavailable,
+        _ => Reason::UpstreamUnknown,
+    }
+}
+
+/// A request that was not sent: the network's fault, or this machine's. The SDK reports missing credentials and a missing
+/// region as neither network nor time.
+fn of_connector(error: &ConnectorError) -> Reason {
+    if error.is_timeout() {
+        Reason::UpstreamTimeout
+    } else if error.is_io() {
+        Reason::UpstreamUnavailable
+    } else {
+        Reason::UpstreamCredentials
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_code_decides() {
+        use Reason::*;
+        for (code, reason) in [
+            ("SessionNotFoundException", SessionNotFound),
+            ("AccessDeniedException", UpstreamAccessDenied),
+            ("InvalidParameterException", UpstreamInvalidParameter),
+            ("ValidationException", UpstreamInvalidParameter),
+            ("ThrottlingException", UpstreamThrottled),
+            ("ProvisionedThroughputExceededException", UpstreamThrottled),
+            ("LimitExceededException", UpstreamThrottled),
+            ("LimitExceededFault", UpstreamThrottled),
+            ("TooManyRequestsException", UpstreamThrottled),
+            ("InternalServerError", UpstreamUnavailable),
+            ("InternalFailure", UpstreamUnavailable),
+            ("ServiceUnavailable", UpstreamUnavailable),
+            ("ServiceUnavailableException", UpstreamUnavailable),
+            ("UnrecognizedClientException", UpstreamCredentials),
+            ("ExpiredTokenException", UpstreamCredentials),
+            ("InvalidSignatureException", UpstreamCredentials),
+            ("IncompleteSignature", UpstreamCredentials),
+            ("MissingAuthenticationToken", UpstreamCredentials),
+            ("UnknownOperationException", UpstreamUnknown),
+            ("SomethingOfTomorrow", UpstreamUnknown),
+        ] {
+            assert_eq!(of_code(code), reason, "{code}");
+        }
+    }
+
+    #[test]
+    fn without_a_code_the_http_status_decides() {
+        for (status, reason) in [
+            (200, Reason::UpstreamMalformed),
+            (204, Reason::UpstreamMalformed),
+            (301, Reason::UpstreamUnknown),
+            (400, Reason::UpstreamUnknown),
+            (403, Reason::UpstreamUnknown),
+            (429, Reason::UpstreamThrottled),
+            (500, Reason::UpstreamUnavailable),
+            (503, Reason::UpstreamUnavailable),
+        ] {
+            assert_eq!(of_http_status(status), reason, "{status}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The one call to AWS: the client, its timeouts, and where it may find Face Liveness.
+//!
+//! One `read` is one HTTP attempt. The SDK's own retries are off, since they would spend the quota behind the service's
+//! back. What is cached or retried is not known here.
+
+use crate::{
+    convert,
+    error::{Error, Reason},
+    proto,
+    session::SessionId,
+};
+use aws_config::{BehaviorVersion, SdkConfig, identity::IdentityCache, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_rekognition::{
+    Client,
+    config::{Builder, Credentials, ProvideCredentials, Region, SharedCredentialsProvider},
+};
+use aws_smithy_http_client::tls;
+use std::{sync::Arc, time::Duration};
+
+/// The regions that have Face Liveness. Elsewhere Rekognition answers AccessDenied, or not at all.
+/// <https://docs.aws.amazon.com/general/latest/gr/rekognition.html>
+pub const FACE_LIVENESS_REGIONS: [&str; 8] = [
+    "ap-northeast-1",
+    "ap-south-1",
+    "ap-southeast-5",
+    "ap-southeast-7",
+    "eu-west-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-west-2",
+];
+
+/// A connection takes a round trip or three; one that has none after this long will not come. The SDK's own default.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
+
+/// Amazon Rekognition in one region, by one set of credentials. Cheap to clone.
+#[derive(Clone)]
+pub struct Rekognition {
+    client: Client,
+    credentials: Option<SharedCredentialsProvider>,
+    region: Option<Arc<str>>,
+}
+
+impl Rekognition {
+    /// A client set up by AWS's standard chain: environment, profile (SSO and `credential_process` too), web identity (IRSA),
+    /// EKS Pod Identity, IMDS; region, endpoint and proxy by their usual variables. Contacts nothing yet.
+    ///
+    /// `timeout` bounds one read and all that belongs to it: credentials, connection, request, answer.
+    pub async fn from_environment(timeout: Duration) -> Self {
+        // The retry setting keeps AWS_MAX_ATTEMPTS unread: the SDK panics on a bad one, and it would have no meaning here.
+        let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).retry_config(RetryConfig::disabled());
+        Self::new(&loader.load().await, timeout)
+    }
+
+    /// A client of a stand-in for Rekognition, such as the simulator: any credentials, and no proxy between, whatever the
+    /// environment says.
+    pub fn at(endpoint: &str, region: &str, timeout: Duration) -> Self {
+        let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+        let credentials = Credentials::new("simulator", "simulator", None, None, "simulator");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(region.to_owned()))
+            .endpoint_url(endpoint)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(aws_smithy_http_client::Builder::new().tls_provider(provider).build_https())
+            .build();
+        Self::new(&config, timeout)
+    }
+
+    fn new(shared: &SdkConfig, timeout: Duration) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+            .read_timeout(timeout)
+            .operation_attempt_timeout(timeout)
+            .operation_timeout(timeout)
+            .build();
+        // Sooner than the whole read, so that a credential provider that hangs is told from an AWS that does.
+        let credentials = IdentityCache::lazy().load_timeout(timeout.mul_f64(0.8)).build();
+        let config = Builder::from(shared)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .identity_cache(credentials)
+            .build();
+        let region = shared.region().map(|region| region.as_ref().into());
+        Self { client: Client::from_conf(config), credentials: shared.credentials_provider(), region }
+    }
+
+    /// The region that is asked, when one is configured.
+    pub fn region(&self) -> Option<&str> {
+        self.region.as_deref()
+    }
+
+    /// What AWS says of a session now, image content included.
+    ///
+    /// # Errors
+    /// Every `UPSTREAM_…` reason, and SESSION_NOT_FOUND.
+    pub async fn read(&self, id: SessionId) -> Result<proto::LivenessResult, Error> {
+        let session_id = id.to_wire();
+        let output = self.client.get_face_liveness_session_results().session_id(&session_id).send().await?;
+        convert::liveness_result(&session_id, output)
+    }
+
+    /// Asks the credential chain once, as a read would. Nothing is sent to Rekognition.
+    ///
+    /// # Errors
+    /// UPSTREAM_CREDENTIALS when the chain has none, or no region is configured.
+    pub async fn check_credentials(&self) -> Result<(), Error> {
+        let missing = || Error::new(Reason::UpstreamCredentials);
+        self.region().ok_or_else(missing)?;
+        let provider = self.credentials.as_ref().ok_or_else(missing)?;
+        provider.provide_credentials().await.map(drop).map_err(|_| missing())
+    }
+}

@@ -1,0 +1,195 @@
+use super::*;
+use crate::proto;
+use bytes::Bytes;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const LIMITS: Limits = Limits {
+    result_ttl: Duration::from_secs(3600),
+    result_entries: 100,
+    image_ttl: Duration::from_secs(300),
+    image_bytes: 1 << 20,
+    images: ImageSet::ALL,
+    not_found_ttl: Duration::from_secs(2),
+};
+
+fn id(number: u32) -> SessionId {
+    SessionId::parse(&format!("00000000-0000-4000-8000-{number:012x}")).expect("a valid id")
+}
+
+fn result(status: proto::LivenessStatus, image: Bytes) -> proto::LivenessResult {
+    proto::LivenessResult {
+        status: status.into(),
+        reference_image: Some(proto::LivenessImage { content: image, ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+async fn keep(cache: &Cache, number: u32, image: impl Into<Bytes>) -> Answer {
+    let (outcome, images) = Outcome::split(result(proto::LivenessStatus::Succeeded, image.into()));
+    cache.keep(id(number), outcome, images).await
+}
+
+/// Counts the images that are in memory.
+struct Counted(Vec<u8>, Arc<AtomicUsize>);
+
+impl Counted {
+    fn image(size: usize, count: &Arc<AtomicUsize>) -> Bytes {
+        count.fetch_add(1, Ordering::SeqCst);
+        Bytes::from_owner(Self(vec![7; size], Arc::clone(count)))
+    }
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Drives the cache's upkeep until `done`, and for ten seconds at most.
+async fn maintain_until(cache: &Cache, done: impl Fn() -> bool) -> bool {
+    let checks = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = cache.maintain() => unreachable!("it runs for ever"),
+        done = tokio::time::timeout(Duration::from_secs(10), checks) => done.is_ok(),
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_has_not_ended_is_not_held() {
+    let cache = Cache::new(LIMITS);
+    use proto::LivenessStatus::*;
+    for status in [Unspecified, Created, InProgress] {
+        let (outcome, images) = Outcome::split(result(status, "face".into()));
+        let answer = cache.keep(id(1), outcome, images).await;
+        assert_eq!((answer.outcome.expire_time(), answer.outcome.image_expire_time()), (None, None));
+        assert!(cache.answer(id(1), ImageSet::ALL).await.is_none(), "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_result_is_held_for_its_time_and_its_face_for_a_shorter_one() {
+    let answer = keep(&Cache::new(LIMITS), 1, "face").await;
+    let held_for = |until: Option<std::time::SystemTime>| {
+        until.expect("it is held").duration_since(answer.outcome.read_time).expect("a time to come").as_secs()
+    };
+    assert_eq!(held_for(answer.outcome.expire_time()), 3600);
+    assert_eq!(held_for(answer.outcome.image_expire_time()), 300);
+}
+
+#[tokio::test]
+async fn the_newest_results_survive_a_full_cache() {
+    let cache = Cache::new(LIMITS);
+    for number in 0..300 {
+        keep(&cache, number, "face").await;
+        // A warm cache: moka's default would now refuse what is new.
+        cache.answer(id(number % 100), ImageSet::NONE).await;
+    }
+    cache.outcomes.run_pending_tasks().await;
+    for number in 250..300 {
+        assert!(cache.answer(id(number), ImageSet::NONE).await.is_some(), "{number}");
+    }
+    assert!(cache.outcomes.entry_count() <= 100);
+}
+
+#[tokio::test]
+async fn faces_make_room_for_faces_and_never_push_an_outcome_out() {
+    let cache = Cache::new(LIMITS);
+    let count = Arc::default();
+    for number in 0..100 {
+        keep(&cache, number, Counted::image(100_000, &count)).await;
+    }
+    assert!(maintain_until(&cache, || count.load(Ordering::SeqCst) <= 10).await, "{count:?}");
+    for number in 0..100 {
+        assert!(cache.answer(id(number), ImageSet::NONE).await.is_some(), "{number}");
+    }
+    let newest = cache.answer(id(99), ImageSet::REFERENCE).await.expect("held");
+    assert_eq!(newest.images.expect("held").size(), 100_000);
+    let oldest = cache.answer(id(0), ImageSet::REFERENCE).await.expect("held");
+    assert!(oldest.images.is_none());
+}
+
+#[tokio::test]
+async fn an_expired_face_leaves_memory_though_nobody_looks() {
+    let cache = Cache::new(Limits { image_ttl: Duration::from_millis(50), ..LIMITS });
+    let count = Arc::default();
+    for number in 0..20 {
+        keep(&cache, number, Counted::image(1000, &count)).await;
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 20);
+    assert!(maintain_until(&cache, || count.load(Ordering::SeqCst) == 0).await, "{count:?}");
+    assert!(cache.answer(id(0), ImageSet::REFERENCE).await.expect("the outcome is held").images.is_none());
+}
+
+#[tokio::test]
+async fn a_face_that_may_not_be_held_is_in_no_answer_and_not_in_memory() {
+    let cache = Cache::new(Limits { images: ImageSet::NONE, ..LIMITS });
+    let count = Arc::default();
+    let answer = keep(&cache, 1, Counted::image(1000, &count)).await;
+    assert_eq!(count.load(Ordering::SeqCst), 0);
+    assert_eq!(answer.images.expect("a set of images").size(), 0);
+    assert_eq!(answer.outcome.image_expire_time(), None);
+    assert!(answer.outcome.sent.reference, "that AWS sent it is known");
+}
+
+#[tokio::test]
+async fn times_to_live_of_zero_hold_nothing() {
+    let cache = Cache::new(Limits { image_ttl: Duration::ZERO, ..LIMITS });
+    let answer = keep(&cache, 1, "face").await;
+    assert!(answer.outcome.expire_time().is_some() && answer.outcome.image_expire_time().is_none());
+    assert!(cache.answer(id(1), ImageSet::ALL).await.expect("the outcome is held").images.is_none());
+
+    let cache = Cache::new(Limits { result_ttl: Duration::ZERO, ..LIMITS });
+    let answer = keep(&cache, 1, "face").await;
+    assert!(answer.outcome.expire_time().is_none() && answer.outcome.image_expire_time().is_none());
+    assert!(cache.answer(id(1), ImageSet::ALL).await.is_none());
+}
+
+#[tokio::test]
+async fn a_face_that_is_read_again_is_not_held_longer_for_it() {
+    let cache = Cache::new(LIMITS);
+    let first = keep(&cache, 1, "face").await;
+    cache.images.invalidate(&id(1)).await;
+    assert!(cache.may_be_read_again(&first.outcome, ImageSet::REFERENCE));
+    let second = keep(&cache, 1, "face").await;
+    assert_eq!(second.outcome.images_until, first.outcome.images_until);
+    assert_eq!(second.outcome.until, first.outcome.until);
+    assert!(cache.answer(id(1), ImageSet::REFERENCE).await.expect("held").images.is_some());
+}
+
+#[tokio::test]
+async fn a_face_is_not_read_again_once_aws_has_forgotten_it_or_when_it_may_not_be_held() {
+    let (mut outcome, _) = Outcome::split(result(proto::LivenessStatus::Succeeded, "face".into()));
+    let cache = Cache::new(LIMITS);
+    assert!(cache.may_be_read_again(&outcome, ImageSet::ALL));
+    assert!(!cache.may_be_read_again(&outcome, ImageSet::NONE));
+    assert!(!Cache::new(Limits { images: ImageSet::NONE, ..LIMITS }).may_be_read_again(&outcome, ImageSet::ALL));
+    outcome.read_at = outcome.read_at.checked_sub(AWS_LIFETIME).expect("this machine runs for longer");
+    assert!(!cache.may_be_read_again(&outcome, ImageSet::ALL));
+}
+
+#[tokio::test]
+async fn an_unknown_session_is_remembered_and_one_that_was_seen_is_gone() {
+    let cache = Cache::new(LIMITS);
+    let not_found = || Error::new(Reason::SessionNotFound);
+    assert_eq!(cache.keep_not_found(id(1), not_found()).await.reason, Reason::SessionNotFound);
+    assert_eq!(cache.not_found(id(1)).await.map(|error| error.reason), Some(Reason::SessionNotFound));
+
+    let (outcome, images) = Outcome::split(result(proto::LivenessStatus::Created, Bytes::new()));
+    cache.keep(id(2), outcome, images).await;
+    assert_eq!(cache.keep_not_found(id(2), not_found()).await.reason, Reason::SessionGone);
+    assert_eq!(cache.not_found(id(2)).await.map(|error| error.reason), Some(Reason::SessionGone));
+
+    let cache = Cache::new(Limits { not_found_ttl: Duration::ZERO, ..LIMITS });
+    cache.keep_not_found(id(1), not_found()).await;
+    assert!(cache.not_found(id(1)).await.is_none());
+}

@@ -1,0 +1,115 @@
+//! What one read of AWS said, with image content set apart from all the rest.
+//!
+//! The rest is small and may be held for long; faces are big, and held for as short as possible.
+
+use crate::proto;
+use bytes::Bytes;
+use std::time::{Instant, SystemTime};
+
+/// Everything that a read said but the content of images.
+#[derive(Clone)]
+pub struct Outcome {
+    /// The result, with the content of every image left empty.
+    pub result: proto::LivenessResult,
+    /// When the read ended: for callers, and for this process.
+    pub read_time: SystemTime,
+    pub read_at: Instant,
+    /// Until when this outcome is held here at the latest, and its image content; not after `read_at` when it is not held.
+    pub until: Instant,
+    pub images_until: Instant,
+    /// The content that AWS sent, whether it is held or not.
+    pub sent: ImageSet,
+}
+
+/// Some of a session's images: those that AWS sent content of, that a view asks for, or that this server may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImageSet {
+    pub reference: bool,
+    pub audit: bool,
+}
+
+/// The content of a session's images.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Images {
+    /// Empty when AWS sent none.
+    pub reference: Bytes,
+    /// As many as the result has audit images, each of them empty when AWS sent no content for it.
+    pub audit: Vec<Bytes>,
+}
+
+impl Outcome {
+    /// Sets the content of `result`'s images apart from it. Nothing is held yet.
+    pub fn split(mut result: proto::LivenessResult) -> (Self, Images) {
+        let reference =
+            result.reference_image.as_mut().map(|image| std::mem::take(&mut image.content)).unwrap_or_default();
+        let audit = result.audit_images.iter_mut().map(|image| std::mem::take(&mut image.content)).collect();
+        let images = Images { reference, audit };
+        let now = Instant::now();
+        let outcome = Self {
+            result,
+            read_time: SystemTime::now(),
+            read_at: now,
+            until: now,
+            images_until: now,
+            sent: images.present(),
+        };
+        (outcome, images)
+    }
+
+    /// `until` as callers read it.
+    pub fn expire_time(&self) -> Option<SystemTime> {
+        self.wall_time(self.until)
+    }
+
+    /// `images_until` as callers read it.
+    pub fn image_expire_time(&self) -> Option<SystemTime> {
+        self.wall_time(self.images_until)
+    }
+
+    fn wall_time(&self, until: Instant) -> Option<SystemTime> {
+        (until > self.read_at).then(|| self.read_time + (until - self.read_at))
+    }
+
+    /// Whether AWS cannot say anything else about this session any more.
+    pub fn is_terminal(&self) -> bool {
+        self.result.status().is_terminal()
+    }
+}
+
+impl ImageSet {
+    pub const NONE: Self = Self { reference: false, audit: false };
+    pub const REFERENCE: Self = Self { reference: true, audit: false };
+    pub const ALL: Self = Self { reference: true, audit: true };
+
+    pub const fn is_empty(self) -> bool {
+        !self.reference && !self.audit
+    }
+
+    /// What is in both.
+    pub const fn and(self, other: Self) -> Self {
+        Self { reference: self.reference && other.reference, audit: self.audit && other.audit }
+    }
+}
+
+impl Images {
+    /// Whose content is here.
+    pub fn present(&self) -> ImageSet {
+        ImageSet { reference: !self.reference.is_empty(), audit: self.audit.iter().any(|image| !image.is_empty()) }
+    }
+
+    /// The same with nothing but what `allowed` names; the rest leaves memory (`Bytes::clear` would keep it).
+    pub fn only(mut self, allowed: ImageSet) -> Self {
+        if !allowed.reference {
+            self.reference = Bytes::new();
+        }
+        if !allowed.audit {
+            self.audit.fill(Bytes::new());
+        }
+        self
+    }
+
+    /// The bytes of all images together.
+    pub fn size(&self) -> usize {
+        self.reference.len() + self.audit.iter().map(Bytes::len).sum::<usize>()
+    }
+}

@@ -1,0 +1,112 @@
+//! The RPC: check the request, ask `results` within the caller's deadline, shape the answer, log one line.
+//!
+//! Neither AWS nor the cache is known here.
+
+mod deadline;
+mod question;
+mod response;
+
+pub use question::{MIN_CONFIDENCE_RULE, is_min_confidence};
+
+use crate::{
+    error::{self, Error, Reason},
+    proto::{self, face_liveness_service_server::FaceLivenessService},
+    results::{Answer, ImageSet, Results},
+    session::{SessionId, SessionRefKey},
+};
+use deadline::Deadline;
+use question::Question;
+use std::time::Instant;
+use tonic::{Request, Response, Status};
+
+/// What a server is set to, as far as the RPC depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The verdict's threshold, default and floor; above 1, up to 100.
+    pub min_confidence: Option<f32>,
+    /// The most image content that is ever answered.
+    pub images: ImageSet,
+    pub access_log: AccessLog,
+}
+
+/// Which answered requests are logged. Errors always are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum AccessLog {
+    /// None.
+    None,
+    /// Those whose answer carries a face.
+    Images,
+    /// All.
+    All,
+}
+
+/// The implementation of `faceliveness.v1.FaceLivenessService`.
+pub struct Service {
+    results: Results,
+    settings: Settings,
+    region: Option<String>,
+    session_refs: SessionRefKey,
+}
+
+impl Service {
+    pub fn new(results: Results, settings: Settings, region: Option<String>) -> Self {
+        Self { results, settings, region, session_refs: SessionRefKey::random() }
+    }
+
+    async fn answer(&self, question: &Question, deadline: Deadline) -> Result<proto::GetLivenessResultResponse, Error> {
+        let read = self.results.get(question.session_id, question.images);
+        let answer = tokio::time::timeout_at(deadline.answer_by().into(), read).await;
+        let answer: Answer = answer.map_err(|_| Error::new(Reason::DeadlineExceeded))??;
+        Ok(response::of(&answer, question, &self.settings))
+    }
+
+    /// One line for one request. A hit is the common case and says nothing about the service, so at the default level only errors and
+    /// faces that left it are told.
+    fn log(&self, id: Option<SessionId>, started: Instant, end: &Result<proto::GetLivenessResultResponse, Error>) {
+        let session = id.map(|id| self.session_refs.reference(id));
+        let session = session.as_ref().map(tracing::field::display);
+        let millis = started.elapsed().as_secs_f64() * 1e3;
+        match end {
+            Ok(response) => {
+                let images = response.image_content() == proto::ImageContent::Included;
+                let (status, source) = (response::status_name(response), response.source().as_str_name());
+                match self.settings.access_log {
+                    AccessLog::None => return,
+                    AccessLog::Images if !images => return,
+                    AccessLog::Images | AccessLog::All => {}
+                }
+                tracing::info!(target: "access", session, status, source, images, millis, "answered");
+            }
+            Err(error) => {
+                let (aws_code, aws_request_id) = (error.aws_code.as_deref(), error.aws_request_id.as_deref());
+                tracing::warn!(reason = %error.reason, session, aws_code, aws_request_id, millis, "refused");
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl FaceLivenessService for Service {
+    async fn get_liveness_result(
+        &self,
+        request: Request<proto::GetLivenessResultRequest>,
+    ) -> Result<Response<proto::GetLivenessResultResponse>, Status> {
+        let started = Instant::now();
+        let (metadata, _, request) = request.into_parts();
+        let question = Question::of(&request, self.settings.min_confidence);
+        let deadline = Deadline::of(&metadata, started);
+        let end = match &question {
+            Ok(question) => self.answer(question, deadline).await,
+            Err(error) => Err(error.clone()),
+        };
+        self.log(question.ok().map(|question| question.session_id), started, &end);
+        end.map(Response::new).map_err(|error| {
+            let time_left = deadline.time_left();
+            error.to_status(&error::Context {
+                session_id: &request.session_id,
+                region: self.region.as_deref(),
+                time_left,
+            })
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! A request that has been checked: what is asked, in types that cannot be wrong.
+
+use crate::{error::Error, proto, results::ImageSet, session::SessionId};
+
+/// What is asked about which session.
+#[derive(Debug)]
+pub struct Question {
+    pub session_id: SessionId,
+    /// The images whose content is asked for.
+    pub images: ImageSet,
+    /// The threshold of the verdict, when there is one.
+    pub min_confidence: Option<f32>,
+}
+
+impl Question {
+    /// `floor` is the server's own threshold: the default, and the least that a request gets.
+    ///
+    /// # Errors
+    /// INVALID_REQUEST, with the field that is malformed.
+    pub fn of(request: &proto::GetLivenessResultRequest, floor: Option<f32>) -> Result<Self, Error> {
+        let session_id = SessionId::parse(&request.session_id).ok_or_else(|| {
+            Error::invalid(
+                "session_id",
+                "must be a UUID of 36 characters in lower-case hex, as CreateFaceLivenessSession answers it",
+            )
+        })?;
+        check_wait(request.wait.as_ref())?;
+        let asked = request.min_confidence;
+        asked.map(check_min_confidence).transpose()?;
+        let images = match proto::ResultView::try_from(request.view) {
+            Ok(proto::ResultView::Unspecified | proto::ResultView::Basic) => ImageSet::NONE,
+            Ok(proto::ResultView::Reference) => ImageSet::REFERENCE,
+            Ok(proto::ResultView::Full) => ImageSet::ALL,
+            Err(_) => return Err(Error::invalid("view", format!("{} is no ResultView", request.view))),
+        };
+        // A request may ask for more than the server, never for less.
+        let min_confidence = asked.into_iter().chain(floor).reduce(f32::max);
+        Ok(Self { session_id, images, min_confidence })
+    }
+}
+
+/// The range of a threshold, on AWS's scale of confidence.
+pub const MIN_CONFIDENCE_RULE: &str = "must be above 1 and at most 100, AWS's scale of confidence";
+
+/// Whether a threshold obeys [`MIN_CONFIDENCE_RULE`].
+pub fn is_min_confidence(threshold: f32) -> bool {
+    threshold > 1.0 && threshold <= 100.0
+}
+
+fn check_min_confidence(threshold: f32) -> Result<(), Error> {
+    if is_min_confidence(threshold) {
+        return Ok(());
+    }
+    let meant = threshold * 100.0;
+    let hint = if is_min_confidence(meant) { format!("; for {meant}% say {meant}") } else { String::new() };
+    Err(Error::invalid("min_confidence", format!("{MIN_CONFIDENCE_RULE}, and is {threshold}{hint}")))
+}
+
+/// The rules of google.protobuf.Duration, and that nobody can wait backwards.
+fn check_wait(wait: Option<&prost_types::Duration>) -> Result<(), Error> {
+    let Some(wait) = wait else { return Ok(()) };
+    if wait.seconds < 0 || wait.nanos < 0 {
+        return Err(Error::invalid("wait", "must not be negative"));
+    }
+    if wait.seconds > 315_576_000_000 || wait.nanos > 999_999_999 {
+        return Err(Error::invalid(
+            "wait",
+            "must be a google.protobuf.Duration of at most 315,576,000,000 seconds and 999,999,999 nanoseconds",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: &str = "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab";
+
+    fn request() -> proto::GetLivenessResultRequest {
+        proto::GetLivenessResultRequest { session_id: ID.into(), ..Default::default() }
+    }
+
+    fn wait(seconds: i64, nanos: i32) -> proto::GetLivenessResultRequest {
+        proto::GetLivenessResultRequest { wait: Some(prost_types::Duration { seconds, nanos }), ..request() }
+    }
+
+    fn threshold(min_confidence: f32) -> proto::GetLivenessResultRequest {
+        proto::GetLivenessResultRequest { min_confidence: Some(min_confidence), ..request() }
+    }
+
+    #[test]
+    fn each_view_asks_for_its_images() {
+        let images =
+            |view| Question::of(&proto::GetLivenessResultRequest { view, ..request() }, None).map(|q| q.images).ok();
+        assert_eq!(images(0), Some(ImageSet::NONE));
+        assert_eq!(images(1), Some(ImageSet::NONE));
+        assert_eq!(images(2), Some(ImageSet::REFERENCE));
+        assert_eq!(images(3), Some(ImageSet::ALL));
+        assert_eq!(images(4), None);
+    }
+
+    #[test]
+    fn the_higher_of_both_thresholds_decides() {
+        let applied = |request, floor| Question::of(&request, floor).expect("a valid request").min_confidence;
+        assert_eq!(applied(request(), None), None);
+        assert_eq!(applied(request(), Some(80.0)), Some(80.0));
+        assert_eq!(applied(threshold(90.0), Some(80.0)), Some(90.0));
+        assert_eq!(applied(threshold(50.0), Some(80.0)), Some(80.0));
+        assert_eq!(applied(threshold(50.0), None), Some(50.0));
+    }
+
+    #[test]
+    fn a_malformed_field_is_named_and_its_id_not_repeated() {
+        let bad_id = proto::GetLivenessResultRequest { session_id: ID.to_uppercase(), ..Default::default() };
+        for (request, field) in [
+            (proto::GetLivenessResultRequest::default(), "session_id"),
+            (bad_id, "session_id"),
+            (wait(-1, 0), "wait"),
+            (wait(0, -1), "wait"),
+            (wait(i64::MAX, 0), "wait"),
+            (wait(1, i32::MAX), "wait"),
+            (threshold(0.0), "min_confidence"),
+            (threshold(0.9), "min_confidence"),
+            (threshold(1.0), "min_confidence"),
+            (threshold(100.1), "min_confidence"),
+            (threshold(-5.0), "min_confidence"),
+            (threshold(f32::NAN), "min_confidence"),
+            (threshold(f32::INFINITY), "min_confidence"),
+        ] {
+            let error = Question::of(&request, None).expect_err(field);
+            let context = crate::error::Context { session_id: "", region: None, time_left: Default::default() };
+            let status = error.to_status(&context);
+            assert!(status.message().starts_with(&format!("{field}: ")), "{}", status.message());
+            assert!(!status.message().contains(&ID.to_uppercase()));
+        }
+    }
+
+    #[test]
+    fn who_means_90_and_says_0_9_is_told_so() {
+        let error = check_min_confidence(0.9).expect_err("below the scale");
+        let status =
+            error.to_status(&crate::error::Context { session_id: "", region: None, time_left: Default::default() });
+        assert!(status.message().ends_with("for 90% say 90"), "{}", status.message());
+    }
+
+    proptest! {
+        #[test]
+        fn a_threshold_is_on_the_scale_or_refused(asked: f32, floor in proptest::option::of(1.1f32..=100.0)) {
+            match Question::of(&threshold(asked), floor) {
+                Ok(question) => {
+                    let applied = question.min_confidence.expect("one was asked for");
+                    prop_assert!(applied > 1.0 && applied <= 100.0 && applied >= asked && Some(applied) >= floor);
+                }
+                Err(_) => prop_assert!(!(asked > 1.0 && asked <= 100.0)),
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+use super::*;
+use crate::{service::AccessLog, session::SessionId};
+use proptest::prelude::*;
+use proto::{ImageContent, LivenessStatus, Verdict};
+use std::sync::Arc;
+
+const ID: &str = "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab";
+
+/// A session with two audit images, of which those in `sent` came with content.
+fn answer(sent: ImageSet, held: bool) -> Answer {
+    let image = |content: &'static [u8], sent: bool| proto::LivenessImage {
+        content: if sent { content.into() } else { Default::default() },
+        ..Default::default()
+    };
+    let (outcome, images) = Outcome::split(proto::LivenessResult {
+        session_id: ID.into(),
+        status: LivenessStatus::Succeeded.into(),
+        confidence: Some(99.0),
+        reference_image: Some(image(b"reference", sent.reference)),
+        audit_images: vec![image(b"one", sent.audit), image(b"two", sent.audit)],
+        ..Default::default()
+    });
+    Answer { outcome: Arc::new(outcome), images: held.then(|| Arc::new(images)), source: Source::Cache }
+}
+
+fn respond(answer: &Answer, asked: ImageSet, may: ImageSet) -> proto::GetLivenessResultResponse {
+    let session_id = SessionId::parse(ID).expect("a valid id");
+    let question = Question { session_id, images: asked, min_confidence: Some(80.0) };
+    of(answer, &question, &Settings { min_confidence: None, images: may, access_log: AccessLog::None })
+}
+
+#[test]
+fn image_content_says_what_became_of_the_images() {
+    const AUDIT: ImageSet = ImageSet { reference: false, audit: true };
+    let (none, reference, all) = (ImageSet::NONE, ImageSet::REFERENCE, ImageSet::ALL);
+    for (what, sent, held, asked, may, expected) in [
+        ("none asked for", all, true, none, all, ImageContent::Unspecified),
+        ("reference is here", all, true, reference, all, ImageContent::Included),
+        ("all are here", all, true, all, all, ImageContent::Included),
+        ("AWS sent none", none, false, all, all, ImageContent::Absent),
+        ("AWS sent no reference", AUDIT, true, reference, all, ImageContent::Absent),
+        ("AWS sent only the reference, and it is here", reference, true, all, all, ImageContent::Included),
+        ("held no more", all, false, all, all, ImageContent::Expired),
+        ("server answers none", all, false, all, none, ImageContent::Withheld),
+        ("server answers the reference only", all, true, all, reference, ImageContent::Withheld),
+        ("server answers the reference only, which is held no more", all, false, all, reference, ImageContent::Expired),
+        ("server answers what was asked for", all, true, reference, reference, ImageContent::Included),
+    ] {
+        let response = respond(&answer(sent, held), asked, may);
+        assert_eq!(response.image_content(), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_view_gets_its_images_and_no_others() {
+    let contents = |asked, may| {
+        let result = respond(&answer(ImageSet::ALL, true), asked, may).result.expect("a result");
+        let audit = result.audit_images.iter().map(|image| image.content.clone());
+        (result.reference_image.expect("an image").content, audit.collect::<Vec<_>>())
+    };
+    let empty = || vec![bytes::Bytes::new(); 2];
+    assert_eq!(contents(ImageSet::NONE, ImageSet::ALL), ("".into(), empty()));
+    assert_eq!(contents(ImageSet::REFERENCE, ImageSet::ALL), ("reference".into(), empty()));
+    assert_eq!(contents(ImageSet::ALL, ImageSet::ALL), ("reference".into(), vec!["one".into(), "two".into()]));
+    assert_eq!(contents(ImageSet::ALL, ImageSet::REFERENCE), ("reference".into(), empty()));
+    assert_eq!(contents(ImageSet::ALL, ImageSet::NONE), ("".into(), empty()));
+}
+
+#[test]
+fn a_hit_shares_the_image_with_the_cache() {
+    let answer = answer(ImageSet::ALL, true);
+    let response = respond(&answer, ImageSet::REFERENCE, ImageSet::ALL);
+    let sent = response.result.and_then(|result| result.reference_image).expect("an image").content;
+    assert_eq!(sent.as_ptr(), answer.images.expect("images").reference.as_ptr());
+}
+
+#[test]
+fn the_verdict_is_live_only_for_a_session_that_succeeded_with_enough_confidence() {
+    use LivenessStatus::*;
+    for (status, confidence, expected) in [
+        (Succeeded, Some(80.0), Verdict::Live),
+        (Succeeded, Some(79.999), Verdict::NotLive),
+        (Succeeded, Some(0.0), Verdict::NotLive),
+        (Succeeded, None, Verdict::Inconclusive),
+        (Failed, None, Verdict::Inconclusive),
+        (Failed, Some(99.0), Verdict::Inconclusive),
+        (Expired, Some(99.0), Verdict::Inconclusive),
+        (Created, Some(99.0), Verdict::Pending),
+        (InProgress, Some(99.0), Verdict::Pending),
+        (Unspecified, Some(99.0), Verdict::Pending),
+    ] {
+        let result = proto::LivenessResult { status: status.into(), confidence, ..Default::default() };
+        assert_eq!(verdict(&result, Some(80.0)), expected, "{status:?} {confidence:?}");
+        assert_eq!(verdict(&result, None), Verdict::Unspecified, "{status:?} {confidence:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn nobody_is_live_below_the_threshold(status in 0..=6, confidence: Option<f32>, threshold in 1.1f32..=100.0) {
+        let result = proto::LivenessResult { status, confidence, ..Default::default() };
+        let live = verdict(&result, Some(threshold)) == Verdict::Live;
+        let should = status == LivenessStatus::Succeeded as i32 && confidence.is_some_and(|score| score >= threshold);
+        prop_assert_eq!(live, should);
+    }
+}

@@ -1,0 +1,136 @@
+//! The id of a Face Liveness session, and the reference that stands for it in logs.
+//!
+//! An id leads to a person's face for as long as AWS or this service holds it, so it never prints itself: neither
+//! `Debug` nor `Display` shows it, and whoever needs the text asks for it by name. A log line carries a [`SessionRef`].
+
+use aws_lc_rs::hmac;
+use std::fmt;
+
+/// The id that CreateFaceLivenessSession answers: a UUID of 36 characters in lower-case hex. AWS's pattern is
+/// `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, of any UUID version.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(u128);
+
+/// Where the hyphens of a UUID stand.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+const LENGTH: usize = 36;
+
+impl SessionId {
+    /// The id that `text` spells, or nothing when AWS would not take it.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != LENGTH {
+            return None;
+        }
+        let mut bits = 0;
+        for (index, byte) in text.bytes().enumerate() {
+            let digit = match byte {
+                b'-' if HYPHENS.contains(&index) => continue,
+                _ if HYPHENS.contains(&index) => return None,
+                b'0'..=b'9' => byte - b'0',
+                b'a'..=b'f' => byte - b'a' + 10,
+                _ => return None,
+            };
+            bits = bits << 4 | u128::from(digit);
+        }
+        Some(Self(bits))
+    }
+
+    /// The id as AWS and the caller spell it. For the wire only, never for a log.
+    pub fn to_wire(self) -> String {
+        let hex = format!("{:032x}", self.0);
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId(redacted)")
+    }
+}
+
+/// What a log shows in place of a session id: the same id gives the same reference under the same key, and nobody
+/// without the key gets from the one to the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SessionRef([u8; 6]);
+
+impl fmt::Display for SessionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The key of the references.
+pub struct SessionRefKey(hmac::Key);
+
+impl SessionRefKey {
+    /// A key that lives and dies with this process.
+    pub fn random() -> Self {
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).expect("the operating system gives random bytes");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
+    }
+
+    /// The first 48 bits of HMAC-SHA256: enough to tell the sessions of a day apart.
+    pub fn reference(&self, id: SessionId) -> SessionRef {
+        let tag = hmac::sign(&self.0, &id.0.to_be_bytes());
+        SessionRef(*tag.as_ref().first_chunk().expect("an HMAC-SHA256 has 32 bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: &str = "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab";
+
+    #[test]
+    fn an_id_that_aws_would_not_take_is_not_an_id() {
+        assert!(SessionId::parse(ID).is_some());
+        for bad in [
+            "",
+            "s",
+            &ID.to_uppercase(),
+            &ID.replace('-', ""),
+            &format!("{ID} "),
+            &format!("{{{}}}", &ID[1..35]),
+            "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ag",
+            "2cf2a1a51-a2b-4c3d-8e4f-0123456789ab",
+            "2cf2a1a5-1a2b-4c3d-8e4f-01234567-9ab",
+            "2cf2a1a5-1a2b-4c3d-8e4f-0123456789é",
+        ] {
+            assert_eq!(SessionId::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn neither_an_id_nor_its_reference_prints_the_id() {
+        let id = SessionId::parse(ID).expect("a valid id");
+        let reference = SessionRefKey::random().reference(id).to_string();
+        assert_eq!(format!("{id:?}"), "SessionId(redacted)");
+        assert_eq!(reference.len(), 12);
+        assert!(!ID.contains(&reference[..8]));
+    }
+
+    #[test]
+    fn a_reference_is_stable_under_its_key_and_differs_under_another() {
+        let (key, other) = (SessionRefKey::random(), SessionRefKey::random());
+        let id = SessionId::parse(ID).expect("a valid id");
+        assert!(key.reference(id) == key.reference(id));
+        assert!(key.reference(id) != other.reference(id));
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_is_written_as_it_was_read(text in "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}") {
+            prop_assert_eq!(SessionId::parse(&text).expect("of AWS's pattern").to_wire(), text);
+        }
+
+        #[test]
+        fn any_text_either_is_written_as_it_was_read_or_refused(text in ".{0,40}") {
+            if let Some(id) = SessionId::parse(&text) {
+                prop_assert_eq!(id.to_wire(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What is held, and what is read again.
+
+use crate::facade::{Facade, eventually, id, reason, request};
+use face_liveness_facade::{
+    proto::{self, ImageContent, LivenessStatus, ResultView, Source},
+    simulator::{self, Fault, FaultKind, Pace, Session, Status},
+};
+use std::time::Duration;
+
+fn succeeded(id: &str) -> Session {
+    Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id) }
+}
+
+fn full(id: &str) -> proto::GetLivenessResultRequest {
+    proto::GetLivenessResultRequest { view: ResultView::Full.into(), ..request(id) }
+}
+
+fn not_found() -> FaultKind {
+    FaultKind::Error { code: "SessionNotFoundException".into(), status: 400, message: None }
+}
+
+#[tokio::test]
+async fn a_result_is_read_once_and_answered_from_the_cache_after() {
+    let facade = Facade::start(&[]).await;
+    for (number, status) in [(1, Status::Succeeded), (2, Status::Failed), (3, Status::Expired)] {
+        facade.place(Session { pace: Pace::Frozen(status), ..Session::new(id(number)) });
+        let first = facade.call(full(&id(number))).await.expect("an answer");
+        assert_eq!(first.source(), Source::Upstream);
+        let mut second = facade.call(full(&id(number))).await.expect("an answer");
+        assert_eq!(second.source(), Source::Cache);
+        second.source = first.source;
+        assert_eq!(second, first, "nothing but the source differs");
+        assert_eq!(facade.simulator.reads_of(&id(number)), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_result_outlives_its_session_at_aws_face_included() {
+    let facade = Facade::start(&[]).await;
+    facade.place(succeeded(&id(1)));
+    facade.get(&id(1)).await.expect("an answer");
+    facade.fault(not_found());
+    let response = facade.call(full(&id(1))).await.expect("an answer");
+    assert_eq!((response.source(), response.image_content()), (Source::Cache, ImageContent::Included));
+}
+
+#[tokio::test]
+async fn a_session_that_has_not_ended_is_read_again() {
+    let facade = Facade::start(&[]).await;
+    for (number, status) in [(1, Status::Created), (2, Status::InProgress), (3, Status::Other("NEW".into()))] {
+        facade.place(Session { pace: Pace::Frozen(status), ..Session::new(id(number)) });
+        for _ in 0..2 {
+            assert_eq!(facade.get(&id(number)).await.expect("an answer").source(), Source::Upstream);
+        }
+        assert_eq!(facade.simulator.reads_of(&id(number)), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_answer_is_never_cached() {
+    let facade = Facade::start(&[]).await;
+    facade.place(succeeded(&id(1)));
+    for body in ["", "{}", "{\"SessionId\":", "<html>"] {
+        facade.fault(FaultKind::Raw { status: 200, content_type: None, body: body.into() });
+        let status = facade.get(&id(1)).await.expect_err("malformed");
+        assert_eq!(reason(&status), "UPSTREAM_MALFORMED", "{body:?}");
+        facade.simulator.clear_faults();
+    }
+    let response = facade.get(&id(1)).await.expect("an answer");
+    assert_eq!(response.source(), Source::Upstream);
+}
+
+#[tokio::test]
+async fn the_newest_result_survives_a_full_cache() {
+    let facade = Facade::start(&["--result-cache-entries", "10"]).await;
+    for number in 0..30 {
+        facade.place(succeeded(&id(number)));
+        facade.get(&id(number)).await.expect("an answer");
+        facade.get(&id(number)).await.expect("an answer");
+    }
+    assert_eq!(facade.simulator.reads(), 30, "each was held when it was asked for again");
+}
+
+#[tokio::test]
+async fn a_face_that_had_to_make_room_is_read_again_while_aws_has_it() {
+    let facade = Facade::start(&["--image-cache-size", "1B"]).await;
+    facade.place(succeeded(&id(1)));
+    facade.get(&id(1)).await.expect("an answer");
+    eventually("the face is pushed out and read again", async || {
+        let response = facade.call(full(&id(1))).await.expect("an answer");
+        assert_eq!(response.image_content(), ImageContent::Included);
+        response.source() == Source::Upstream
+    })
+    .await;
+    assert_eq!(facade.simulator.reads(), 2);
+    facade.fault(not_found());
+    eventually("the face is pushed out again, and AWS has forgotten it", async || {
+        let response = facade.call(full(&id(1))).await.expect("the outcome is held");
+        assert_eq!(response.source(), Source::Cache);
+        response.image_content() == ImageContent::Expired
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_face_leaves_after_its_time_and_the_outcome_stays() {
+    let facade = Facade::start(&["--image-ttl", "50ms"]).await;
+    facade.place(succeeded(&id(1)));
+    let first = facade.call(full(&id(1))).await.expect("an answer");
+    assert_eq!(first.image_content(), ImageContent::Included);
+    facade.fault(not_found());
+    eventually("the face is held no more", async || {
+        let response = facade.call(full(&id(1))).await.expect("an answer");
+        assert_eq!(response.result.as_ref().map(|result| result.status()), Some(LivenessStatus::Succeeded));
+        response.image_content() == ImageContent::Expired
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn that_a_session_is_unknown_is_remembered_for_a_moment() {
+    let facade = Facade::start(&["--not-found-ttl", "1h"]).await;
+    for _ in 0..3 {
+        assert_eq!(reason(&facade.get(&id(1)).await.expect_err("unknown")), "SESSION_NOT_FOUND");
+    }
+    assert_eq!(facade.simulator.reads(), 1);
+
+    let facade = Facade::start(&["--not-found-ttl", "0s"]).await;
+    facade.get(&id(1)).await.expect_err("unknown");
+    facade.place(succeeded(&id(1)));
+    facade.get(&id(1)).await.expect("an answer");
+}
+
+#[tokio::test]
+async fn a_session_that_was_seen_unfinished_and_is_unknown_now_is_gone() {
+    let config = simulator::Config { gone_after: Duration::from_millis(200), ..Default::default() };
+    let facade = Facade::with(&[], config).await;
+    facade.place(Session { pace: Pace::FromFirstRead, ..Session::new(id(1)) });
+    facade.get(&id(1)).await.expect("an answer");
+    eventually("AWS forgets the session", async || match facade.get(&id(1)).await {
+        Ok(_) => false,
+        Err(status) => {
+            assert_eq!((status.code(), reason(&status).as_str()), (tonic::Code::NotFound, "SESSION_GONE"));
+            true
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_short_trouble_of_aws_is_not_felt() {
+    let facade = Facade::start(&[]).await;
+    facade.place(succeeded(&id(1)));
+    let kind = FaultKind::Error { code: "ThrottlingException".into(), status: 500, message: None };
+    facade.simulator.script(Fault { times: Some(2), ..Fault::new(kind) });
+    facade.get(&id(1)).await.expect("the third attempt passes");
+    assert_eq!(facade.simulator.reads(), 3);
+}

@@ -1,0 +1,115 @@
+//! A server under test with its simulated AWS.
+
+use clap::Parser;
+use face_liveness_facade::{
+    config::{Cli, Command, Serve},
+    proto::{self, face_liveness_service_client::FaceLivenessServiceClient},
+    rekognition::Rekognition,
+    server::{self, Server, Stopped},
+    simulator::{self, Fault, FaultKind, Session, Simulator},
+};
+use std::{net::SocketAddr, time::Duration};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tonic::{Status, transport::Channel};
+use tonic_types::StatusExt;
+
+pub struct Facade {
+    pub address: SocketAddr,
+    pub simulator: Simulator,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<Stopped>,
+}
+
+impl Facade {
+    /// A server with the flags of `serve`, and a simulator without a quota.
+    pub async fn start(flags: &[&str]) -> Self {
+        Self::with(flags, simulator::Config::default()).await
+    }
+
+    pub async fn with(flags: &[&str], config: simulator::Config) -> Self {
+        let aws = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let endpoint = format!("http://{}", aws.local_addr().expect("a bound socket has an address"));
+        let simulator = Simulator::new(config);
+        tokio::spawn(simulator.clone().serve(aws, std::future::pending()));
+        Self::reading(&endpoint, simulator, flags).await
+    }
+
+    /// A server that reads from `endpoint`, whatever is there.
+    pub async fn reading(endpoint: &str, simulator: Simulator, flags: &[&str]) -> Self {
+        let arguments = ["face-liveness-facade", "serve", "--listen", "127.0.0.1:0"].iter().chain(flags);
+        let Command::Serve(Serve { listen, service, drain_timeout, .. }) = Cli::parse_from(arguments).command else {
+            panic!("another command than serve");
+        };
+        let listener = server::bind(listen).await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let rekognition = Rekognition::at(endpoint, "us-east-1", service.upstream_timeout);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = Server::new(listener, service, rekognition, drain_timeout);
+        let server = tokio::spawn(async move {
+            let stop = async { drop(stopped.await) };
+            server.run(stop).await.expect("the server serves")
+        });
+        Self { address, simulator, stop: Some(stop), server }
+    }
+
+    /// Asks the server to stop, and waits until it has.
+    pub async fn stop(&mut self) -> Stopped {
+        drop(self.stop.take());
+        (&mut self.server).await.expect("the server does not panic")
+    }
+
+    pub async fn channel(&self) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("an address is a URI");
+        endpoint.connect().await.expect("the server listens")
+    }
+
+    pub async fn client(&self) -> FaceLivenessServiceClient<Channel> {
+        FaceLivenessServiceClient::new(self.channel().await)
+    }
+
+    /// One call on a connection of its own.
+    pub async fn call(
+        &self,
+        request: proto::GetLivenessResultRequest,
+    ) -> Result<proto::GetLivenessResultResponse, Status> {
+        self.client().await.get_liveness_result(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// A call that asks for nothing but the state.
+    pub async fn get(&self, id: &str) -> Result<proto::GetLivenessResultResponse, Status> {
+        self.call(request(id)).await
+    }
+
+    pub fn place(&self, session: Session) {
+        self.simulator.place(session);
+    }
+
+    /// Something that happens to every read from now on.
+    pub fn fault(&self, kind: FaultKind) {
+        self.simulator.script(Fault::new(kind));
+    }
+}
+
+/// The id of a session of this test: every test has a server of its own.
+pub fn id(number: u32) -> String {
+    format!("0123abcd-0000-4000-8000-{number:012x}")
+}
+
+pub fn request(id: &str) -> proto::GetLivenessResultRequest {
+    proto::GetLivenessResultRequest { session_id: id.to_owned(), ..Default::default() }
+}
+
+/// The reason in a status's ErrorInfo.
+pub fn reason(status: &Status) -> String {
+    status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
+}
+
+/// Looks until `done`, for ten seconds at most.
+pub async fn eventually(what: &str, done: impl AsyncFn() -> bool) {
+    let looks = async {
+        while !done().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), looks).await.unwrap_or_else(|_| panic!("never happened: {what}"));
+}

@@ -1,0 +1,11 @@
+//! The whole way: a real tonic client, a real server on a port of the system's choice, the real AWS SDK, real HTTP, and a simulated
+//! Rekognition at its end.
+
+mod binary;
+mod cache;
+mod errors;
+mod facade;
+mod health;
+mod reflection;
+mod results;
+mod sharing;
