@@ -15,7 +15,7 @@ pub async fn run(config: config::Simulate) -> Result<(), String> {
     println!(
         "A simulated Rekognition Face Liveness listens on http://{address}. Point any AWS SDK or this service at it:
 
-  export AWS_ENDPOINT_URL_REKOGNITION=http://{address} AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
+  export AWS_ENDPOINT_URL_REKOGNITION=http://{address} AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
 
 Create a session, and choose how it ends by its token (succeeded, confidence-42, failed, expired, pending):
 

@@ -1,0 +1,32 @@
+# The laptop and CI run these same lines. Tools live outside of the clone: see scripts/tools.
+
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face-liveness-facade/tools
+BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
+
+.PHONY: test check interop-simulator interop-service tools-check tools-interop
+
+test: ## All tests. Needs cargo and a C compiler.
+	cargo test
+
+check: tools-check ## Format, lints, contract, licences, rooms.
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --no-default-features -- -D warnings
+	$(TOOLS)/bin/buf lint
+	$(TOOLS)/bin/buf format --diff --exit-code
+	$(TOOLS)/bin/cargo-deny --log-level error check licenses bans sources
+	scripts/rooms
+
+interop-simulator: tools-interop ## The simulator against boto3 and the AWS SDK for JavaScript.
+	cargo build
+	TOOLS=$(TOOLS) tests/interop/run simulator $(BINARY)
+
+interop-service: tools-interop ## The service against grpcurl, buf curl and a Python client.
+	cargo build
+	TOOLS=$(TOOLS) tests/interop/run service $(BINARY)
+
+tools-check:
+	TOOLS=$(TOOLS) scripts/tools check
+
+tools-interop:
+	TOOLS=$(TOOLS) scripts/tools interop

@@ -1,0 +1,288 @@
+"""Calls a `demo` as a service in Python would, with stubs generated from proto/ at this moment.
+
+    service_grpcio.py ADDRESS
+"""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from promises import Broken, equal, holds, promise, run
+
+ADDRESS = sys.argv[1]
+PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
+SERVICE = "faceliveness.v1.FaceLivenessService"
+
+# Seconds. Longer than three reads that time out take, and than any other answer.
+DEADLINE = 20
+
+
+def generate():
+    """The stubs, in a folder that lives as long as this process."""
+    folder = tempfile.TemporaryDirectory()
+    file = "faceliveness/v1/face_liveness_service.proto"
+    # As a command, which brings the files of google.protobuf with it.
+    protoc = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO}"]
+    subprocess.run([*protoc, f"--python_out={folder.name}", f"--grpc_python_out={folder.name}", file], check=True)
+    sys.path.insert(0, folder.name)
+    return folder
+
+
+STUBS = generate()
+from faceliveness.v1 import face_liveness_service_pb2 as pb  # noqa: E402
+from faceliveness.v1 import face_liveness_service_pb2_grpc as pb_grpc  # noqa: E402
+
+CHANNEL = grpc.insecure_channel(ADDRESS)
+STUB = pb_grpc.FaceLivenessServiceStub(CHANNEL)
+HEALTH = health_pb2_grpc.HealthStub(CHANNEL)
+
+
+def session(number):
+    return f"facade00-0000-4000-8000-{number:>012}"
+
+
+def get(number, timeout=DEADLINE, **request):
+    return STUB.GetLivenessResult(pb.GetLivenessResultRequest(session_id=session(number), **request), timeout=timeout)
+
+
+def refused(call):
+    try:
+        call()
+    except grpc.RpcError as error:
+        return error
+    raise Broken("the call is answered")
+
+
+def details(error):
+    """The error's details by their type: at most one of each."""
+    status = rpc_status.from_call(error)
+    holds(status is not None, f"the error has no details: {error.code().name}, {error.details()}")
+    found = {}
+    for any_ in status.details:
+        name = any_.type_url.rpartition(".")[2]
+        holds(name not in found, f"there are two {name}")
+        detail = getattr(error_details_pb2, name)()
+        holds(any_.Unpack(detail), f"a detail is no {name}")
+        found[name] = detail
+    return found
+
+
+def expect(error, code, reason):
+    """The details of an error that must have the code and the reason."""
+    found = details(error)
+    equal("the code", error.code().name, code)
+    holds("ErrorInfo" in found, "there is no ErrorInfo")
+    equal("the reason", found["ErrorInfo"].reason, reason)
+    equal("the domain", found["ErrorInfo"].domain, "face-liveness-facade")
+    equal("the region", found["ErrorInfo"].metadata["region"], "us-east-1")
+    return found
+
+
+def trailer(error, name):
+    values = [value for key, value in error.trailing_metadata() if key == name]
+    holds(len(values) <= 1, f"there are {len(values)} trailers {name}")
+    return values[0] if values else None
+
+
+def expect_retry(error, found):
+    """RetryInfo and the pushback trailer, which say the same."""
+    holds("RetryInfo" in found, "there is no RetryInfo")
+    told = trailer(error, "grpc-retry-pushback-ms")
+    holds(told is not None, "there is no trailer grpc-retry-pushback-ms")
+    delay = found["RetryInfo"].retry_delay.ToMilliseconds()
+    holds(delay > 0, f"the delay is {delay} ms")
+    equal("the pushback", int(told), delay)
+
+
+@promise("a health watch tells that the service is SERVING, and a check agrees")
+def health():
+    for service in ("", SERVICE):
+        # Credentials are looked for at the start, and until they are there the service is not ready.
+        watch = HEALTH.Watch(health_pb2.HealthCheckRequest(service=service), timeout=DEADLINE)
+        holds(any(answer.status == health_pb2.HealthCheckResponse.SERVING for answer in watch), "it never serves")
+        watch.cancel()
+        check = HEALTH.Check(health_pb2.HealthCheckRequest(service=service), timeout=DEADLINE)
+        equal(f"the health of '{service}'", check.status, health_pb2.HealthCheckResponse.SERVING)
+    error = refused(lambda: HEALTH.Check(health_pb2.HealthCheckRequest(service="liveness"), timeout=DEADLINE))
+    equal("the code of a service that is not there", error.code().name, "NOT_FOUND")
+
+
+@promise("a live session is VERDICT_LIVE; what is read again comes from the cache, as it was")
+def live_and_cached():
+    first = get(1, min_confidence=80)
+    equal("the source of the first read", pb.Source.Name(first.source), "SOURCE_UPSTREAM")
+    holds(first.verdict == pb.VERDICT_LIVE, f"the verdict is {pb.Verdict.Name(first.verdict)}")
+    second = get(1, min_confidence=80)
+    equal("the source of the second read", pb.Source.Name(second.source), "SOURCE_CACHE")
+    holds(second.verdict == pb.VERDICT_LIVE, f"the second verdict is {pb.Verdict.Name(second.verdict)}")
+    holds(second.result == first.result, "the results differ")
+    equal("the time of the read", second.read_time, first.read_time)
+    holds(abs(first.read_time.ToSeconds() - time.time()) < 60, "the read was not just now")
+    holds(first.expire_time.ToSeconds() > first.read_time.ToSeconds(), "the result is not held beyond its read")
+
+
+@promise("every status has its verdict")
+def statuses():
+    for number, status, verdict in [
+        ("1", "SUCCEEDED", "LIVE"),
+        ("2", "SUCCEEDED", "LIVE"),
+        ("4", "SUCCEEDED", "NOT_LIVE"),
+        ("5", "SUCCEEDED", "INCONCLUSIVE"),
+        ("6", "SUCCEEDED", "LIVE"),
+        ("7", "FAILED", "INCONCLUSIVE"),
+        ("8", "EXPIRED", "INCONCLUSIVE"),
+        ("9", "CREATED", "PENDING"),
+        ("10", "IN_PROGRESS", "PENDING"),
+        ("11", "UNSPECIFIED", "PENDING"),
+    ]:
+        answer = get(number, min_confidence=80)
+        result = answer.result
+        equal(f"the id of session {number}", result.session_id, session(number))
+        equal(f"the status of session {number}", pb.LivenessStatus.Name(result.status), f"LIVENESS_STATUS_{status}")
+        equal(f"the verdict of session {number}", pb.Verdict.Name(answer.verdict), f"VERDICT_{verdict}")
+        equal(f"the threshold of session {number}", answer.applied_min_confidence, 80)
+        # Absent is not 0, so presence is what counts.
+        equal(f"that session {number} has a confidence", result.HasField("confidence"), number in "1246")
+        equal(f"that session {number} is held", answer.HasField("expire_time"), status in ("SUCCEEDED", "FAILED", "EXPIRED"))
+        equal(f"AWS's word for session {number}", result.unrecognized_status, "UNDER_REVIEW" if number == "11" else "")
+
+
+@promise("without a threshold nothing is decided, and a higher one can turn the verdict")
+def thresholds():
+    for number in ("1", "4", "7", "9"):
+        answer = get(number)
+        equal(f"the verdict of session {number}", pb.Verdict.Name(answer.verdict), "VERDICT_UNSPECIFIED")
+        holds(not answer.HasField("applied_min_confidence"), "there is a threshold")
+    answer = get("1", min_confidence=100)
+    equal("the verdict under 100", pb.Verdict.Name(answer.verdict), "VERDICT_NOT_LIVE")
+
+
+@promise("each view has its images, and boxes are in all of them")
+def views():
+    for view, content, reference, audit in [
+        ("UNSPECIFIED", "UNSPECIFIED", False, False),
+        ("BASIC", "UNSPECIFIED", False, False),
+        ("REFERENCE", "INCLUDED", True, False),
+        ("FULL", "INCLUDED", True, True),
+    ]:
+        answer = get("2", view=f"RESULT_VIEW_{view}")
+        result = answer.result
+        equal(f"the image content of {view}", pb.ImageContent.Name(answer.image_content), f"IMAGE_CONTENT_{content}")
+        equal(f"the number of audit images of {view}", len(result.audit_images), 2)
+        for image, there in [(result.reference_image, reference), *((image, audit) for image in result.audit_images)]:
+            is_jpeg = image.content[:3] == b"\xff\xd8\xff" and image.content[-2:] == b"\xff\xd9"
+            holds(is_jpeg if there else not image.content, f"an image of {view} is {'no JPEG' if there else 'there'}")
+            holds(0 < image.bounding_box.width <= 1, f"an image of {view} has no box")
+        holds(answer.HasField("image_expire_time"), f"{view} does not say until when images are held")
+
+
+@promise("images in S3, or none at all, are ABSENT")
+def absent_images():
+    in_s3 = get("6", view="RESULT_VIEW_FULL")
+    equal("the image content", pb.ImageContent.Name(in_s3.image_content), "IMAGE_CONTENT_ABSENT")
+    for image in [in_s3.result.reference_image, *in_s3.result.audit_images]:
+        equal("the bucket", image.s3_object.bucket, "demo-bucket")
+        name = image.s3_object.name
+        holds(name.startswith(f"checks/{session('6')}/"), f"the object is named {name}")
+        holds(not image.content, "an image that lies in S3 is in the answer too")
+    for number in ("1", "7", "9"):
+        answer = get(number, view="RESULT_VIEW_FULL")
+        equal(f"session {number}'s image content", pb.ImageContent.Name(answer.image_content), "IMAGE_CONTENT_ABSENT")
+        holds(not answer.result.HasField("reference_image"), f"session {number} has a reference image")
+
+
+# The next two come before the table of all errors, since a server may remember an error for a moment.
+@promise("a deadline that passes is told with a reason, and before it passes")
+def deadline():
+    asked = time.monotonic()
+    error = refused(lambda: get("e5", timeout=0.5))
+    expect(error, "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
+    took = time.monotonic() - asked
+    holds(took < 0.5, f"it is told after {took:.3f} s of 0.5 s")
+
+
+@promise("a delay that does not fit the deadline is pushed back with -1, so that no client waits for nothing")
+def pushback():
+    error = refused(lambda: get("e3", timeout=4))
+    found = expect(error, "UNAVAILABLE", "UPSTREAM_CREDENTIALS")
+    holds(found["RetryInfo"].retry_delay.ToSeconds() >= 4, "the delay fits the deadline")
+    equal("the pushback", trailer(error, "grpc-retry-pushback-ms"), "-1")
+
+
+# The codes and reasons of demo's error ids, and whether a retry may help.
+ERRORS = {
+    "0": ("NOT_FOUND", "SESSION_NOT_FOUND", False),
+    "e1": ("RESOURCE_EXHAUSTED", "UPSTREAM_THROTTLED", True),
+    "e2": ("PERMISSION_DENIED", "UPSTREAM_ACCESS_DENIED", False),
+    "e3": ("UNAVAILABLE", "UPSTREAM_CREDENTIALS", True),
+    "e4": ("UNAVAILABLE", "UPSTREAM_UNAVAILABLE", True),
+    "e5": ("UNAVAILABLE", "UPSTREAM_TIMEOUT", True),
+    "e6": ("INTERNAL", "UPSTREAM_MALFORMED", False),
+    "e7": ("INVALID_ARGUMENT", "UPSTREAM_INVALID_PARAMETER", False),
+    "e8": ("UNKNOWN", "UPSTREAM_UNKNOWN", False),
+}
+
+# Those in whose answer AWS names no code.
+NO_AWS_CODE = ("e4", "e5", "e6")
+
+
+@promise("every error has its code, its reason and its details, and only those")
+def errors():
+    for number, (code, reason, retry) in ERRORS.items():
+        error = refused(lambda: get(number))
+        found = expect(error, code, reason)
+        metadata = found["ErrorInfo"].metadata
+        equal(f"that {reason} names AWS's code", "awsErrorCode" in metadata, number not in NO_AWS_CODE)
+        if retry:
+            expect_retry(error, found)
+        else:
+            equal(f"the pushback of {reason}", trailer(error, "grpc-retry-pushback-ms"), None)
+        others = {"RetryInfo"} if retry else {"ResourceInfo"} if code == "NOT_FOUND" else set()
+        equal(f"the details of {reason}", sorted(found), sorted({"ErrorInfo"} | others))
+
+
+@promise("a session that is not found is named in ResourceInfo, and nowhere else")
+def not_found():
+    error = refused(lambda: get("0"))
+    found = expect(error, "NOT_FOUND", "SESSION_NOT_FOUND")
+    equal("the resource", found["ResourceInfo"].resource_name, session("0"))
+    holds(session("0") not in error.details(), "the message has the session's id")
+    holds("us-east-1" in error.details(), "the message does not name the region")
+
+
+@promise("a malformed field is named in BadRequest")
+def malformed():
+    for field, request in [
+        ("session_id", {"session_id": "FACADE00-0000-4000-8000-000000000001"}),
+        ("session_id", {}),
+        ("min_confidence", {"session_id": session("1"), "min_confidence": 0.9}),
+        ("min_confidence", {"session_id": session("1"), "min_confidence": 0}),
+        ("min_confidence", {"session_id": session("1"), "min_confidence": float("nan")}),
+        ("wait", {"session_id": session("1"), "wait": {"seconds": -1}}),
+        ("view", {"session_id": session("1"), "view": 9}),
+    ]:
+        call = lambda: STUB.GetLivenessResult(pb.GetLivenessResultRequest(**request), timeout=DEADLINE)  # noqa: E731
+        found = expect(refused(call), "INVALID_ARGUMENT", "INVALID_REQUEST")
+        equal("the fields", [violation.field for violation in found["BadRequest"].field_violations], [field])
+
+
+@promise("a session ends while it is watched: CREATED, IN_PROGRESS, SUCCEEDED")
+def watched():
+    seen, until = [], time.monotonic() + 60
+    while (answer := get("3", min_confidence=80)).verdict == pb.VERDICT_PENDING and time.monotonic() < until:
+        status = pb.LivenessStatus.Name(answer.result.status)
+        if status not in seen:
+            seen.append(status)
+        time.sleep(0.5)
+    equal("what it was before", seen, ["LIVENESS_STATUS_CREATED", "LIVENESS_STATUS_IN_PROGRESS"])
+    holds(answer.verdict == pb.VERDICT_LIVE, f"the verdict is {pb.Verdict.Name(answer.verdict)}")
+
+
+run()
