@@ -2,10 +2,16 @@
 //!
 //! A flag wins over its variable, and that over the default. AWS's own settings stay with AWS's variables. No sibling's logic is here.
 
+#[cfg(feature = "simulator")]
+mod simulator;
+
+#[cfg(feature = "simulator")]
+pub use simulator::{Demo, Simulate};
+
 use crate::{results, service, telemetry};
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 /// One typed, cached gRPC call in front of Amazon Rekognition Face Liveness.
 #[derive(Debug, Parser)]
@@ -27,6 +33,7 @@ pub enum Command {
     #[cfg(feature = "simulator")]
     #[command(mut_arg("access_log", |arg| arg.default_value("all")))]
     #[command(mut_arg("upstream_timeout", |arg| arg.default_value("1s")))]
+    #[command(mut_arg("quota_tps", |arg| arg.default_value("0")))]
     Demo(Demo),
     /// Runs the simulated Rekognition alone, for any AWS SDK.
     #[cfg(feature = "simulator")]
@@ -68,6 +75,27 @@ pub struct Service {
     /// How long it is remembered that AWS does not know a session; 0s asks AWS each time.
     #[arg(long, env = "FACE_LIVENESS_NOT_FOUND_TTL", default_value = "2s", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub not_found_ttl: Duration,
+    /// The age up to which a session's state is current, and the shortest pause between two reads of a session.
+    #[arg(long, env = "FACE_LIVENESS_PENDING_TTL", default_value = "500ms", value_name = "DURATION", value_parser = pending_ttl)]
+    pub pending_ttl: Duration,
+    /// Reads a second that AWS grants the account, or `auto`: 25 in us-east-1 and us-west-2, else 5; 0 sets no limit.
+    #[arg(
+        long,
+        env = "FACE_LIVENESS_QUOTA_TPS",
+        default_value = "auto",
+        value_name = "RATE",
+        allow_negative_numbers = true
+    )]
+    pub quota_tps: QuotaTps,
+    /// How many replicas share the quota evenly.
+    #[arg(long, env = "FACE_LIVENESS_QUOTA_REPLICAS", default_value_t = 1, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub quota_replicas: u32,
+    /// Whether a session that was asked for is read to its end though nobody waits any more.
+    #[arg(long, env = "FACE_LIVENESS_CAPTURE", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub capture: bool,
+    /// The longest that a request may wait for a session to end; below the idle time that balancers allow.
+    #[arg(long, env = "FACE_LIVENESS_MAX_WAIT", default_value = "50s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub max_wait: Duration,
     /// Confidence from which on a session counts as live: default and floor of what requests ask for; above 1, up to 100
     /// [default: none]
     #[arg(long, env = "FACE_LIVENESS_MIN_CONFIDENCE", value_name = "CONFIDENCE", value_parser = min_confidence)]
@@ -93,44 +121,6 @@ pub struct Log {
     pub log_level: telemetry::Level,
 }
 
-#[cfg(feature = "simulator")]
-#[derive(Args, Debug)]
-pub struct Demo {
-    /// Address of the gRPC port; port 0 is the system's choice.
-    #[arg(long, default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
-    pub listen: SocketAddr,
-    #[command(flatten)]
-    pub service: Service,
-}
-
-#[cfg(feature = "simulator")]
-#[derive(Args, Debug)]
-pub struct Simulate {
-    /// Address of the HTTP port; port 0 is the system's choice.
-    #[arg(long, default_value = "127.0.0.1:4580", value_name = "ADDRESS")]
-    pub listen: SocketAddr,
-    /// Reads and creations a second, each; beyond it AWS's ThrottlingException. 0 never throttles.
-    #[arg(long, default_value_t = 25, value_name = "RATE")]
-    pub quota_tps: u32,
-    /// How long each answer takes.
-    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub latency: Duration,
-    /// How long a session stays CREATED.
-    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub created_for: Duration,
-    /// How long a session stays IN_PROGRESS.
-    #[arg(long, default_value = "8s", value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub in_progress_for: Duration,
-    /// When a session is forgotten, from its creation on.
-    #[arg(long, default_value = "3m", value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub gone_after: Duration,
-    /// How many times faster than real time sessions live.
-    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = speed)]
-    pub speed: f64,
-    #[command(flatten)]
-    pub log: Log,
-}
-
 /// The most image content that a server holds and answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Images {
@@ -152,16 +142,48 @@ impl From<Images> for results::ImageSet {
     }
 }
 
+/// Reads a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum QuotaTps {
+    /// What AWS grants by default in the region.
+    Auto,
+    /// So many; zero means no limit.
+    Rate(f64),
+}
+
+impl FromStr for QuotaTps {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => match text.parse() {
+                Ok(rate) if (0.0..=100_000.0).contains(&rate) => Ok(Self::Rate(rate)),
+                _ => Err("must be auto, or a number from 0 to 100000"),
+            },
+        }
+    }
+}
+
 impl Service {
-    /// The settings of the cache.
-    pub fn limits(&self) -> results::Limits {
-        results::Limits {
-            result_ttl: self.result_ttl,
-            result_entries: self.result_cache_entries,
-            image_ttl: self.image_ttl,
-            image_bytes: self.image_cache_size.as_u64(),
-            images: self.images.into(),
-            not_found_ttl: self.not_found_ttl,
+    /// The settings of reading and holding, where AWS grants `quota` reads a second by default.
+    pub fn results(&self, quota: f64) -> results::Settings {
+        let account = match self.quota_tps {
+            QuotaTps::Auto => quota,
+            QuotaTps::Rate(rate) => rate,
+        };
+        results::Settings {
+            limits: results::Limits {
+                result_ttl: self.result_ttl,
+                result_entries: self.result_cache_entries,
+                image_ttl: self.image_ttl,
+                image_bytes: self.image_cache_size.as_u64(),
+                images: self.images.into(),
+                not_found_ttl: self.not_found_ttl,
+            },
+            pending_ttl: self.pending_ttl,
+            capture: self.capture,
+            rate: (account > 0.0).then(|| account / f64::from(self.quota_replicas)),
         }
     }
 
@@ -170,6 +192,7 @@ impl Service {
         service::Settings {
             min_confidence: self.min_confidence,
             images: self.images.into(),
+            max_wait: self.max_wait,
             access_log: self.access_log,
         }
     }
@@ -187,10 +210,13 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-#[cfg(feature = "simulator")]
-fn speed(text: &str) -> Result<f64, String> {
-    let speed = text.parse().map_err(|_| "must be a number".to_owned())?;
-    if (0.01..=1000.0).contains(&speed) { Ok(speed) } else { Err("must be from 0.01 to 1000".to_owned()) }
+/// Without a pause between reads a single session would take the whole quota.
+fn pending_ttl(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration < Duration::from_millis(10) => Err("must be 10ms at least".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -114,6 +114,8 @@ pub struct Error {
     /// AWS's request id, which its support asks for; absent when there was no answer.
     pub aws_request_id: Option<String>,
     violation: Option<Violation>,
+    /// The delay before a retry, where it is not the row's.
+    retry_after: Option<Duration>,
 }
 
 /// The field of the request that is malformed, and how.
@@ -136,13 +138,31 @@ pub struct Context<'a> {
 impl Error {
     /// An error of a reason that says it all.
     pub const fn new(reason: Reason) -> Self {
-        Self { reason, aws_code: None, aws_request_id: None, violation: None }
+        Self { reason, aws_code: None, aws_request_id: None, violation: None, retry_after: None }
     }
 
     /// INVALID_REQUEST: what is wrong with which field.
     pub fn invalid(field: &'static str, description: impl Into<String>) -> Self {
         let violation = Violation { field, description: description.into() };
         Self { violation: Some(violation), ..Self::new(Reason::InvalidRequest) }
+    }
+
+    /// QUOTA_EXHAUSTED: who waits that long gets in, if nobody new comes.
+    pub fn quota_exhausted(delay: Duration) -> Self {
+        Self { retry_after: Some(delay), ..Self::new(Reason::QuotaExhausted) }
+    }
+
+    /// How long to wait before asking again; nothing where that does not help.
+    pub const fn retry_delay(&self) -> Option<Duration> {
+        match self.retry_after {
+            Some(delay) => Some(delay),
+            None => self.reason.row().retry,
+        }
+    }
+
+    /// Whether AWS does not know the session, now or any more.
+    pub const fn is_not_found(&self) -> bool {
+        matches!(self.reason, Reason::SessionNotFound | Reason::SessionGone)
     }
 
     /// Whether the same read may pass a moment later, so that trying again before answering is worth it. Credentials take
@@ -163,7 +183,7 @@ impl Error {
             let kind = "rekognition.amazonaws.com/FaceLivenessSession";
             details.set_resource_info(kind, context.session_id, "", row.message);
         }
-        if let Some(delay) = row.retry {
+        if let Some(delay) = self.retry_delay() {
             let delay = jittered(delay);
             details.set_retry_info(Some(delay));
             // A client library would wait beyond its deadline and report that in place of the reason (gRFC A6): -1 stops it.

@@ -12,7 +12,7 @@ use crate::{
 use aws_config::{BehaviorVersion, SdkConfig, identity::IdentityCache, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_rekognition::{
     Client,
-    config::{Builder, Credentials, ProvideCredentials, Region, SharedCredentialsProvider},
+    config::{Builder, Credentials, HttpClient, ProvideCredentials, Region, SharedCredentialsProvider},
 };
 use aws_smithy_http_client::tls;
 use std::{sync::Arc, time::Duration};
@@ -29,6 +29,9 @@ pub const FACE_LIVENESS_REGIONS: [&str; 8] = [
     "us-east-1",
     "us-west-2",
 ];
+
+/// The regions where AWS grants 25 reads a second to an account; in the others it is 5.
+const LARGE_QUOTA_REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
 
 /// A connection takes a round trip or three; one that has none after this long will not come. The SDK's own default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
@@ -56,13 +59,19 @@ impl Rekognition {
     /// environment says.
     pub fn at(endpoint: &str, region: &str, timeout: Duration) -> Self {
         let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+        let http = aws_smithy_http_client::Builder::new().tls_provider(provider).build_https();
+        Self::with_http_client(http, endpoint, region, timeout)
+    }
+
+    /// A client of whatever answers `http`, with any credentials.
+    fn with_http_client(http: impl HttpClient + 'static, endpoint: &str, region: &str, timeout: Duration) -> Self {
         let credentials = Credentials::new("simulator", "simulator", None, None, "simulator");
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(region.to_owned()))
             .endpoint_url(endpoint)
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(aws_smithy_http_client::Builder::new().tls_provider(provider).build_https())
+            .http_client(http)
             .build();
         Self::new(&config, timeout)
     }
@@ -90,6 +99,15 @@ impl Rekognition {
         self.region.as_deref()
     }
 
+    /// The reads a second that AWS grants an account in this region, unless it was asked for more.
+    /// <https://docs.aws.amazon.com/general/latest/gr/rekognition.html>
+    pub fn default_quota(&self) -> f64 {
+        match self.region() {
+            Some(region) if LARGE_QUOTA_REGIONS.contains(&region) => 25.0,
+            _ => 5.0,
+        }
+    }
+
     /// What AWS says of a session now, image content included.
     ///
     /// # Errors
@@ -111,3 +129,6 @@ impl Rekognition {
         provider.provide_credentials().await.map(drop).map_err(|_| missing())
     }
 }
+
+#[cfg(all(test, feature = "simulator"))]
+mod in_process;

@@ -58,7 +58,7 @@ impl Server {
     /// # Errors
     /// When the socket fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Stopped, tonic::transport::Error> {
-        let results = Results::new(self.rekognition.clone(), self.service.limits());
+        let results = Results::new(self.rekognition.clone(), self.service.results(self.rekognition.default_quota()));
         let region = self.rekognition.region().map(str::to_owned);
         let service = FaceLivenessServiceServer::new(Service::new(results.clone(), self.service.rpc(), region))
             .max_decoding_message_size(MAX_REQUEST_BYTES);
@@ -77,15 +77,16 @@ impl Server {
         let serve = router.serve_with_incoming_shutdown(incoming, async {
             stop.await;
             end_health(&health).await;
+            results.stop();
             stopping.send(()).ok();
         });
         let cut_off = async {
             stopped.await.ok();
             tokio::time::sleep(self.drain_timeout).await;
         };
-        let upkeep = async { tokio::join!(become_ready(&self.rekognition, &health), results.maintain()) };
+        let upkeep = async { tokio::join!(become_ready(&self.rekognition, &health), results.run()) };
         tokio::select! {
-            end = serve => end.map(|()| Stopped::Drained),
+            end = async { (serve.await, results.stopped().await).0 } => end.map(|()| Stopped::Drained),
             () = cut_off => Ok(Stopped::CutOff),
             _ = upkeep => unreachable!("the cache is maintained for ever"),
         }

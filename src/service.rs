@@ -9,14 +9,15 @@ mod response;
 pub use question::{MIN_CONFIDENCE_RULE, is_min_confidence};
 
 use crate::{
-    error::{self, Error, Reason},
+    error::{self, Error},
     proto::{self, face_liveness_service_server::FaceLivenessService},
-    results::{Answer, ImageSet, Results},
+    results::{ImageSet, Patience, Results},
     session::{SessionId, SessionRefKey},
 };
 use deadline::Deadline;
 use question::Question;
-use std::time::Instant;
+use std::time::Duration;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 /// What a server is set to, as far as the RPC depends on it.
@@ -26,6 +27,8 @@ pub struct Settings {
     pub min_confidence: Option<f32>,
     /// The most image content that is ever answered.
     pub images: ImageSet,
+    /// The longest wait that a request gets.
+    pub max_wait: Duration,
     pub access_log: AccessLog,
 }
 
@@ -53,11 +56,16 @@ impl Service {
         Self { results, settings, region, session_refs: SessionRefKey::random() }
     }
 
-    async fn answer(&self, question: &Question, deadline: Deadline) -> Result<proto::GetLivenessResultResponse, Error> {
-        let read = self.results.get(question.session_id, question.images);
-        let answer = tokio::time::timeout_at(deadline.answer_by().into(), read).await;
-        let answer: Answer = answer.map_err(|_| Error::new(Reason::DeadlineExceeded))??;
-        Ok(response::of(&answer, question, &self.settings))
+    async fn answer(
+        &self,
+        question: &Question,
+        deadline: Deadline,
+        started: Instant,
+    ) -> Result<proto::GetLivenessResultResponse, Error> {
+        let patience =
+            Patience { wait_until: question.wait.map(|wait| started + wait), answer_by: deadline.answer_by() };
+        let answer = self.results.get(question.session_id, question.images, patience).await?;
+        Ok(response::of(&answer, question, &self.settings, started))
     }
 
     /// One line for one request. A hit is the common case and says nothing about the service, so at the default level only errors and
@@ -65,7 +73,7 @@ impl Service {
     fn log(&self, id: Option<SessionId>, started: Instant, end: &Result<proto::GetLivenessResultResponse, Error>) {
         let session = id.map(|id| self.session_refs.reference(id));
         let session = session.as_ref().map(tracing::field::display);
-        let millis = started.elapsed().as_secs_f64() * 1e3;
+        let millis = started.elapsed().as_micros() as f64 / 1e3;
         match end {
             Ok(response) => {
                 let images = response.image_content() == proto::ImageContent::Included;
@@ -93,10 +101,11 @@ impl FaceLivenessService for Service {
     ) -> Result<Response<proto::GetLivenessResultResponse>, Status> {
         let started = Instant::now();
         let (metadata, _, request) = request.into_parts();
-        let question = Question::of(&request, self.settings.min_confidence);
-        let deadline = Deadline::of(&metadata, started);
+        let question = Question::of(&request, self.settings.min_confidence, self.settings.max_wait);
+        let wait = question.as_ref().ok().and_then(|question| question.wait).unwrap_or_default();
+        let deadline = Deadline::of(&metadata, started, wait);
         let end = match &question {
-            Ok(question) => self.answer(question, deadline).await,
+            Ok(question) => self.answer(question, deadline, started).await,
             Err(error) => Err(error.clone()),
         };
         self.log(question.ok().map(|question| question.session_id), started, &end);

@@ -112,8 +112,8 @@ impl Simulator {
     /// Serves until `stop` is done and the requests under way have ended, or two seconds have passed.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let (stopped, stopping) = watch::channel(false);
-        let stopping = Stopping(stopping);
-        let routes = endpoint::routes(self.clone(), stopping.clone()).merge(control::routes(self));
+        let stopping = Stopping(Some(stopping));
+        let routes = self.routes(stopping.clone());
         let server = axum::serve(listener, routes).with_graceful_shutdown(async move {
             stop.await;
             stopped.send_replace(true);
@@ -122,6 +122,15 @@ impl Simulator {
             ended = async { server.await } => ended,
             () = async { stopping.wait().await; tokio::time::sleep(DRAIN).await } => Ok(()),
         }
+    }
+
+    /// The simulator without a socket, for a client in the same process.
+    pub fn router(&self) -> axum::Router {
+        self.routes(Stopping(None))
+    }
+
+    fn routes(&self, stopping: Stopping) -> axum::Router {
+        endpoint::routes(self.clone(), stopping).merge(control::routes(self.clone()))
     }
 
     /// Puts a session there, in the place of one with the same id. Beyond [`MAX_SESSIONS`] the oldest makes way.
@@ -175,12 +184,16 @@ fn image(session_id: &str, number: u8) -> (Bytes, BoundingBox) {
 
 /// Resolves when the server that holds it stops, so that nothing scripted to hang can hold it up.
 #[derive(Clone)]
-struct Stopping(watch::Receiver<bool>);
+struct Stopping(Option<watch::Receiver<bool>>);
 
 impl Stopping {
-    async fn wait(mut self) {
-        // An error means that the sender is gone, and with it the server: that is a stop as well.
-        self.0.wait_for(|stopped| *stopped).await.ok();
+    async fn wait(self) {
+        match self.0 {
+            // An error means that the sender is gone, and with it the server: that is a stop as well.
+            Some(mut stopped) => drop(stopped.wait_for(|stopped| *stopped).await),
+            // Without a server there is none to stop.
+            None => std::future::pending().await,
+        }
     }
 }
 

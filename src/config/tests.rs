@@ -22,6 +22,10 @@ fn the_defaults_are_those_of_the_readme() {
     assert_eq!(service.image_cache_size, ByteSize::mib(256));
     assert_eq!(service.images, Images::Full);
     assert_eq!(service.not_found_ttl, Duration::from_secs(2));
+    assert_eq!(service.pending_ttl, Duration::from_millis(500));
+    assert_eq!((service.quota_tps, service.quota_replicas), (QuotaTps::Auto, 1));
+    assert!(service.capture);
+    assert_eq!(service.max_wait, Duration::from_secs(50));
     assert_eq!(service.min_confidence, None);
     assert_eq!(service.upstream_timeout, Duration::from_secs(5));
     assert!(service.reflection);
@@ -47,6 +51,9 @@ fn a_bad_value_is_refused_with_its_flag() {
         ("--result-ttl", "1"),
         ("--image-cache-size", "lots"),
         ("--images", "some"),
+        ("--quota-tps", "-1"),
+        ("--quota-tps", "some"),
+        ("--quota-replicas", "0"),
         ("--min-confidence", "0.9"),
         ("--min-confidence", "0"),
         ("--min-confidence", "101"),
@@ -57,6 +64,15 @@ fn a_bad_value_is_refused_with_its_flag() {
         let error = serve(&[flag, value]).expect_err("a bad value");
         assert!(error.contains(flag) && error.contains(value), "{error}");
     }
+}
+
+#[test]
+fn the_limiter_has_its_replicas_share_of_the_quota() {
+    let rate = |flags| serve(flags).expect("valid flags").service.results(25.0).rate;
+    assert_eq!(rate(&[]), Some(25.0));
+    assert_eq!(rate(&["--quota-replicas", "5"]), Some(5.0));
+    assert_eq!(rate(&["--quota-tps", "100", "--quota-replicas", "2"]), Some(50.0));
+    assert_eq!(rate(&["--quota-tps", "0"]), None);
 }
 
 proptest! {

@@ -5,18 +5,16 @@
 //! an expired value only when something makes it look, so [`Cache::maintain`] does, every second.
 
 use super::{
-    Answer, Source,
-    outcome::{ImageSet, Images, Outcome},
+    Answer,
+    outcome::{AWS_LIFETIME, ImageSet, Images, Outcome},
 };
 use crate::{
     error::{Error, Reason},
     session::SessionId,
 };
 use moka::{Expiry, future, policy::EvictionPolicy};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// How much is held, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -33,15 +31,18 @@ pub struct Limits {
     pub not_found_ttl: Duration,
 }
 
-/// AWS forgets a session three minutes after its creation, so at most so long after any read of it.
-/// <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_CreateFaceLivenessSession.html>
-const AWS_LIFETIME: Duration = Duration::from_secs(180);
-
-/// How long an unfinished session is remembered, for SESSION_GONE: AWS's three minutes, and a while for those who still ask.
+/// How long the last state of an unfinished session is remembered, for SESSION_GONE too: AWS's three minutes, and a while for those who
+/// still ask.
 const UNFINISHED_TTL: Duration = Duration::from_secs(600);
 
-/// Ids that AWS does not know are small but free to invent: enough for a second of a broken client, a few MB at most.
-const NOT_FOUND_ENTRIES: u64 = 10_000;
+/// That AWS does not know an id is remembered longer each time, up to this: who polls a wrong id learns nothing new.
+const MAX_NOT_FOUND_TTL: Duration = Duration::from_secs(60);
+
+/// Refusals stay a while after their time, to know that a session was asked for before.
+const REFUSAL_TTL: Duration = Duration::from_secs(300);
+
+/// Ids that AWS does not know are small but free to invent: a few MB at most.
+const REFUSALS: u64 = 10_000;
 
 /// An expired value leaves memory this long after its time at the latest.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
@@ -53,8 +54,23 @@ pub struct Cache {
     limits: Limits,
     outcomes: future::Cache<SessionId, Held<Arc<Outcome>>>,
     images: future::Cache<SessionId, Held<Arc<Images>>>,
-    unfinished: future::Cache<SessionId, ()>,
-    not_found: future::Cache<SessionId, Error>,
+    unfinished: future::Cache<SessionId, Arc<Outcome>>,
+    refusals: future::Cache<SessionId, Arc<Refusal>>,
+}
+
+/// An error that a session's callers are told again without a read.
+#[derive(Debug)]
+pub struct Refusal {
+    pub error: Error,
+    /// When AWS gave it, and until when it is told.
+    pub since: Instant,
+    pub until: Instant,
+}
+
+impl Refusal {
+    pub fn is_current(&self) -> bool {
+        Instant::now() < self.until
+    }
 }
 
 /// A value with the moment at which it has to be gone.
@@ -67,18 +83,18 @@ struct Held<T> {
 struct UntilItsTime;
 
 impl<T> Expiry<SessionId, Held<T>> for UntilItsTime {
-    fn expire_after_create(&self, _: &SessionId, held: &Held<T>, now: Instant) -> Option<Duration> {
-        Some(held.until.saturating_duration_since(now))
+    fn expire_after_create(&self, _: &SessionId, held: &Held<T>, now: std::time::Instant) -> Option<Duration> {
+        Some(held.until.into_std().saturating_duration_since(now))
     }
 
     fn expire_after_update(
         &self,
         _: &SessionId,
         held: &Held<T>,
-        now: Instant,
+        now: std::time::Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(held.until.saturating_duration_since(now))
+        Some(held.until.into_std().saturating_duration_since(now))
     }
 }
 
@@ -91,7 +107,7 @@ impl Cache {
             outcomes: lru(limits.result_entries).expire_after(UntilItsTime).build(),
             images: lru(limits.image_bytes).weigher(weigh).expire_after(UntilItsTime).build(),
             unfinished: lru(limits.result_entries).time_to_live(UNFINISHED_TTL).build(),
-            not_found: lru(NOT_FOUND_ENTRIES).time_to_live(limits.not_found_ttl).build(),
+            refusals: lru(REFUSALS).time_to_live(REFUSAL_TTL).build(),
         }
     }
 
@@ -102,12 +118,18 @@ impl Cache {
             true => None,
             false => self.images.get(&id).await.map(|held| held.value),
         };
-        Some(Answer { outcome, images, source: Source::Cache })
+        Some(Answer { outcome, images })
     }
 
-    /// The error of a session that AWS did not know a moment ago.
-    pub async fn not_found(&self, id: SessionId) -> Option<Error> {
-        self.not_found.get(&id).await
+    /// The last known state of a session that had not ended then, and may still not have.
+    pub async fn unfinished(&self, id: SessionId) -> Option<Answer> {
+        let outcome = self.unfinished.get(&id).await.filter(|outcome| outcome.may_be_unfinished())?;
+        Some(Answer { outcome, images: None })
+    }
+
+    /// The last error of a session that is remembered. It may be out of date.
+    pub async fn refusal(&self, id: SessionId) -> Option<Arc<Refusal>> {
+        self.refusals.get(&id).await
     }
 
     /// Whether content of `outcome`'s images may still be had from AWS when it is not held here.
@@ -122,8 +144,9 @@ impl Cache {
     pub async fn keep(&self, id: SessionId, mut outcome: Outcome, images: Images) -> Answer {
         let images = Arc::new(images.only(self.limits.images));
         if !outcome.is_terminal() {
-            self.unfinished.insert(id, ()).await;
-            return Answer { outcome: Arc::new(outcome), images: Some(images), source: Source::Upstream };
+            let outcome = Arc::new(outcome);
+            self.unfinished.insert(id, Arc::clone(&outcome)).await;
+            return Answer { outcome, images: None };
         }
         (outcome.until, outcome.images_until) = match self.outcomes.get(&id).await {
             Some(held) => (held.value.until, held.value.images_until),
@@ -136,7 +159,7 @@ impl Cache {
         if outcome.until > outcome.read_at {
             self.outcomes.insert(id, Held { value: Arc::clone(&outcome), until: outcome.until }).await;
         }
-        Answer { outcome, images: Some(images), source: Source::Upstream }
+        Answer { outcome, images: Some(images) }
     }
 
     /// Until when an outcome and its images are held that were read at `now`. Faces without an outcome could not be asked for.
@@ -148,17 +171,29 @@ impl Cache {
         (now + self.limits.result_ttl, now + image_ttl)
     }
 
-    /// Keeps that AWS does not know this session, so that a caller who polls a wrong id costs few reads. The error says whether the
-    /// session was seen here before.
+    /// Keeps that AWS does not know this session: each time for twice as long, so that who polls a wrong id costs few reads. The error says
+    /// whether the session was seen here before.
     pub async fn keep_not_found(&self, id: SessionId, mut error: Error) -> Error {
+        let before = self.refusals.get(&id).await.filter(|refusal| refusal.error.is_not_found());
+        let ttl = before.map_or(self.limits.not_found_ttl, |before| (before.until - before.since) * 2);
         error.reason = match self.unfinished.contains_key(&id) {
             true => Reason::SessionGone,
             false => Reason::SessionNotFound,
         };
-        if !self.limits.not_found_ttl.is_zero() {
-            self.not_found.insert(id, error.clone()).await;
-        }
+        self.refuse(id, error.clone(), ttl.min(MAX_NOT_FOUND_TTL.max(self.limits.not_found_ttl))).await;
         error
+    }
+
+    /// Keeps an error that may pass until its callers are told to come back, so that their retries do not become reads.
+    pub async fn remember(&self, id: SessionId, error: &Error) {
+        if let Some(delay) = error.retry_delay() {
+            self.refuse(id, error.clone(), delay).await;
+        }
+    }
+
+    async fn refuse(&self, id: SessionId, error: Error, ttl: Duration) {
+        let since = Instant::now();
+        self.refusals.insert(id, Arc::new(Refusal { error, since, until: since + ttl })).await;
     }
 
     /// Frees what has expired, for as long as it is polled.
@@ -169,7 +204,7 @@ impl Cache {
             self.images.run_pending_tasks().await;
             self.outcomes.run_pending_tasks().await;
             self.unfinished.run_pending_tasks().await;
-            self.not_found.run_pending_tasks().await;
+            self.refusals.run_pending_tasks().await;
         }
     }
 }

@@ -2,9 +2,15 @@
 //!
 //! The rest is small and may be held for long; faces are big, and held for as short as possible.
 
+use super::urgency::Urgency;
 use crate::proto;
 use bytes::Bytes;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// AWS forgets a session three minutes after its creation, so at most so long after any read of it.
+/// <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_CreateFaceLivenessSession.html>
+pub const AWS_LIFETIME: Duration = Duration::from_secs(180);
 
 /// Everything that a read said but the content of images.
 #[derive(Clone)]
@@ -68,6 +74,16 @@ impl Outcome {
 
     fn wall_time(&self, until: Instant) -> Option<SystemTime> {
         (until > self.read_at).then(|| self.read_time + (until - self.read_at))
+    }
+
+    /// Whether the session may still be unfinished, as this outcome has it: AWS forgets it in the end.
+    pub fn may_be_unfinished(&self) -> bool {
+        self.read_at.elapsed() < AWS_LIFETIME
+    }
+
+    /// How soon the session is worth another read.
+    pub fn urgency(&self) -> Urgency {
+        Urgency::of(self.result.status(), self.read_at)
     }
 
     /// Whether AWS cannot say anything else about this session any more.

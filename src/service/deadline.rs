@@ -3,14 +3,18 @@
 //! tonic ends a call at its `grpc-timeout` by dropping it, which the caller sees as CANCELLED and a mesh retries. So the service
 //! answers a little earlier, and says what it knows.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use tonic::metadata::MetadataMap;
 
-/// A caller that gives no deadline gets a bound all the same.
+/// A caller that gives no deadline gets a bound all the same: this, and as long as it is willing to wait.
 const DEFAULT: Duration = Duration::from_secs(30);
 
 /// The head start of the answer: a tenth of the time, and no more than an answer needs to be written and sent.
 const MAX_HEAD_START: Duration = Duration::from_millis(50);
+
+/// Eight digits of hours are 11,000 years, more than a clock can add up to.
+const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Clone, Copy)]
 pub struct Deadline {
@@ -19,9 +23,10 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The deadline of a request that arrived at `now`.
-    pub fn of(metadata: &MetadataMap, now: Instant) -> Self {
-        let timeout = metadata.get("grpc-timeout").and_then(|value| parse(value.to_str().ok()?)).unwrap_or(DEFAULT);
+    /// The deadline of a request that arrived at `now` and may be held for `wait`.
+    pub fn of(metadata: &MetadataMap, now: Instant, wait: Duration) -> Self {
+        let timeout = metadata.get("grpc-timeout").and_then(|value| parse(value.to_str().ok()?));
+        let timeout = timeout.unwrap_or(DEFAULT + wait).min(FOR_EVER);
         let head_start = (timeout / 10).min(MAX_HEAD_START);
         Self { answer_by: now + (timeout - head_start), passes: now + timeout }
     }
@@ -63,14 +68,14 @@ mod tests {
         let mut metadata = MetadataMap::new();
         metadata.insert("grpc-timeout", timeout.parse().expect("a header value"));
         let now = Instant::now();
-        Deadline::of(&metadata, now).answer_by() - now
+        Deadline::of(&metadata, now, Duration::ZERO).answer_by() - now
     }
 
     #[test]
     fn the_answer_comes_a_tenth_before_the_deadline_and_at_most_50_ms() {
         assert_eq!(deadline("100m"), Duration::from_millis(90));
         assert_eq!(deadline("2S"), Duration::from_millis(1_950));
-        assert_eq!(deadline("99999999H"), Duration::from_secs(99_999_999 * 3600) - Duration::from_millis(50));
+        assert_eq!(deadline("99999999H"), FOR_EVER - Duration::from_millis(50));
     }
 
     #[test]
@@ -78,6 +83,13 @@ mod tests {
         for timeout in ["", "S", "1", "1x", "-1S", "+1S", "123456789S", "1 S"] {
             assert_eq!(deadline(timeout), DEFAULT - MAX_HEAD_START, "{timeout:?}");
         }
+    }
+
+    #[test]
+    fn a_call_that_waits_has_as_much_longer() {
+        let now = Instant::now();
+        let wait = Duration::from_secs(50);
+        assert_eq!(Deadline::of(&MetadataMap::new(), now, wait).answer_by() - now, DEFAULT + wait - MAX_HEAD_START);
     }
 
     proptest! {

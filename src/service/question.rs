@@ -1,6 +1,7 @@
 //! A request that has been checked: what is asked, in types that cannot be wrong.
 
 use crate::{error::Error, proto, results::ImageSet, session::SessionId};
+use std::time::Duration;
 
 /// What is asked about which session.
 #[derive(Debug)]
@@ -10,21 +11,28 @@ pub struct Question {
     pub images: ImageSet,
     /// The threshold of the verdict, when there is one.
     pub min_confidence: Option<f32>,
+    /// How long the answer may be held back for the session to end; nothing when the state now is asked for.
+    pub wait: Option<Duration>,
 }
 
 impl Question {
-    /// `floor` is the server's own threshold: the default, and the least that a request gets.
+    /// `floor` is the server's own threshold: the default, and the least that a request gets. `max_wait` is the longest wait.
     ///
     /// # Errors
     /// INVALID_REQUEST, with the field that is malformed.
-    pub fn of(request: &proto::GetLivenessResultRequest, floor: Option<f32>) -> Result<Self, Error> {
+    pub fn of(
+        request: &proto::GetLivenessResultRequest,
+        floor: Option<f32>,
+        max_wait: Duration,
+    ) -> Result<Self, Error> {
         let session_id = SessionId::parse(&request.session_id).ok_or_else(|| {
             Error::invalid(
                 "session_id",
                 "must be a UUID of 36 characters in lower-case hex, as CreateFaceLivenessSession answers it",
             )
         })?;
-        check_wait(request.wait.as_ref())?;
+        let wait = request.wait.as_ref().map(check_wait).transpose()?;
+        let wait = wait.map(|wait| wait.min(max_wait)).filter(|wait| !wait.is_zero());
         let asked = request.min_confidence;
         asked.map(check_min_confidence).transpose()?;
         let images = match proto::ResultView::try_from(request.view) {
@@ -35,7 +43,7 @@ impl Question {
         };
         // A request may ask for more than the server, never for less.
         let min_confidence = asked.into_iter().chain(floor).reduce(f32::max);
-        Ok(Self { session_id, images, min_confidence })
+        Ok(Self { session_id, images, min_confidence, wait })
     }
 }
 
@@ -57,18 +65,18 @@ fn check_min_confidence(threshold: f32) -> Result<(), Error> {
 }
 
 /// The rules of google.protobuf.Duration, and that nobody can wait backwards.
-fn check_wait(wait: Option<&prost_types::Duration>) -> Result<(), Error> {
-    let Some(wait) = wait else { return Ok(()) };
-    if wait.seconds < 0 || wait.nanos < 0 {
+fn check_wait(wait: &prost_types::Duration) -> Result<Duration, Error> {
+    let (seconds, nanos) = (u64::try_from(wait.seconds), u32::try_from(wait.nanos));
+    let (Ok(seconds), Ok(nanos)) = (seconds, nanos) else {
         return Err(Error::invalid("wait", "must not be negative"));
-    }
-    if wait.seconds > 315_576_000_000 || wait.nanos > 999_999_999 {
+    };
+    if seconds > 315_576_000_000 || nanos > 999_999_999 {
         return Err(Error::invalid(
             "wait",
-            "must be a google.protobuf.Duration of at most 315,576,000,000 seconds and 999,999,999 nanoseconds",
+            "must be a google.protobuf.Duration: at most 10,000 years, and nanos below a second",
         ));
     }
-    Ok(())
+    Ok(Duration::new(seconds, nanos))
 }
 
 #[cfg(test)]
@@ -76,6 +84,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const MAX_WAIT: Duration = Duration::from_secs(50);
     const ID: &str = "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab";
 
     fn request() -> proto::GetLivenessResultRequest {
@@ -92,8 +101,9 @@ mod tests {
 
     #[test]
     fn each_view_asks_for_its_images() {
-        let images =
-            |view| Question::of(&proto::GetLivenessResultRequest { view, ..request() }, None).map(|q| q.images).ok();
+        let images = |view| {
+            Question::of(&proto::GetLivenessResultRequest { view, ..request() }, None, MAX_WAIT).map(|q| q.images).ok()
+        };
         assert_eq!(images(0), Some(ImageSet::NONE));
         assert_eq!(images(1), Some(ImageSet::NONE));
         assert_eq!(images(2), Some(ImageSet::REFERENCE));
@@ -102,8 +112,17 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_is_capped_and_none_at_all_when_it_is_zero() {
+        let waits = |request| Question::of(&request, None, MAX_WAIT).expect("a valid request").wait;
+        assert_eq!(waits(request()), None);
+        assert_eq!(waits(wait(0, 0)), None);
+        assert_eq!(waits(wait(1, 500_000_000)), Some(Duration::from_millis(1_500)));
+        assert_eq!(waits(wait(3600, 0)), Some(MAX_WAIT));
+    }
+
+    #[test]
     fn the_higher_of_both_thresholds_decides() {
-        let applied = |request, floor| Question::of(&request, floor).expect("a valid request").min_confidence;
+        let applied = |request, floor| Question::of(&request, floor, MAX_WAIT).expect("a valid request").min_confidence;
         assert_eq!(applied(request(), None), None);
         assert_eq!(applied(request(), Some(80.0)), Some(80.0));
         assert_eq!(applied(threshold(90.0), Some(80.0)), Some(90.0));
@@ -129,7 +148,7 @@ mod tests {
             (threshold(f32::NAN), "min_confidence"),
             (threshold(f32::INFINITY), "min_confidence"),
         ] {
-            let error = Question::of(&request, None).expect_err(field);
+            let error = Question::of(&request, None, MAX_WAIT).expect_err(field);
             let context = crate::error::Context { session_id: "", region: None, time_left: Default::default() };
             let status = error.to_status(&context);
             assert!(status.message().starts_with(&format!("{field}: ")), "{}", status.message());
@@ -148,7 +167,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_threshold_is_on_the_scale_or_refused(asked: f32, floor in proptest::option::of(1.1f32..=100.0)) {
-            match Question::of(&threshold(asked), floor) {
+            match Question::of(&threshold(asked), floor, MAX_WAIT) {
                 Ok(question) => {
                     let applied = question.min_confidence.expect("one was asked for");
                     prop_assert!(applied > 1.0 && applied <= 100.0 && applied >= asked && Some(applied) >= floor);

@@ -3,11 +3,17 @@
 use super::{Question, Settings};
 use crate::{
     proto,
-    results::{Answer, ImageSet, Images, Outcome, Source},
+    results::{Answer, ImageSet, Images, Outcome},
 };
+use tokio::time::Instant;
 
-/// The response to `question`. Image content is shared with the cache, not copied.
-pub fn of(answer: &Answer, question: &Question, settings: &Settings) -> proto::GetLivenessResultResponse {
+/// The response to a `question` that came at `asked`. Image content is shared with the cache, not copied.
+pub fn of(
+    answer: &Answer,
+    question: &Question,
+    settings: &Settings,
+    asked: Instant,
+) -> proto::GetLivenessResultResponse {
     let outcome = &*answer.outcome;
     let wanted = question.images.and(outcome.sent);
     let allowed = wanted.and(settings.images);
@@ -24,9 +30,9 @@ pub fn of(answer: &Answer, question: &Question, settings: &Settings) -> proto::G
         expire_time: outcome.expire_time().map(Into::into),
         image_content: image_content(question.images, outcome, allowed, images.is_some()).into(),
         image_expire_time: outcome.image_expire_time().map(Into::into),
-        source: match answer.source {
-            Source::Upstream => proto::Source::Upstream.into(),
-            Source::Cache => proto::Source::Cache.into(),
+        source: match outcome.read_at >= asked {
+            true => proto::Source::Upstream.into(),
+            false => proto::Source::Cache.into(),
         },
     }
 }

@@ -201,7 +201,7 @@ mod tests {
         let (stop, stopping) = watch::channel(false);
         let simulator = Simulator::new(config);
         simulator.place(Session { pace: Pace::Frozen(Status::Created), ..Session::new(ID) });
-        (Endpoint { simulator, stopping: Stopping(stopping) }, stop)
+        (Endpoint { simulator, stopping: Stopping(Some(stopping)) }, stop)
     }
 
     fn read(id: &str) -> Request {

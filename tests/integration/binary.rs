@@ -1,79 +1,31 @@
 //! The program itself: its exit codes, and AWS's standard chain of settings.
 
-use crate::facade::{id, reason, request};
+use crate::{
+    facade::{id, reason, request},
+    program::{program, serve, simulator},
+};
 use face_liveness_facade::{
     proto::face_liveness_service_client::FaceLivenessServiceClient,
     server::SERVICE_NAME,
-    simulator::{Pace, Session, Simulator, Status},
+    simulator::{Pace, Session, Status},
 };
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-};
-use tokio::net::TcpListener;
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
-
-/// The program with nothing of this machine's AWS settings.
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_face-liveness-facade"));
-    command.args(arguments).env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A running program, ended with the test.
-struct Running {
-    child: Child,
-    address: String,
-    warnings: Vec<String>,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-/// Starts `serve` and reads its log until it says where it listens.
-fn serve(settings: &[(&str, &str)]) -> Running {
-    let arguments = ["serve", "--listen", "127.0.0.1:0", "--log-format", "json"];
-    let mut child = program(&arguments).envs(settings.iter().copied()).spawn().expect("the program starts");
-    let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-    let mut warnings = Vec::new();
-    let address = loop {
-        let line = lines.next().expect("the log goes on").expect("the log is text");
-        let event: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
-        match &event["address"] {
-            serde_json::Value::String(address) => break address.clone(),
-            _ => warnings.push(event["message"].as_str().unwrap_or_default().to_owned()),
-        }
-    };
-    // Nobody reads on; a full pipe would stop the program.
-    std::thread::spawn(move || lines.for_each(drop));
-    Running { child, address, warnings }
-}
-
-async fn simulator() -> (Simulator, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-    let endpoint = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
-    let simulator = Simulator::new(Default::default());
-    tokio::spawn(simulator.clone().serve(listener, std::future::pending()));
-    (simulator, endpoint)
-}
 
 #[tokio::test]
 async fn region_credentials_and_endpoint_come_from_awss_standard_chain() {
     let (simulator, endpoint) = simulator().await;
     simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
-    let running = serve(&[
-        ("AWS_ENDPOINT_URL_REKOGNITION", &endpoint),
-        ("AWS_REGION", "eu-west-1"),
-        ("AWS_ACCESS_KEY_ID", "any"),
-        ("AWS_SECRET_ACCESS_KEY", "any"),
-        ("AWS_MAX_ATTEMPTS", "0"),
-    ]);
+    let running = serve(
+        &[],
+        &[
+            ("AWS_ENDPOINT_URL_REKOGNITION", &endpoint),
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ACCESS_KEY_ID", "any"),
+            ("AWS_SECRET_ACCESS_KEY", "any"),
+            ("AWS_MAX_ATTEMPTS", "0"),
+        ],
+    );
     let mut client =
         FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens");
     client.get_liveness_result(request(&id(1))).await.expect("an answer");
@@ -84,7 +36,7 @@ async fn region_credentials_and_endpoint_come_from_awss_standard_chain() {
 
 #[tokio::test]
 async fn without_credentials_it_lives_is_not_ready_and_says_why() {
-    let running = serve(&[("AWS_REGION", "us-east-1")]);
+    let running = serve(&[], &[("AWS_REGION", "us-east-1")]);
     let endpoint = Channel::from_shared(format!("http://{}", running.address)).expect("an address is a URI");
     let channel = endpoint.connect().await.expect("it listens");
     let mut health = HealthClient::new(channel.clone());
@@ -100,7 +52,7 @@ async fn without_credentials_it_lives_is_not_ready_and_says_why() {
 #[tokio::test]
 async fn a_region_without_face_liveness_is_warned_of_with_those_that_have_it() {
     for settings in [&[("AWS_REGION", "eu-central-1")][..], &[]] {
-        let running = serve(settings);
+        let running = serve(&[], settings);
         assert_eq!(running.warnings.len(), 1, "{:?}", running.warnings);
         assert!(running.warnings[0].contains("eu-west-1, sa-east-1, us-east-1, us-west-2"), "{:?}", running.warnings);
     }

@@ -6,6 +6,8 @@ mod cache;
 mod errors;
 mod facade;
 mod health;
+mod privacy;
+mod program;
 mod reflection;
 mod results;
 mod sharing;

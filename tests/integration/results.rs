@@ -140,11 +140,11 @@ async fn challenge_feedback_and_metadata_are_passed_on() {
 #[tokio::test]
 async fn a_session_is_followed_through_its_life() {
     let config = simulator::Config {
-        created_for: Duration::from_millis(100),
-        in_progress_for: Duration::from_millis(100),
+        created_for: Duration::from_millis(300),
+        in_progress_for: Duration::from_millis(500),
         ..Default::default()
     };
-    let facade = Facade::with(&[], config).await;
+    let facade = Facade::with(&["--pending-ttl", "20ms"], config).await;
     facade.place(Session { pace: Pace::FromFirstRead, ..Session::new(id(1)) });
     for expected in [LivenessStatus::Created, LivenessStatus::InProgress, LivenessStatus::Succeeded] {
         eventually(expected.as_str_name(), async || {
@@ -153,4 +153,38 @@ async fn a_session_is_followed_through_its_life() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_wait_is_answered_when_the_session_ends_and_a_short_one_with_its_state() {
+    let config = simulator::Config {
+        created_for: Duration::from_millis(400),
+        in_progress_for: Duration::from_millis(400),
+        ..Default::default()
+    };
+    let facade = Facade::with(&["--pending-ttl", "20ms"], config).await;
+    facade.place(Session { pace: Pace::FromFirstRead, ..Session::new(id(1)) });
+    let waiting = |millis: i32| proto::GetLivenessResultRequest {
+        wait: Some(prost_types::Duration { seconds: 0, nanos: millis * 1_000_000 }),
+        ..request(&id(1))
+    };
+    let short = facade.call(waiting(100)).await.expect("an answer").result.expect("a result");
+    assert_eq!(short.status(), LivenessStatus::Created);
+    let long = proto::GetLivenessResultRequest {
+        wait: Some(prost_types::Duration { seconds: 20, nanos: 0 }),
+        ..request(&id(1))
+    };
+    let long = facade.call(long).await.expect("an answer").result.expect("a result");
+    assert_eq!(long.status(), LivenessStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_wait_that_outlasts_the_deadline_is_answered_with_the_state_and_not_with_an_error() {
+    let facade = Facade::start(&[]).await;
+    facade.place(frozen(&id(1), Status::Created));
+    let wait = Some(prost_types::Duration { seconds: 50, nanos: 0 });
+    let mut request = tonic::Request::new(proto::GetLivenessResultRequest { wait, ..request(&id(1)) });
+    request.set_timeout(Duration::from_millis(700));
+    let response = facade.client().await.get_liveness_result(request).await.expect("a state").into_inner();
+    assert_eq!(response.result.expect("a result").status(), LivenessStatus::Created);
 }

@@ -177,19 +177,48 @@ async fn a_face_is_not_read_again_once_aws_has_forgotten_it_or_when_it_may_not_b
     assert!(!cache.may_be_read_again(&outcome, ImageSet::ALL));
 }
 
+async fn refusal(cache: &Cache, number: u32) -> Option<Reason> {
+    cache.refusal(id(number)).await.filter(|refusal| refusal.is_current()).map(|refusal| refusal.error.reason)
+}
+
 #[tokio::test]
 async fn an_unknown_session_is_remembered_and_one_that_was_seen_is_gone() {
     let cache = Cache::new(LIMITS);
     let not_found = || Error::new(Reason::SessionNotFound);
     assert_eq!(cache.keep_not_found(id(1), not_found()).await.reason, Reason::SessionNotFound);
-    assert_eq!(cache.not_found(id(1)).await.map(|error| error.reason), Some(Reason::SessionNotFound));
+    assert_eq!(refusal(&cache, 1).await, Some(Reason::SessionNotFound));
 
     let (outcome, images) = Outcome::split(result(proto::LivenessStatus::Created, Bytes::new()));
     cache.keep(id(2), outcome, images).await;
     assert_eq!(cache.keep_not_found(id(2), not_found()).await.reason, Reason::SessionGone);
-    assert_eq!(cache.not_found(id(2)).await.map(|error| error.reason), Some(Reason::SessionGone));
+    assert_eq!(refusal(&cache, 2).await, Some(Reason::SessionGone));
 
     let cache = Cache::new(Limits { not_found_ttl: Duration::ZERO, ..LIMITS });
     cache.keep_not_found(id(1), not_found()).await;
-    assert!(cache.not_found(id(1)).await.is_none());
+    assert_eq!(refusal(&cache, 1).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_session_is_unknown_is_remembered_twice_as_long_each_time_up_to_a_minute() {
+    let cache = Cache::new(LIMITS);
+    for seconds in [2, 4, 8, 16, 32, 60, 60] {
+        cache.keep_not_found(id(1), Error::new(Reason::SessionNotFound)).await;
+        tokio::time::advance(Duration::from_secs(seconds) - Duration::from_millis(1)).await;
+        assert_eq!(refusal(&cache, 1).await, Some(Reason::SessionNotFound), "{seconds} s");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(refusal(&cache, 1).await, None, "{seconds} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_may_pass_is_remembered_until_its_callers_come_back_and_another_is_not() {
+    let cache = Cache::new(LIMITS);
+    let error = Error::new(Reason::UpstreamUnavailable);
+    cache.remember(id(1), &error).await;
+    assert_eq!(refusal(&cache, 1).await, Some(Reason::UpstreamUnavailable));
+    tokio::time::advance(error.retry_delay().expect("it may pass")).await;
+    assert_eq!(refusal(&cache, 1).await, None);
+
+    cache.remember(id(2), &Error::new(Reason::UpstreamAccessDenied)).await;
+    assert_eq!(refusal(&cache, 2).await, None);
 }

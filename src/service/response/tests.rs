@@ -2,7 +2,7 @@ use super::*;
 use crate::{service::AccessLog, session::SessionId};
 use proptest::prelude::*;
 use proto::{ImageContent, LivenessStatus, Verdict};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 const ID: &str = "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab";
 
@@ -20,13 +20,18 @@ fn answer(sent: ImageSet, held: bool) -> Answer {
         audit_images: vec![image(b"one", sent.audit), image(b"two", sent.audit)],
         ..Default::default()
     });
-    Answer { outcome: Arc::new(outcome), images: held.then(|| Arc::new(images)), source: Source::Cache }
+    Answer { outcome: Arc::new(outcome), images: held.then(|| Arc::new(images)) }
 }
 
 fn respond(answer: &Answer, asked: ImageSet, may: ImageSet) -> proto::GetLivenessResultResponse {
     let session_id = SessionId::parse(ID).expect("a valid id");
-    let question = Question { session_id, images: asked, min_confidence: Some(80.0) };
-    of(answer, &question, &Settings { min_confidence: None, images: may, access_log: AccessLog::None })
+    let question = Question { session_id, images: asked, min_confidence: Some(80.0), wait: None };
+    of(
+        answer,
+        &question,
+        &Settings { min_confidence: None, images: may, access_log: AccessLog::None, max_wait: Duration::ZERO },
+        Instant::now(),
+    )
 }
 
 #[test]
@@ -103,4 +108,21 @@ proptest! {
         let should = status == LivenessStatus::Succeeded as i32 && confidence.is_some_and(|score| score >= threshold);
         prop_assert_eq!(live, should);
     }
+}
+
+#[test]
+fn the_source_is_upstream_when_the_read_ended_after_the_request_had_come() {
+    let before = Instant::now();
+    let answer = answer(ImageSet::NONE, false);
+    let question = Question {
+        session_id: SessionId::parse(ID).expect("a valid id"),
+        images: ImageSet::NONE,
+        min_confidence: None,
+        wait: None,
+    };
+    let settings =
+        Settings { min_confidence: None, images: ImageSet::ALL, access_log: AccessLog::None, max_wait: Duration::ZERO };
+    let source = |asked| of(&answer, &question, &settings, asked).source();
+    assert_eq!(source(before), proto::Source::Upstream);
+    assert_eq!(source(Instant::now() + Duration::from_millis(1)), proto::Source::Cache);
 }

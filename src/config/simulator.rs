@@ -1,0 +1,46 @@
+//! The settings of the commands that come with the simulator.
+
+use super::{Log, Service};
+use clap::Args;
+use std::{net::SocketAddr, time::Duration};
+
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Address of the gRPC port; port 0 is the system's choice.
+    #[arg(long, default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub service: Service,
+}
+
+#[derive(Args, Debug)]
+pub struct Simulate {
+    /// Address of the HTTP port; port 0 is the system's choice.
+    #[arg(long, default_value = "127.0.0.1:4580", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Reads and creations a second, each; beyond it AWS's ThrottlingException. 0 never throttles.
+    #[arg(long, default_value_t = 25, value_name = "RATE")]
+    pub quota_tps: u32,
+    /// How long each answer takes.
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub latency: Duration,
+    /// How long a session stays CREATED.
+    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub created_for: Duration,
+    /// How long a session stays IN_PROGRESS.
+    #[arg(long, default_value = "8s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub in_progress_for: Duration,
+    /// When a session is forgotten, from its creation on.
+    #[arg(long, default_value = "3m", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub gone_after: Duration,
+    /// How many times faster than real time sessions live.
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = speed)]
+    pub speed: f64,
+    #[command(flatten)]
+    pub log: Log,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().map_err(|_| "must be a number".to_owned())?;
+    if (0.01..=1000.0).contains(&speed) { Ok(speed) } else { Err("must be from 0.01 to 1000".to_owned()) }
+}

@@ -1,0 +1,42 @@
+//! The real SDK with the simulator right behind it, without a socket between: what waits then waits for tokio's clock only, so that
+//! a test can pause it and let minutes pass in no time.
+
+use super::Rekognition;
+use crate::simulator::Simulator;
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+};
+use aws_smithy_types::body::SdkBody;
+use axum::{Router, body::Body};
+use std::time::Duration;
+use tower::ServiceExt;
+
+impl Rekognition {
+    /// A client of this simulator in this process.
+    pub fn in_process(simulator: &Simulator, timeout: Duration) -> Self {
+        let connector = SharedHttpConnector::new(Connector(simulator.router()));
+        let http = http_client_fn(move |_, _| connector.clone());
+        Self::with_http_client(http, "http://simulator", "us-east-1", timeout)
+    }
+}
+
+#[derive(Debug)]
+struct Connector(Router);
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let router = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request.try_into_http1x().expect("the SDK makes requests of HTTP");
+            let request = request.map(|body| Body::from(body.bytes().expect("a small body is in memory").to_vec()));
+            let response = router.oneshot(request).await.expect("the router does not fail");
+            let (head, body) = response.into_parts();
+            let body = axum::body::to_bytes(body, usize::MAX).await;
+            let body = SdkBody::from(body.map_err(|error| ConnectorError::io(error.into()))?);
+            HttpResponse::try_from(axum::http::Response::from_parts(head, body))
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}

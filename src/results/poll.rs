@@ -1,0 +1,251 @@
+//! One poll: reads a session again and again until it ends, as often as the limiter lets it and no oftener than anybody needs.
+//!
+//! It is a task of its own, so that a caller who leaves costs the others nothing. When all have left it goes on with spare tokens, until
+//! the session has ended or AWS has forgotten it: otherwise its result would be lost for those who come back.
+
+use super::{
+    Answer,
+    limiter::{Need, Permit},
+    outcome::{AWS_LIFETIME, Outcome},
+    polls::{Failure, Interest, Polls, Progress},
+    urgency::Urgency,
+};
+use crate::{
+    error::{Error, Reason},
+    proto,
+    session::SessionId,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time::Instant};
+
+/// At most so many HTTP attempts make one read. A third one turns most short troubles into an answer; more would spend a quota of
+/// 5 or 25 a second on a trouble that lasts.
+const ATTEMPTS: u32 = 3;
+
+/// The longest pause before the second attempt; it doubles before the third.
+const BACKOFF: Duration = Duration::from_millis(200);
+
+/// The longest pause between the reads of a poll whose every read fails.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often a session is read that nobody waits for. AWS forgets it three minutes after its creation, so one that ends at the last moment may
+/// be readable for as long only.
+const CAPTURE_PERIOD: Duration = Duration::from_secs(5);
+
+/// What is known of a session when its poll starts.
+pub enum Start {
+    /// Nothing.
+    Unread,
+    /// A state, of a session that has not ended.
+    Unfinished(Answer),
+    /// That it has ended: only its images are wanted.
+    Ended(Answer),
+    /// That AWS did not know it then.
+    NotFound(Instant),
+}
+
+impl Start {
+    pub const fn is_first_read(&self) -> bool {
+        matches!(self, Self::Unread)
+    }
+
+    pub fn last(&self) -> Option<Answer> {
+        match self {
+            Self::Unfinished(answer) => Some(answer.clone()),
+            Self::Unread | Self::Ended(_) | Self::NotFound(_) => None,
+        }
+    }
+}
+
+pub struct Poll {
+    id: SessionId,
+    polls: Arc<Polls>,
+    publish: watch::Sender<Progress>,
+    interest: Arc<Interest>,
+    started: Instant,
+    /// Whether the session is read on when nobody waits for it.
+    capture: bool,
+    /// Nothing when the session was never read.
+    urgency: Option<Urgency>,
+    /// No read begins before.
+    not_before: Instant,
+    /// Attempts of the read under way that failed, and reads in a row that failed.
+    attempts: u32,
+    failures: u32,
+}
+
+/// How a turn ended.
+enum Turn {
+    Read(Option<Permit>),
+    /// It is wanted more or less than before.
+    Reconsider,
+    Stop,
+}
+
+impl Poll {
+    pub fn new(
+        id: SessionId,
+        polls: Arc<Polls>,
+        publish: watch::Sender<Progress>,
+        interest: Arc<Interest>,
+        start: Start,
+        earliest: Option<Instant>,
+    ) -> Self {
+        let now = Instant::now();
+        let urgency = match &start {
+            Start::Unread => None,
+            Start::Unfinished(answer) | Start::Ended(answer) => Some(answer.outcome.urgency()),
+            Start::NotFound(read_at) => Some(Urgency::of_not_found(*read_at)),
+        };
+        let pause_ends = match &start {
+            Start::Unfinished(answer) => answer.outcome.read_at + polls.settings.pending_ttl,
+            Start::Unread | Start::Ended(_) | Start::NotFound(_) => now,
+        };
+        let capture = polls.settings.capture && matches!(start, Start::Unread | Start::Unfinished(_));
+        let not_before = pause_ends.max(earliest.unwrap_or(now));
+        Self { id, polls, publish, interest, started: now, capture, urgency, not_before, attempts: 0, failures: 0 }
+    }
+
+    pub async fn run(mut self) {
+        let _leave = Leave { id: self.id, polls: Arc::clone(&self.polls) };
+        let end = loop {
+            let Some(need) = self.need() else {
+                if self.polls.leave(self.id, || self.interest.until().is_some()) {
+                    return;
+                }
+                continue;
+            };
+            match self.turn(need).await {
+                Turn::Read(permit) => {
+                    let read = self.polls.rekognition.read(self.id).await;
+                    if let Some(end) = self.learn(read, permit).await {
+                        break end;
+                    }
+                }
+                Turn::Reconsider => {}
+                Turn::Stop => break Err(Error::new(Reason::ShuttingDown)),
+            }
+        };
+        // First out of the map: whoever comes now gets what is newer, or the cache.
+        self.polls.leave(self.id, || false);
+        self.publish.send_modify(|progress| progress.end = Some(end));
+    }
+
+    /// What the next token is for; nothing when the session is wanted no more.
+    fn need(&self) -> Option<Need> {
+        match (self.interest.until(), self.urgency) {
+            (Some(_), None) => Some(Need::FirstRead),
+            (Some(_), Some(urgency)) => Some(Need::ReRead(urgency)),
+            (None, _) => (self.capture && self.started.elapsed() < AWS_LIFETIME).then_some(Need::Capture),
+        }
+    }
+
+    /// Waits until the session may be read, and for a token.
+    async fn turn(&self, need: Need) -> Turn {
+        let due = match (need, self.urgency) {
+            (Need::Capture, Some(urgency)) => self.not_before.max(urgency.last_read() + CAPTURE_PERIOD),
+            _ => self.not_before,
+        };
+        let turn = async {
+            tokio::time::sleep_until(due).await;
+            match &self.polls.limiter {
+                Some(limiter) => Some(limiter.acquire(need).await),
+                None => None,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.polls.stopping.cancelled() => Turn::Stop,
+            () = self.reconsidered(need) => Turn::Reconsider,
+            permit = turn => Turn::Read(permit),
+        }
+    }
+
+    /// Completes when somebody comes to a session that nobody waited for, or the last who did has been gone for a while. Others who come or
+    /// leave change nothing, and do not cost a first read its place in the queue.
+    async fn reconsidered(&self, need: Need) {
+        if need == Need::Capture {
+            let too_late = tokio::time::sleep_until(self.started + AWS_LIFETIME);
+            tokio::select! {
+                () = async { while self.interest.until().is_none() { self.interest.awakened.notified().await } } => {}
+                () = too_late => {}
+            }
+        } else {
+            while let Some(until) = self.interest.until() {
+                tokio::time::sleep_until(until).await;
+            }
+        }
+    }
+
+    /// Takes in what a read said. Answers how the poll ends, when it does.
+    async fn learn(
+        &mut self,
+        read: Result<proto::LivenessResult, Error>,
+        permit: Option<Permit>,
+    ) -> Option<Result<Answer, Error>> {
+        let now = Instant::now();
+        match read {
+            Ok(result) => {
+                let (outcome, images) = Outcome::split(result);
+                let answer = self.polls.cache.keep(self.id, outcome, images).await;
+                if answer.outcome.is_terminal() {
+                    return Some(Ok(answer));
+                }
+                (self.attempts, self.failures) = (0, 0);
+                self.capture = self.polls.settings.capture;
+                self.not_before = now + self.polls.settings.pending_ttl;
+                self.urgency = Some(answer.outcome.urgency());
+                self.publish.send_modify(|progress| (progress.last, progress.failure) = (Some(answer), None));
+                None
+            }
+            Err(error) if error.reason == Reason::SessionNotFound => {
+                Some(Err(self.polls.cache.keep_not_found(self.id, error).await))
+            }
+            Err(error) if error.reason == Reason::UpstreamThrottled && permit.is_some() => {
+                // The limiter slows down for all, and callers are held for as long as their deadlines allow.
+                if let (Some(limiter), Some(permit)) = (&self.polls.limiter, permit) {
+                    limiter.throttled(&permit);
+                }
+                self.publish.send_modify(|progress| progress.failure = Some(Failure { error, at: now, held: true }));
+                None
+            }
+            Err(error) if error.is_transient() => {
+                self.fail(error, now).await;
+                None
+            }
+            Err(error) => {
+                self.polls.cache.remember(self.id, &error).await;
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// A trouble that may pass: tried again twice soon, and then told, remembered, and tried again later and later.
+    async fn fail(&mut self, error: Error, now: Instant) {
+        self.attempts += 1;
+        if self.attempts < ATTEMPTS {
+            self.not_before = now + (BACKOFF * self.attempts).mul_f64(fastrand::f64());
+            return;
+        }
+        let delay = error.retry_delay().unwrap_or(BACKOFF);
+        let pause = (delay * (1 << self.failures.min(5))).min(MAX_PAUSE);
+        self.not_before = now + pause.mul_f64(1.0 + fastrand::f64() / 2.0);
+        (self.attempts, self.failures) = (0, self.failures + 1);
+        self.polls.cache.remember(self.id, &error).await;
+        self.publish.send_modify(|progress| progress.failure = Some(Failure { error, at: now, held: false }));
+    }
+}
+
+/// Takes a poll that panics out of the map.
+struct Leave {
+    id: SessionId,
+    polls: Arc<Polls>,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.polls.leave(self.id, || false);
+        }
+    }
+}
