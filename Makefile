@@ -3,7 +3,7 @@
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face-liveness-facade/tools
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
-.PHONY: test check interop-simulator interop-service tools-check tools-interop
+.PHONY: test check interop-simulator interop-service bench-throttling bench-waiters tools-check tools-interop
 
 test: ## All tests. Needs cargo and a C compiler.
 	cargo test
@@ -24,6 +24,12 @@ interop-simulator: tools-interop ## The simulator against boto3 and the AWS SDK 
 interop-service: tools-interop ## The service against grpcurl, buf curl and a Python client.
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run service $(BINARY)
+
+bench-throttling: ## How late callers learn of a finished session, with and without this service. Six minutes.
+	cargo bench --bench throttling
+
+bench-waiters: ## What 10,000 waiting callers cost. A minute.
+	cargo bench --bench waiters
 
 tools-check:
 	TOOLS=$(TOOLS) scripts/tools check

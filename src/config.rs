@@ -48,7 +48,7 @@ pub struct Serve {
     #[command(flatten)]
     pub service: Service,
     /// How long requests in flight may take to end when the service stops.
-    #[arg(long, env = "FACE_LIVENESS_DRAIN_TIMEOUT", default_value = "20s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "FACE_LIVENESS_DRAIN_TIMEOUT", default_value = "20s", value_name = "DURATION", value_parser = duration)]
     pub drain_timeout: Duration,
     #[command(flatten)]
     pub log: Log,
@@ -58,13 +58,13 @@ pub struct Serve {
 #[derive(Args, Clone, Debug)]
 pub struct Service {
     /// How long the outcome of a session that has ended is held; 0s holds none.
-    #[arg(long, env = "FACE_LIVENESS_RESULT_TTL", default_value = "1h", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "FACE_LIVENESS_RESULT_TTL", default_value = "1h", value_name = "DURATION", value_parser = duration)]
     pub result_ttl: Duration,
     /// How many outcomes are held; the least recently used leaves first.
     #[arg(long, env = "FACE_LIVENESS_RESULT_CACHE_ENTRIES", default_value_t = 100_000, value_name = "COUNT")]
     pub result_cache_entries: u64,
     /// How long images are held in memory, never longer than their outcome; 0s holds none.
-    #[arg(long, env = "FACE_LIVENESS_IMAGE_TTL", default_value = "5m", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "FACE_LIVENESS_IMAGE_TTL", default_value = "5m", value_name = "DURATION", value_parser = duration)]
     pub image_ttl: Duration,
     /// How many bytes of images are held, such as 256MiB.
     #[arg(long, env = "FACE_LIVENESS_IMAGE_CACHE_SIZE", default_value = "256MiB", value_name = "SIZE")]
@@ -73,7 +73,7 @@ pub struct Service {
     #[arg(long, env = "FACE_LIVENESS_IMAGES", default_value = "full", value_enum)]
     pub images: Images,
     /// How long it is remembered that AWS does not know a session; 0s asks AWS each time.
-    #[arg(long, env = "FACE_LIVENESS_NOT_FOUND_TTL", default_value = "2s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "FACE_LIVENESS_NOT_FOUND_TTL", default_value = "2s", value_name = "DURATION", value_parser = duration)]
     pub not_found_ttl: Duration,
     /// The age up to which a session's state is current, and the shortest pause between two reads of a session.
     #[arg(long, env = "FACE_LIVENESS_PENDING_TTL", default_value = "500ms", value_name = "DURATION", value_parser = pending_ttl)]
@@ -94,7 +94,7 @@ pub struct Service {
     #[arg(long, env = "FACE_LIVENESS_CAPTURE", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub capture: bool,
     /// The longest that a request may wait for a session to end; below the idle time that balancers allow.
-    #[arg(long, env = "FACE_LIVENESS_MAX_WAIT", default_value = "50s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "FACE_LIVENESS_MAX_WAIT", default_value = "50s", value_name = "DURATION", value_parser = duration)]
     pub max_wait: Duration,
     /// Confidence from which on a session counts as live: default and floor of what requests ask for; above 1, up to 100
     /// [default: none]
@@ -158,8 +158,8 @@ impl FromStr for QuotaTps {
         match text {
             "auto" => Ok(Self::Auto),
             _ => match text.parse() {
-                Ok(rate) if (0.0..=100_000.0).contains(&rate) => Ok(Self::Rate(rate)),
-                _ => Err("must be auto, or a number from 0 to 100000"),
+                Ok(rate) if rate == 0.0 || (0.1..=100_000.0).contains(&rate) => Ok(Self::Rate(rate)),
+                _ => Err("must be auto, 0, or a number from 0.1 to 100000"),
             },
         }
     }
@@ -182,7 +182,8 @@ impl Service {
                 not_found_ttl: self.not_found_ttl,
             },
             pending_ttl: self.pending_ttl,
-            capture: self.capture,
+            // What may not be held need not be captured.
+            capture: self.capture && !self.result_ttl.is_zero(),
             rate: (account > 0.0).then(|| account / f64::from(self.quota_replicas)),
         }
     }
@@ -202,21 +203,28 @@ fn min_confidence(text: &str) -> Result<f32, &'static str> {
     text.parse().ok().filter(|threshold| service::is_min_confidence(*threshold)).ok_or(service::MIN_CONFIDENCE_RULE)
 }
 
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("must be longer than nothing".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(error.to_string()),
+/// A year is longer than anything here has to last, and short enough for every clock.
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration > Duration::from_secs(365 * 24 * 3600) {
+        return Err("must be a year at most".to_owned());
     }
+    Ok(duration)
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|duration| match duration {
+        Duration::ZERO => Err("must be longer than nothing".to_owned()),
+        _ => Ok(duration),
+    })
 }
 
 /// Without a pause between reads a single session would take the whole quota.
 fn pending_ttl(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(duration) if duration < Duration::from_millis(10) => Err("must be 10ms at least".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(error.to_string()),
-    }
+    duration(text).and_then(|duration| match duration {
+        _ if duration < Duration::from_millis(10) => Err("must be 10ms at least".to_owned()),
+        _ => Ok(duration),
+    })
 }
 
 #[cfg(test)]

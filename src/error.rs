@@ -152,6 +152,11 @@ impl Error {
         Self { retry_after: Some(delay), ..Self::new(Reason::QuotaExhausted) }
     }
 
+    /// The same error, with this delay before a retry, where a retry helps at all.
+    pub fn retried_after(self, delay: Duration) -> Self {
+        Self { retry_after: self.retry_delay().map(|_| delay), ..self }
+    }
+
     /// How long to wait before asking again; nothing where that does not help.
     pub const fn retry_delay(&self) -> Option<Duration> {
         match self.retry_after {

@@ -19,7 +19,7 @@ use crate::{
     session::SessionId,
 };
 use poll::Start;
-use polls::{Membership, Polls, Progress};
+use polls::{Membership, Polls, Progress, Says};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
@@ -56,6 +56,9 @@ pub struct Patience {
 /// poller with half a second between its calls, takes for "at once".
 const FRESH_STATE_WAIT: Duration = Duration::from_secs(1);
 
+/// Who wants images that had to make room is held so long for another read of them, and then has the outcome without.
+const IMAGES_WAIT: Duration = Duration::from_secs(5);
+
 /// The results of all sessions. Cheap to clone.
 #[derive(Clone)]
 pub struct Results(Arc<Polls>);
@@ -80,26 +83,35 @@ impl Results {
         }
         let known = cache.unfinished(id).await;
         let refusal = cache.refusal(id).await;
+        let waits = patience.wait_until.is_some();
         if let Some(refusal) = refusal.as_ref().filter(|refusal| refusal.is_current()) {
-            let survives = refusal.error.is_transient() && patience.wait_until.is_some();
-            match &known {
-                _ if survives => {}
-                Some(known) if !refusal.error.is_not_found() => return Ok(known.clone()),
-                _ => return Err(refusal.error.clone()),
+            let survived = waits && refusal.error.is_transient();
+            match known {
+                _ if survived => {}
+                Some(known) if !waits && !refusal.error.is_not_found() => return Ok(known),
+                _ => return Err(refusal.tell()),
             }
         }
         let not_found = refusal.as_ref().filter(|refusal| refusal.error.is_not_found());
-        let start = match (known, not_found) {
+        let start = match (&known, not_found) {
             (_, Some(refusal)) => Start::NotFound(refusal.since),
-            (Some(known), None) => Start::Unfinished(known),
+            (Some(known), None) => Start::Unfinished(known.clone()),
             (None, None) => Start::Unread,
         };
         let earliest = refusal.as_ref().map(|refusal| refusal.until);
-        let membership = self.0.join(id, start, earliest, patience.answer_by)?;
-        let answer = follow(membership, patience, self.0.settings.pending_ttl, not_found.is_some()).await;
-        // That AWS did not know the session a while ago is an answer too, when it cannot be asked again in time.
-        match (answer, not_found) {
-            (Err(error), Some(refusal)) if error.reason == Reason::DeadlineExceeded => Err(refusal.error.clone()),
+        let membership = match self.0.join(id, start, earliest, patience.answer_by) {
+            Ok(membership) => membership,
+            // Only a session that was never read is refused. A wait that ended at once would only be asked again.
+            Err(error) => {
+                return known.filter(|_| !waits || error.reason == Reason::ShuttingDown).ok_or(error);
+            }
+        };
+        let hold = not_found.map(|_| FRESH_STATE_WAIT);
+        match (follow(membership, patience, self.0.settings.pending_ttl, hold).await, not_found) {
+            // That AWS did not know the session a while ago is an answer too, when it cannot be asked again in time.
+            (Err(error), Some(refusal)) if error.is_transient() || error.reason == Reason::DeadlineExceeded => {
+                Err(refusal.error.clone())
+            }
             (answer, _) => answer,
         }
     }
@@ -130,54 +142,43 @@ impl Results {
         self.0.count()
     }
 
-    /// The answer with images, when AWS still has them.
+    /// The answer with images, when AWS still has them and grants a read soon.
     async fn images_again(&self, id: SessionId, held: &Answer, patience: Patience) -> Option<Answer> {
         if self.0.cache.refusal(id).await.is_some_and(|refusal| refusal.is_current()) {
             return None;
         }
-        let start = Start::Ended(held.clone());
-        let membership = self.0.join(id, start, None, patience.answer_by).ok()?;
-        let answer = follow(membership, patience, Duration::ZERO, false).await.ok()?;
+        let patience = Patience { wait_until: None, ..patience };
+        let membership = self.0.join(id, Start::Ended(held.clone()), None, patience.answer_by).ok()?;
+        let answer = follow(membership, patience, Duration::ZERO, Some(IMAGES_WAIT)).await.ok()?;
         answer.outcome.is_terminal().then_some(answer)
     }
 }
 
-/// Takes from a poll what its caller asked for. `known` says that there is something else to answer, if nothing new comes soon.
+/// Takes from a poll what its caller asked for. Who has something else to be answered with is held for no longer than `hold`.
 async fn follow(
     mut membership: Membership,
     patience: Patience,
     pending_ttl: Duration,
-    known: bool,
+    hold: Option<Duration>,
 ) -> Result<Answer, Error> {
-    let now = Instant::now();
+    let asked = Instant::now();
     let progress = &mut membership.progress;
-    let newest = match patience.wait_until {
-        Some(wait_until) => {
-            let ended = |progress: &Progress| progress.end.is_some();
-            let progress_at_end = look(progress, wait_until.min(patience.answer_by), ended).await?;
-            // A wait has run out: any state will do.
-            if progress_at_end.end.is_none() && progress_at_end.last.is_none() {
-                look(progress, patience.answer_by, |progress| progress.last.is_some() || has_answer(progress, now))
-                    .await?
-            } else {
-                progress_at_end
-            }
+    if let Some(wait_until) = patience.wait_until {
+        let over = |progress: &Progress| progress.end.is_some() || progress.failed(asked, &[Says::All]);
+        let seen = look(progress, wait_until.min(patience.answer_by), over).await?;
+        if over(&seen) {
+            return seen.end();
         }
-        None => {
-            let known = known || progress.borrow().last.is_some();
-            let until = if known { patience.answer_by.min(now + FRESH_STATE_WAIT) } else { patience.answer_by };
-            let current = |last: &Answer| last.outcome.read_at + pending_ttl >= now;
-            let fresh = |progress: &Progress| progress.last.as_ref().is_some_and(current) || has_answer(progress, now);
-            look(progress, until, fresh).await?
-        }
+    }
+    // Who wants the state now, or has waited in vain.
+    let current = |last: &Answer| last.outcome.read_at + pending_ttl >= asked;
+    let fresh = |progress: &Progress| {
+        let told = progress.end.is_some() || progress.failed(asked, &[Says::All, Says::Now]);
+        told || progress.last.as_ref().is_some_and(current)
     };
-    newest.answer(patience.wait_until.is_some())
-}
-
-/// Whether a poll has ended, or a read of it has failed since `since` for good enough a reason to say so.
-fn has_answer(progress: &Progress, since: Instant) -> bool {
-    let failed = progress.failure.as_ref().is_some_and(|failure| failure.at >= since && !failure.held);
-    progress.end.is_some() || failed
+    let hold = progress.borrow().last.as_ref().map(|_| FRESH_STATE_WAIT).or(hold);
+    let until = hold.map_or(patience.answer_by, |hold| patience.answer_by.min(asked + hold));
+    look(progress, until, fresh).await?.state()
 }
 
 /// What is known once `done`, or when time is up.
@@ -196,17 +197,26 @@ async fn look(
 }
 
 impl Progress {
-    /// The end of the poll, or what is known without it.
-    fn answer(self, waited: bool) -> Result<Answer, Error> {
-        let last = self.last.filter(|last| last.outcome.may_be_unfinished());
-        match (self.end, last) {
+    /// Whether a read has failed since `asked` in a way that says so to the caller.
+    fn failed(&self, asked: Instant, to: &[Says]) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.at >= asked && to.contains(&failure.says))
+    }
+
+    /// The answer for one who waited for the end, or for what prevents it.
+    fn end(self) -> Result<Answer, Error> {
+        let failure = self.failure.map(|failure| Err(failure.error));
+        match (self.end.or(failure), self.last) {
+            (Some(Err(error)), Some(last)) if error.reason == Reason::ShuttingDown => Ok(last),
+            (Some(end), _) => end,
+            (None, _) => Err(Error::new(Reason::DeadlineExceeded)),
+        }
+    }
+
+    /// The answer for one who wants the state: while one is known, no trouble hides it but that AWS knows the session no more.
+    fn state(self) -> Result<Answer, Error> {
+        match (self.end, self.last.filter(|last| last.outcome.may_be_unfinished())) {
             (Some(Ok(answer)), _) => Ok(answer),
-            // A stop ends a wait; for who wants the state, any trouble but an unknown session leaves it the last known one.
-            (Some(Err(error)), Some(last))
-                if error.reason == Reason::ShuttingDown || !(waited || error.is_not_found()) =>
-            {
-                Ok(last)
-            }
+            (Some(Err(error)), Some(last)) if !error.is_not_found() => Ok(last),
             (Some(Err(error)), _) => Err(error),
             (None, Some(last)) => Ok(last),
             (None, None) => Err(self.failure.map_or(Error::new(Reason::DeadlineExceeded), |failure| failure.error)),

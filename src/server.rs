@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_reflection::server::{v1, v1alpha};
@@ -72,21 +73,23 @@ impl Server {
             .add_optional_service(v1)
             .add_optional_service(v1alpha);
 
-        let (stopping, stopped) = tokio::sync::oneshot::channel();
+        let stopping = CancellationToken::new();
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let serve = router.serve_with_incoming_shutdown(incoming, async {
             stop.await;
+            stopping.cancel();
             end_health(&health).await;
             results.stop();
-            stopping.send(()).ok();
         });
         let cut_off = async {
-            stopped.await.ok();
+            stopping.cancelled().await;
             tokio::time::sleep(self.drain_timeout).await;
         };
-        let upkeep = async { tokio::join!(become_ready(&self.rekognition, &health), results.run()) };
+        // Credentials that come during the drain must not make it ready again.
+        let readiness = stopping.run_until_cancelled(become_ready(&self.rekognition, &health));
+        let upkeep = async { tokio::join!(readiness, results.run()) };
         tokio::select! {
-            end = async { (serve.await, results.stopped().await).0 } => end.map(|()| Stopped::Drained),
+            end = async { serve.await?; results.stopped().await; Ok(Stopped::Drained) } => end,
             () = cut_off => Ok(Stopped::CutOff),
             _ = upkeep => unreachable!("the cache is maintained for ever"),
         }

@@ -76,7 +76,7 @@ impl Service {
         let millis = started.elapsed().as_micros() as f64 / 1e3;
         match end {
             Ok(response) => {
-                let images = response.image_content() == proto::ImageContent::Included;
+                let images = response::carries_images(response);
                 let (status, source) = (response::status_name(response), response.source().as_str_name());
                 match self.settings.access_log {
                     AccessLog::None => return,

@@ -160,6 +160,11 @@ impl Simulator {
         self.state.tally.reads_of(session_id)
     }
 
+    /// Reads that were answered with this status or error code, such as `SUCCEEDED`.
+    pub fn reads_answered(&self, outcome: &str) -> u64 {
+        self.state.tally.ended(Operation::GetFaceLivenessSessionResults, outcome)
+    }
+
     /// Requests of either operation that the quota refused; scripted throttling is not among them.
     pub fn throttled(&self) -> u64 {
         self.state.quota.refused()

@@ -22,16 +22,16 @@ pub struct Simulate {
     #[arg(long, default_value_t = 25, value_name = "RATE")]
     pub quota_tps: u32,
     /// How long each answer takes.
-    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = super::duration)]
     pub latency: Duration,
     /// How long a session stays CREATED.
-    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = super::duration)]
     pub created_for: Duration,
     /// How long a session stays IN_PROGRESS.
-    #[arg(long, default_value = "8s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "8s", value_name = "DURATION", value_parser = super::duration)]
     pub in_progress_for: Duration,
     /// When a session is forgotten, from its creation on.
-    #[arg(long, default_value = "3m", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "3m", value_name = "DURATION", value_parser = super::duration)]
     pub gone_after: Duration,
     /// How many times faster than real time sessions live.
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = speed)]

@@ -54,7 +54,8 @@ pub struct Cache {
     limits: Limits,
     outcomes: future::Cache<SessionId, Held<Arc<Outcome>>>,
     images: future::Cache<SessionId, Held<Arc<Images>>>,
-    unfinished: future::Cache<SessionId, Arc<Outcome>>,
+    /// The last state of a session that had not ended; nothing once it has.
+    unfinished: future::Cache<SessionId, Option<Arc<Outcome>>>,
     refusals: future::Cache<SessionId, Arc<Refusal>>,
 }
 
@@ -70,6 +71,11 @@ pub struct Refusal {
 impl Refusal {
     pub fn is_current(&self) -> bool {
         Instant::now() < self.until
+    }
+
+    /// The error, with the delay that is left.
+    pub fn tell(&self) -> Error {
+        self.error.clone().retried_after(self.until - Instant::now())
     }
 }
 
@@ -107,7 +113,7 @@ impl Cache {
             outcomes: lru(limits.result_entries).expire_after(UntilItsTime).build(),
             images: lru(limits.image_bytes).weigher(weigh).expire_after(UntilItsTime).build(),
             unfinished: lru(limits.result_entries).time_to_live(UNFINISHED_TTL).build(),
-            refusals: lru(REFUSALS).time_to_live(REFUSAL_TTL).build(),
+            refusals: lru(REFUSALS).time_to_live(REFUSAL_TTL.max(limits.not_found_ttl)).build(),
         }
     }
 
@@ -123,7 +129,7 @@ impl Cache {
 
     /// The last known state of a session that had not ended then, and may still not have.
     pub async fn unfinished(&self, id: SessionId) -> Option<Answer> {
-        let outcome = self.unfinished.get(&id).await.filter(|outcome| outcome.may_be_unfinished())?;
+        let outcome = self.unfinished.get(&id).await?.filter(|outcome| outcome.may_be_unfinished())?;
         Some(Answer { outcome, images: None })
     }
 
@@ -132,9 +138,11 @@ impl Cache {
         self.refusals.get(&id).await
     }
 
-    /// Whether content of `outcome`'s images may still be had from AWS when it is not held here.
+    /// Whether content of `outcome`'s images that is not held has left before its time, and AWS may still have it.
     pub fn may_be_read_again(&self, outcome: &Outcome, wanted: ImageSet) -> bool {
-        !outcome.sent.and(wanted).and(self.limits.images).is_empty() && outcome.read_at.elapsed() < AWS_LIFETIME
+        let wanted = outcome.sent.and(wanted).and(self.limits.images);
+        let evicted_early = Instant::now() < outcome.images_until;
+        !wanted.is_empty() && evicted_early && outcome.read_at.elapsed() < AWS_LIFETIME
     }
 
     /// Keeps what a read said, as far as it may be held, and answers it.
@@ -142,11 +150,17 @@ impl Cache {
     /// A session that was held before keeps its times: a face that is read again because its place was needed is not held a
     /// second longer for it.
     pub async fn keep(&self, id: SessionId, mut outcome: Outcome, images: Images) -> Answer {
+        self.refusals.invalidate(&id).await;
         let images = Arc::new(images.only(self.limits.images));
         if !outcome.is_terminal() {
+            // A status of tomorrow might come with images; they are not held, and so not told of.
+            outcome.sent = ImageSet::NONE;
             let outcome = Arc::new(outcome);
-            self.unfinished.insert(id, Arc::clone(&outcome)).await;
+            self.unfinished.insert(id, Some(Arc::clone(&outcome))).await;
             return Answer { outcome, images: None };
+        }
+        if self.unfinished.contains_key(&id) {
+            self.unfinished.insert(id, None).await;
         }
         (outcome.until, outcome.images_until) = match self.outcomes.get(&id).await {
             Some(held) => (held.value.until, held.value.images_until),
@@ -184,10 +198,12 @@ impl Cache {
         error
     }
 
-    /// Keeps an error that may pass until its callers are told to come back, so that their retries do not become reads.
-    pub async fn remember(&self, id: SessionId, error: &Error) {
-        if let Some(delay) = error.retry_delay() {
-            self.refuse(id, error.clone(), delay).await;
+    /// Keeps an error that may pass for as long as its callers are told to stay away, so that their retries do not become reads. That AWS does
+    /// not know the session outlives it.
+    pub async fn remember(&self, id: SessionId, error: &Error, ttl: Duration) {
+        let not_found = self.refusals.get(&id).await.is_some_and(|refusal| refusal.error.is_not_found());
+        if !ttl.is_zero() && !not_found {
+            self.refuse(id, error.clone(), ttl).await;
         }
     }
 
@@ -201,11 +217,16 @@ impl Cache {
         let mut tick = tokio::time::interval(MAINTENANCE_PERIOD);
         loop {
             tick.tick().await;
-            self.images.run_pending_tasks().await;
-            self.outcomes.run_pending_tasks().await;
-            self.unfinished.run_pending_tasks().await;
-            self.refusals.run_pending_tasks().await;
+            self.run_pending_tasks().await;
         }
+    }
+
+    /// Evicts what is too much and frees what has expired.
+    pub async fn run_pending_tasks(&self) {
+        self.images.run_pending_tasks().await;
+        self.outcomes.run_pending_tasks().await;
+        self.unfinished.run_pending_tasks().await;
+        self.refusals.run_pending_tasks().await;
     }
 }
 

@@ -10,7 +10,7 @@
 use super::urgency::Urgency;
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 use tokio::{
@@ -18,9 +18,9 @@ use tokio::{
     time::Instant,
 };
 
-/// Tokens that an idle limiter saves: a fifth of a second's. More would be a burst that AWS, whose own algorithm is not published,
-/// might throttle; less would let the first callers after a pause wait for nothing.
-const BURST_SECONDS: f64 = 0.2;
+/// Tokens that an idle limiter saves: half a second of them. AWS does not say how it counts; a bucket of one second is what it does
+/// elsewhere, and half of that leaves room for requests that arrive closer together than they were sent.
+const BURST_SECONDS: f64 = 0.5;
 
 /// While re-reads wait, first reads get so many tokens in a row.
 const FIRST_READS_IN_A_ROW: u32 = 3;
@@ -95,12 +95,12 @@ impl Limiter {
         Self { state: Mutex::new(state), arrived: Notify::new(), full_rate: rate }
     }
 
-    /// Waits for a token. Whoever drops the future leaves the queue, and a token that was on its way to it is saved.
-    pub async fn acquire(&self, need: Need) -> Permit {
+    /// Takes a place in the queue at once. Whoever drops it leaves the queue, and a token that was on its way to it is saved.
+    pub fn queue(self: &Arc<Self>, need: Need) -> Queued {
         let (grant, granted) = oneshot::channel();
-        let mut queued = Queued { limiter: self, number: self.lock().enqueue(need, grant), granted };
+        let number = self.lock().enqueue(need, grant);
         self.arrived.notify_one();
-        (&mut queued.granted).await.expect("the limiter outlives those who wait for it")
+        Queued { limiter: Arc::clone(self), number, granted }
     }
 
     /// How long a first read that came now would wait for its token at most, were no other to come. Those ahead of it are re-read
@@ -155,18 +155,28 @@ impl Limiter {
 }
 
 /// A place in the queue.
-struct Queued<'a> {
-    limiter: &'a Limiter,
+pub struct Queued {
+    limiter: Arc<Limiter>,
     number: u64,
     granted: oneshot::Receiver<Permit>,
 }
 
-impl Drop for Queued<'_> {
+impl Queued {
+    /// Waits for the token.
+    pub async fn granted(mut self) -> Permit {
+        (&mut self.granted).await.expect("the limiter grants before it drops a ticket")
+    }
+}
+
+impl Drop for Queued {
     fn drop(&mut self) {
         let mut state = self.limiter.lock();
         self.granted.close();
         match self.granted.try_recv() {
-            Ok(_) => state.tokens += 1.0,
+            Ok(_) => {
+                state.tokens += 1.0;
+                self.limiter.arrived.notify_one();
+            }
             Err(_) => state.leave(self.number),
         }
     }
@@ -219,8 +229,8 @@ impl State {
             return ticket;
         }
         self.first_reads_in_a_row = 0;
-        let urgency = |index: usize| self.re_reads[index].1.at(now);
-        let most_urgent = (0..self.re_reads.len()).max_by(|a, b| urgency(*a).total_cmp(&urgency(*b)));
+        let urgency = |index: &usize| self.re_reads[*index].1.at(now);
+        let most_urgent = (0..self.re_reads.len()).max_by(|a, b| urgency(a).total_cmp(&urgency(b)));
         match most_urgent {
             Some(index) => self.re_reads.swap_remove(index).0,
             None => self.captures.pop_front().expect("somebody waits"),

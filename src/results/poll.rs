@@ -5,9 +5,9 @@
 
 use super::{
     Answer,
-    limiter::{Need, Permit},
-    outcome::{AWS_LIFETIME, Outcome},
-    polls::{Failure, Interest, Polls, Progress},
+    limiter::{Need, Permit, Queued},
+    outcome::{AWS_LIFETIME, ImageSet, Outcome},
+    polls::{Failure, Interest, Polls, Progress, Says},
     urgency::Urgency,
 };
 use crate::{
@@ -25,8 +25,8 @@ const ATTEMPTS: u32 = 3;
 /// The longest pause before the second attempt; it doubles before the third.
 const BACKOFF: Duration = Duration::from_millis(200);
 
-/// The longest pause between the reads of a poll whose every read fails.
-const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause between the reads of a poll whose every read fails: callers come to know so late that AWS answers again.
+const MAX_PAUSE: Duration = Duration::from_secs(4);
 
 /// How often a session is read that nobody waits for. AWS forgets it three minutes after its creation, so one that ends at the last moment may
 /// be readable for as long only.
@@ -63,8 +63,12 @@ pub struct Poll {
     publish: watch::Sender<Progress>,
     interest: Arc<Interest>,
     started: Instant,
-    /// Whether the session is read on when nobody waits for it.
+    /// Whether the session may have ended before the poll began.
+    looks_first: bool,
+    /// Whether the session is read on when nobody waits for it: one that was seen unfinished here, and no id that anybody may invent.
     capture: bool,
+    /// The place in the queue that the poll was born with.
+    place: Option<Queued>,
     /// Nothing when the session was never read.
     urgency: Option<Urgency>,
     /// No read begins before.
@@ -90,28 +94,59 @@ impl Poll {
         interest: Arc<Interest>,
         start: Start,
         earliest: Option<Instant>,
+        place: Option<Queued>,
     ) -> Self {
         let now = Instant::now();
         let urgency = match &start {
             Start::Unread => None,
-            Start::Unfinished(answer) | Start::Ended(answer) => Some(answer.outcome.urgency()),
+            Start::Unfinished(answer) => Some(answer.outcome.urgency()),
+            // Only its images are wanted, from now on.
+            Start::Ended(answer) => Some(Urgency::of(answer.outcome.result.status(), now)),
             Start::NotFound(read_at) => Some(Urgency::of_not_found(*read_at)),
         };
         let pause_ends = match &start {
-            Start::Unfinished(answer) => answer.outcome.read_at + polls.settings.pending_ttl,
-            Start::Unread | Start::Ended(_) | Start::NotFound(_) => now,
+            Start::Unfinished(answer) | Start::Ended(answer) => answer.outcome.read_at + polls.settings.pending_ttl,
+            Start::Unread | Start::NotFound(_) => now,
         };
-        let capture = polls.settings.capture && matches!(start, Start::Unread | Start::Unfinished(_));
+        let looks_first = !matches!(start, Start::Ended(_));
+        let capture = polls.settings.capture && matches!(start, Start::Unfinished(_));
         let not_before = pause_ends.max(earliest.unwrap_or(now));
-        Self { id, polls, publish, interest, started: now, capture, urgency, not_before, attempts: 0, failures: 0 }
+        Self {
+            id,
+            polls,
+            publish,
+            interest,
+            started: now,
+            looks_first,
+            capture,
+            place,
+            urgency,
+            not_before,
+            attempts: 0,
+            failures: 0,
+        }
     }
 
     pub async fn run(mut self) {
         let _leave = Leave { id: self.id, polls: Arc::clone(&self.polls) };
-        let end = loop {
+        // The poll before may have ended after this one's first caller had looked.
+        let held = self.polls.cache.answer(self.id, ImageSet::NONE).await.filter(|_| self.looks_first);
+        let end = match held {
+            Some(held) => Some(Ok(held)),
+            None => self.read_to_the_end().await,
+        };
+        let Some(end) = end else { return };
+        // First out of the map: whoever comes now gets what is newer, or the cache.
+        self.polls.leave(self.id, || false);
+        self.publish.send_modify(|progress| progress.end = Some(end));
+    }
+
+    /// How the poll ends; nothing when it has left because nobody is interested.
+    async fn read_to_the_end(&mut self) -> Option<Result<Answer, Error>> {
+        loop {
             let Some(need) = self.need() else {
-                if self.polls.leave(self.id, || self.interest.until().is_some()) {
-                    return;
+                if self.polls.leave(self.id, || self.interest.is_some()) {
+                    return None;
                 }
                 continue;
             };
@@ -119,29 +154,27 @@ impl Poll {
                 Turn::Read(permit) => {
                     let read = self.polls.rekognition.read(self.id).await;
                     if let Some(end) = self.learn(read, permit).await {
-                        break end;
+                        return Some(end);
                     }
                 }
                 Turn::Reconsider => {}
-                Turn::Stop => break Err(Error::new(Reason::ShuttingDown)),
+                Turn::Stop => return Some(Err(Error::new(Reason::ShuttingDown))),
             }
-        };
-        // First out of the map: whoever comes now gets what is newer, or the cache.
-        self.polls.leave(self.id, || false);
-        self.publish.send_modify(|progress| progress.end = Some(end));
+        }
     }
 
     /// What the next token is for; nothing when the session is wanted no more.
     fn need(&self) -> Option<Need> {
-        match (self.interest.until(), self.urgency) {
-            (Some(_), None) => Some(Need::FirstRead),
-            (Some(_), Some(urgency)) => Some(Need::ReRead(urgency)),
-            (None, _) => (self.capture && self.started.elapsed() < AWS_LIFETIME).then_some(Need::Capture),
+        match (self.interest.is_some(), self.urgency) {
+            (true, None) => Some(Need::FirstRead),
+            (true, Some(urgency)) => Some(Need::ReRead(urgency)),
+            (false, _) => (self.capture && self.started.elapsed() < AWS_LIFETIME).then_some(Need::Capture),
         }
     }
 
     /// Waits until the session may be read, and for a token.
-    async fn turn(&self, need: Need) -> Turn {
+    async fn turn(&mut self, need: Need) -> Turn {
+        let place = self.place.take();
         let due = match (need, self.urgency) {
             (Need::Capture, Some(urgency)) => self.not_before.max(urgency.last_read() + CAPTURE_PERIOD),
             _ => self.not_before,
@@ -149,7 +182,7 @@ impl Poll {
         let turn = async {
             tokio::time::sleep_until(due).await;
             match &self.polls.limiter {
-                Some(limiter) => Some(limiter.acquire(need).await),
+                Some(limiter) => Some(place.unwrap_or_else(|| limiter.queue(need)).granted().await),
                 None => None,
             }
         };
@@ -164,16 +197,16 @@ impl Poll {
     /// Completes when somebody comes to a session that nobody waited for, or the last who did has been gone for a while. Others who come or
     /// leave change nothing, and do not cost a first read its place in the queue.
     async fn reconsidered(&self, need: Need) {
-        if need == Need::Capture {
-            let too_late = tokio::time::sleep_until(self.started + AWS_LIFETIME);
-            tokio::select! {
-                () = async { while self.interest.until().is_none() { self.interest.awakened.notified().await } } => {}
-                () = too_late => {}
+        let capture = need == Need::Capture;
+        let too_late = async {
+            match capture {
+                true => tokio::time::sleep_until(self.started + AWS_LIFETIME).await,
+                false => std::future::pending().await,
             }
-        } else {
-            while let Some(until) = self.interest.until() {
-                tokio::time::sleep_until(until).await;
-            }
+        };
+        tokio::select! {
+            () = self.interest.turned(!capture) => {}
+            () = too_late => {}
         }
     }
 
@@ -206,15 +239,22 @@ impl Poll {
                 if let (Some(limiter), Some(permit)) = (&self.polls.limiter, permit) {
                     limiter.throttled(&permit);
                 }
-                self.publish.send_modify(|progress| progress.failure = Some(Failure { error, at: now, held: true }));
+                self.tell(error, Says::Wait);
                 None
             }
             Err(error) if error.is_transient() => {
                 self.fail(error, now).await;
                 None
             }
+            Err(error) if self.capture => {
+                // The session is still there for those who come back when this is mended.
+                self.not_before = now + CAPTURE_PERIOD;
+                self.polls.cache.remember(self.id, &error, error.retry_delay().unwrap_or_default()).await;
+                self.tell(error, Says::All);
+                None
+            }
             Err(error) => {
-                self.polls.cache.remember(self.id, &error).await;
+                self.polls.cache.remember(self.id, &error, error.retry_delay().unwrap_or_default()).await;
                 Some(Err(error))
             }
         }
@@ -228,11 +268,18 @@ impl Poll {
             return;
         }
         let delay = error.retry_delay().unwrap_or(BACKOFF);
-        let pause = (delay * (1 << self.failures.min(5))).min(MAX_PAUSE);
-        self.not_before = now + pause.mul_f64(1.0 + fastrand::f64() / 2.0);
+        let pause = (delay * (1 << self.failures.min(5))).min(MAX_PAUSE).mul_f64(1.0 + fastrand::f64() / 2.0);
+        self.not_before = now + pause;
         (self.attempts, self.failures) = (0, self.failures + 1);
-        self.polls.cache.remember(self.id, &error).await;
-        self.publish.send_modify(|progress| progress.failure = Some(Failure { error, at: now, held: false }));
+        // Who is told to come back comes when the next read is due.
+        let error = error.retried_after(pause);
+        self.polls.cache.remember(self.id, &error, pause).await;
+        self.tell(error, Says::Now);
+    }
+
+    fn tell(&self, error: Error, says: Says) {
+        let failure = Failure { error, at: Instant::now(), says };
+        self.publish.send_modify(|progress| progress.failure = Some(failure));
     }
 }
 

@@ -7,7 +7,7 @@
 use super::{
     Answer, Settings,
     cache::Cache,
-    limiter::Limiter,
+    limiter::{Limiter, Need},
     poll::{self, Poll},
 };
 use crate::{
@@ -48,8 +48,18 @@ pub struct Progress {
 pub struct Failure {
     pub error: Error,
     pub at: Instant,
-    /// AWS throttles: nobody is answered with it while there is time, since the limiter gets through in the end.
-    pub held: bool,
+    pub says: Says,
+}
+
+/// Who is answered with a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// Nobody while there is time: AWS throttles, and the limiter gets through in the end.
+    Wait,
+    /// Who wants the state now: it may pass for those who wait.
+    Now,
+    /// All: the same read would fail again.
+    All,
 }
 
 /// All that polls share.
@@ -57,7 +67,7 @@ pub struct Polls {
     pub rekognition: Rekognition,
     pub cache: Cache,
     /// Nothing when the quota is unlimited.
-    pub limiter: Option<Limiter>,
+    pub limiter: Option<Arc<Limiter>>,
     pub settings: Settings,
     pub stopping: CancellationToken,
     pub tasks: TaskTracker,
@@ -72,12 +82,12 @@ struct Entry {
     first_read: Instant,
 }
 
-/// How much a session is wanted. It changes under the lock of the map only, but for callers who leave.
+/// How much a session is wanted.
 #[derive(Default)]
 pub struct Interest {
     callers: Mutex<Callers>,
-    /// Tells the poll that somebody asks again.
-    pub awakened: Notify,
+    /// Tells the poll that the first has come, or the last has left.
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -97,7 +107,7 @@ impl Polls {
         Self {
             rekognition,
             cache: Cache::new(settings.limits),
-            limiter: settings.rate.map(Limiter::new),
+            limiter: settings.rate.map(Limiter::new).map(Arc::new),
             settings,
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -130,17 +140,20 @@ impl Polls {
         if under_way.len() >= MAX_POLLS {
             return Err(Error::new(Reason::Overloaded));
         }
-        let delay = match &self.limiter {
-            Some(limiter) if start.is_first_read() => limiter.first_read_delay(),
-            _ => Duration::ZERO,
+        // The place in the queue is taken here and now, so that the next caller's estimate knows of it.
+        let (delay, place) = match &self.limiter {
+            Some(limiter) if start.is_first_read() && earliest.is_none_or(|earliest| earliest <= now) => {
+                (limiter.first_read_delay(), Some(limiter.queue(Need::FirstRead)))
+            }
+            _ => (Duration::ZERO, None),
         };
-        if now + delay > answer_by {
+        if !delay.is_zero() && now + delay > answer_by {
             return Err(Error::quota_exhausted(delay));
         }
         let (publish, progress) = watch::channel(Progress { last: start.last(), ..Progress::default() });
         let entry = Entry { progress, interest: Arc::default(), first_read: now + delay };
         let membership = entry.admit();
-        let poll = Poll::new(id, Arc::clone(self), publish, Arc::clone(&entry.interest), start, earliest);
+        let poll = Poll::new(id, Arc::clone(self), publish, Arc::clone(&entry.interest), start, earliest, place);
         under_way.insert(id, entry);
         self.tasks.spawn(poll.run());
         Ok(membership)
@@ -168,22 +181,34 @@ impl Polls {
 
 impl Entry {
     fn admit(&self) -> Membership {
-        self.interest.lock().present += 1;
-        self.interest.awakened.notify_one();
+        let mut callers = self.interest.lock();
+        callers.present += 1;
+        if callers.present == 1 {
+            self.interest.changed.notify_one();
+        }
         Membership { progress: self.progress.clone(), interest: Arc::clone(&self.interest) }
     }
 }
 
 impl Interest {
-    /// Until when the session is wanted for sure; nothing when it is not.
-    pub fn until(&self) -> Option<Instant> {
-        let callers = self.lock();
-        let now = Instant::now();
-        match (callers.present, callers.last_left) {
-            // A caller may leave right after, and then counts as a poller for a while.
-            (1.., _) => Some(now + INTEREST),
-            (0, Some(left)) => Some(left + INTEREST).filter(|until| *until > now),
-            (0, None) => None,
+    /// Whether somebody waits, or asked so lately that it may ask again.
+    pub fn is_some(&self) -> bool {
+        self.lock().lasts().is_some()
+    }
+
+    /// Completes when `is_some` is not what it was. Those who come or leave while others are there are not noticed.
+    pub async fn turned(&self, was_some: bool) {
+        loop {
+            let changed = self.changed.notified();
+            let lasts = self.lock().lasts();
+            match lasts {
+                now if now.is_some() != was_some => return,
+                Some(Lasts::Until(lapse)) => tokio::select! {
+                    () = changed => {}
+                    () = tokio::time::sleep_until(lapse) => {}
+                },
+                Some(Lasts::WhileTheyStay) | None => changed.await,
+            }
         }
     }
 
@@ -192,10 +217,29 @@ impl Interest {
     }
 }
 
+/// How long an interest lasts.
+enum Lasts {
+    WhileTheyStay,
+    Until(Instant),
+}
+
+impl Callers {
+    fn lasts(&self) -> Option<Lasts> {
+        if self.present > 0 {
+            return Some(Lasts::WhileTheyStay);
+        }
+        let lapse = self.last_left? + INTEREST;
+        (Instant::now() < lapse).then_some(Lasts::Until(lapse))
+    }
+}
+
 impl Drop for Membership {
     fn drop(&mut self) {
         let mut callers = self.interest.lock();
         callers.present -= 1;
         callers.last_left = Some(Instant::now());
+        if callers.present == 0 {
+            self.interest.changed.notify_one();
+        }
     }
 }

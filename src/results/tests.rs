@@ -304,6 +304,7 @@ async fn any_other_error_answers_all_who_wait_at_once() {
         let (answer, waited) = caller.await.unwrap();
         assert_eq!((status(&answer), waited.as_secs()), (Err(Reason::UpstreamAccessDenied), 3));
     }
+    tokio::time::sleep(4 * MINUTE).await;
     assert_eq!(bench.results.polls(), 0);
 }
 
@@ -427,4 +428,180 @@ async fn a_stop_answers_those_who_wait_with_what_is_known_and_ends_every_poll() 
     bench.results.stopped().await;
     assert_eq!(bench.results.polls(), 0);
     assert_eq!(status(&bench.ask(3, MINUTE).await), Err(Reason::ShuttingDown));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_burst_of_first_reads_those_who_have_no_turn_are_refused_at_once() {
+    let bench = Bench::with(Settings { rate: Some(1.0), ..SETTINGS }, simulator::Config::default());
+    let callers: Vec<_> = (0..100)
+        .map(|number| {
+            bench.freeze(number, Status::Created);
+            let results = bench.results.clone();
+            tokio::spawn(async move {
+                let asked = Instant::now();
+                let patience = Patience { wait_until: None, answer_by: asked + 3 * SECOND };
+                (results.get(id(number), ImageSet::NONE, patience).await, asked.elapsed())
+            })
+        })
+        .collect();
+    let mut answered = 0;
+    for caller in callers {
+        match caller.await.unwrap() {
+            (Ok(_), _) => answered += 1,
+            (Err(error), waited) => assert_eq!((error.reason, waited), (Reason::QuotaExhausted, Duration::ZERO)),
+        }
+    }
+    assert!((2..=4).contains(&answered), "{answered}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_capture_survives_an_error_that_is_mended() {
+    for kind in [
+        error("ExpiredTokenException", 403),
+        error("AccessDeniedException", 400),
+        FaultKind::Raw { status: 200, content_type: None, body: "{}".into() },
+    ] {
+        let bench = Bench::start();
+        let created_for = Some(Duration::from_secs(60));
+        bench.simulator.place(Session { created_for, ..Session::new(text(1)) });
+        bench.ask(1, MINUTE).await.expect("a state");
+        tokio::time::sleep(10 * SECOND).await;
+        bench.simulator.script(Fault { times: Some(1), ..Fault::new(kind) });
+        tokio::time::sleep(5 * MINUTE).await;
+        assert_eq!(status(&bench.ask(1, MINUTE).await), Ok(LivenessStatus::Succeeded));
+        assert_eq!(bench.results.polls(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_told_of_missing_credentials_and_not_sent_around_in_a_circle() {
+    let bench = Bench::start();
+    bench.freeze(1, Status::InProgress);
+    bench.ask(1, MINUTE).await.expect("a state");
+    bench.simulator.script(Fault::new(error("ExpiredTokenException", 403)));
+    let first = bench.wait(1, 50).await.unwrap().0.map(drop).expect_err("no credentials");
+    let second = bench.wait(1, 50).await.unwrap().0.map(drop).expect_err("no credentials");
+    assert_eq!((first.reason, second.reason), (Reason::UpstreamCredentials, Reason::UpstreamCredentials));
+    assert_eq!(status(&bench.ask(1, MINUTE).await), Ok(LivenessStatus::InProgress));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_after_the_delay_told_finds_a_read_under_way_or_a_new_delay() {
+    let bench = Bench::start();
+    bench.simulator.script(Fault::new(error("ServiceUnavailable", 503)));
+    for _ in 0..20 {
+        let asked = Instant::now();
+        let told = bench.ask(1, MINUTE).await.map(drop).expect_err("unavailable");
+        assert_eq!(told.reason, Reason::UpstreamUnavailable);
+        assert!(asked.elapsed() < SECOND, "held for {:?}", asked.elapsed());
+        let delay = told.retry_delay().expect("it may pass");
+        assert!(delay <= 6 * SECOND, "{delay:?}");
+        tokio::time::sleep(delay).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_comes_while_an_error_is_remembered_survives_it_without_a_read_before_its_time() {
+    let bench = Bench::start();
+    bench.simulator.script(Fault { times: Some(3), ..Fault::new(error("ServiceUnavailable", 503)) });
+    let told = bench.ask(1, MINUTE).await.map(drop).expect_err("unavailable");
+    // Nobody asks for as long as a poll lives on, so that the next one is new.
+    bench.freeze(1, Status::Succeeded);
+    let (answer, waited) = bench.wait(1, 50).await.unwrap();
+    assert_eq!(status(&answer), Ok(LivenessStatus::Succeeded));
+    assert!(waited >= told.retry_delay().expect("it may pass") - SECOND / 10, "{waited:?}");
+    assert_eq!(bench.reads(1), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_session_is_not_refused_by_a_stop() {
+    let bench = Bench::start();
+    bench.freeze(1, Status::InProgress);
+    bench.ask(1, MINUTE).await.expect("a state");
+    bench.results.stop();
+    bench.results.stopped().await;
+    assert_eq!(status(&bench.ask(1, MINUTE).await), Ok(LivenessStatus::InProgress));
+    assert_eq!(status(&bench.wait(1, 50).await.unwrap().0), Ok(LivenessStatus::InProgress));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_runs_out_gives_no_older_state_than_no_wait() {
+    let bench = Bench::with(
+        Settings { capture: false, ..SETTINGS },
+        simulator::Config { latency: SECOND / 5, ..Default::default() },
+    );
+    bench.freeze(1, Status::InProgress);
+    bench.ask(1, MINUTE).await.expect("a state");
+    tokio::time::sleep(2 * MINUTE).await;
+    let asked = Instant::now();
+    let patience = Patience { wait_until: Some(asked + SECOND / 10), answer_by: asked + MINUTE };
+    let answer = bench.results.get(id(1), ImageSet::NONE, patience).await.expect("a state");
+    assert!(answer.outcome.read_at >= asked && asked.elapsed() <= FRESH_STATE_WAIT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_last_seen_not_found_is_a_re_read_and_answered_so_when_it_cannot_be_asked_again_in_time() {
+    let bench = Bench::with(Settings { rate: Some(1.0), ..SETTINGS }, simulator::Config::default());
+    assert_eq!(status(&bench.ask(1, MINUTE).await), Err(Reason::SessionNotFound));
+    tokio::time::sleep(3 * SECOND).await;
+    for number in 2..40 {
+        bench.freeze(number, Status::InProgress);
+        bench.wait(number, 50);
+    }
+    tokio::time::sleep(SECOND / 10).await;
+    let asked = Instant::now();
+    // A first read would be refused for want of a turn.
+    assert_eq!(status(&bench.ask(1, 10 * SECOND).await), Err(Reason::SessionNotFound));
+    assert!(asked.elapsed() <= FRESH_STATE_WAIT);
+    let (answer, waited) = bench.wait(1, 5).await.unwrap();
+    assert_eq!((status(&answer), waited.as_secs()), (Err(Reason::SessionNotFound), 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_was_never_read_is_not_captured() {
+    let bench = Bench::with(Settings { rate: Some(1.0), ..SETTINGS }, simulator::Config::default());
+    let leavers: Vec<_> = (0..50).map(|number| bench.wait(number, 50)).collect();
+    tokio::time::sleep(SECOND / 10).await;
+    leavers.iter().for_each(JoinHandle::abort);
+    tokio::time::sleep(3 * SECOND).await;
+    assert_eq!(bench.results.polls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_ten_thousand_unfinished_sessions_new_ones_are_refused_as_overload() {
+    let bench = Bench::with(Settings { rate: None, ..SETTINGS }, simulator::Config::default());
+    bench.simulator.script(Fault::new(FaultKind::Hang));
+    let callers: Vec<_> = (0..10_000).map(|number| bench.wait(number, 3)).collect();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(status(&bench.ask(10_000, SECOND).await), Err(Reason::Overloaded));
+    callers.iter().for_each(JoinHandle::abort);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_the_queue_is_not_time_of_the_read() {
+    let settings = Settings { rate: Some(0.5), ..SETTINGS };
+    let bench = Bench::with(settings, simulator::Config { latency: 4 * SECOND, ..Default::default() });
+    let callers: Vec<_> = (0..5)
+        .map(|number| {
+            bench.freeze(number, Status::Succeeded);
+            bench.wait(number, 50)
+        })
+        .collect();
+    for caller in callers {
+        assert_eq!(status(&caller.await.unwrap().0), Ok(LivenessStatus::Succeeded));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_wants_evicted_images_has_the_outcome_within_seconds_though_aws_throttles() {
+    let limits = Limits { image_bytes: 1, ..SETTINGS.limits };
+    let bench = Bench::with(Settings { limits, ..SETTINGS }, simulator::Config::default());
+    bench.simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(text(1)) });
+    bench.ask(1, MINUTE).await.expect("a result");
+    bench.results.0.cache.run_pending_tasks().await;
+    bench.simulator.script(Fault::new(error("ThrottlingException", 400)));
+    let asked = Instant::now();
+    let patience = Patience { wait_until: None, answer_by: asked + MINUTE };
+    let answer = bench.results.get(id(1), ImageSet::ALL, patience).await.expect("the outcome");
+    assert!(answer.images.is_none() && asked.elapsed() <= IMAGES_WAIT, "{:?}", asked.elapsed());
 }

@@ -13,8 +13,8 @@ const DEFAULT: Duration = Duration::from_secs(30);
 /// The head start of the answer: a tenth of the time, and no more than an answer needs to be written and sent.
 const MAX_HEAD_START: Duration = Duration::from_millis(50);
 
-/// Eight digits of hours are 11,000 years, more than a clock can add up to.
-const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
+/// No answer takes a day: AWS forgets a session in minutes. A caller may name 11,000 years.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Clone, Copy)]
 pub struct Deadline {
@@ -26,7 +26,7 @@ impl Deadline {
     /// The deadline of a request that arrived at `now` and may be held for `wait`.
     pub fn of(metadata: &MetadataMap, now: Instant, wait: Duration) -> Self {
         let timeout = metadata.get("grpc-timeout").and_then(|value| parse(value.to_str().ok()?));
-        let timeout = timeout.unwrap_or(DEFAULT + wait).min(FOR_EVER);
+        let timeout = timeout.unwrap_or(DEFAULT + wait).min(LONGEST);
         let head_start = (timeout / 10).min(MAX_HEAD_START);
         Self { answer_by: now + (timeout - head_start), passes: now + timeout }
     }
@@ -75,7 +75,7 @@ mod tests {
     fn the_answer_comes_a_tenth_before_the_deadline_and_at_most_50_ms() {
         assert_eq!(deadline("100m"), Duration::from_millis(90));
         assert_eq!(deadline("2S"), Duration::from_millis(1_950));
-        assert_eq!(deadline("99999999H"), FOR_EVER - Duration::from_millis(50));
+        assert_eq!(deadline("99999999H"), LONGEST - Duration::from_millis(50));
     }
 
     #[test]

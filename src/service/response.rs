@@ -46,6 +46,12 @@ pub fn status_name(response: &proto::GetLivenessResultResponse) -> &str {
     }
 }
 
+/// Whether a face leaves the service with it.
+pub fn carries_images(response: &proto::GetLivenessResultResponse) -> bool {
+    let images = response.result.iter().flat_map(|result| result.reference_image.iter().chain(&result.audit_images));
+    images.into_iter().any(|image| !image.content.is_empty())
+}
+
 fn put_content(result: &mut proto::LivenessResult, images: &Images, allowed: ImageSet) {
     if let Some(reference) = result.reference_image.as_mut().filter(|_| allowed.reference) {
         reference.content = images.reference.clone();

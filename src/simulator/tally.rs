@@ -58,6 +58,10 @@ impl Tally {
         self.lock().operations[operation as usize].received
     }
 
+    pub fn ended(&self, operation: Operation, outcome: &str) -> u64 {
+        self.lock().operations[operation as usize].outcomes.get(outcome).copied().unwrap_or_default()
+    }
+
     pub fn reads_of(&self, session_id: &str) -> u64 {
         self.lock().reads.get(session_id).copied().unwrap_or_default()
     }

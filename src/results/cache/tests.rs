@@ -167,12 +167,14 @@ async fn a_face_that_is_read_again_is_not_held_longer_for_it() {
 }
 
 #[tokio::test]
-async fn a_face_is_not_read_again_once_aws_has_forgotten_it_or_when_it_may_not_be_held() {
-    let (mut outcome, _) = Outcome::split(result(proto::LivenessStatus::Succeeded, "face".into()));
+async fn a_face_is_not_read_again_once_its_time_is_over_or_aws_has_forgotten_it_or_when_it_may_not_be_held() {
     let cache = Cache::new(LIMITS);
+    let mut outcome = (*keep(&cache, 1, "face").await.outcome).clone();
     assert!(cache.may_be_read_again(&outcome, ImageSet::ALL));
     assert!(!cache.may_be_read_again(&outcome, ImageSet::NONE));
     assert!(!Cache::new(Limits { images: ImageSet::NONE, ..LIMITS }).may_be_read_again(&outcome, ImageSet::ALL));
+    let over = Outcome { images_until: outcome.read_at, ..outcome.clone() };
+    assert!(!cache.may_be_read_again(&over, ImageSet::ALL));
     outcome.read_at = outcome.read_at.checked_sub(AWS_LIFETIME).expect("this machine runs for longer");
     assert!(!cache.may_be_read_again(&outcome, ImageSet::ALL));
 }
@@ -211,14 +213,42 @@ async fn that_a_session_is_unknown_is_remembered_twice_as_long_each_time_up_to_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_that_may_pass_is_remembered_until_its_callers_come_back_and_another_is_not() {
+async fn an_error_that_may_pass_is_remembered_until_its_callers_come_back() {
     let cache = Cache::new(LIMITS);
     let error = Error::new(Reason::UpstreamUnavailable);
-    cache.remember(id(1), &error).await;
+    cache.remember(id(1), &error, Duration::from_secs(3)).await;
+    tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(refusal(&cache, 1).await, Some(Reason::UpstreamUnavailable));
-    tokio::time::advance(error.retry_delay().expect("it may pass")).await;
+    let told = cache.refusal(id(1)).await.expect("remembered").tell().retry_delay();
+    assert_eq!(told, Some(Duration::from_secs(2)));
+    tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(refusal(&cache, 1).await, None);
+}
 
-    cache.remember(id(2), &Error::new(Reason::UpstreamAccessDenied)).await;
-    assert_eq!(refusal(&cache, 2).await, None);
+#[tokio::test(start_paused = true)]
+async fn that_a_session_is_unknown_outlives_an_error_that_may_pass() {
+    let cache = Cache::new(LIMITS);
+    cache.keep_not_found(id(1), Error::new(Reason::SessionNotFound)).await;
+    cache.remember(id(1), &Error::new(Reason::UpstreamUnavailable), Duration::from_secs(1)).await;
+    assert_eq!(refusal(&cache, 1).await, Some(Reason::SessionNotFound));
+}
+
+#[tokio::test]
+async fn an_answer_ends_the_memory_of_an_error() {
+    let cache = Cache::new(LIMITS);
+    cache.keep_not_found(id(1), Error::new(Reason::SessionNotFound)).await;
+    let (outcome, images) = Outcome::split(result(proto::LivenessStatus::Created, Bytes::new()));
+    cache.keep(id(1), outcome, images).await;
+    assert_eq!(refusal(&cache, 1).await, None);
+}
+
+#[tokio::test]
+async fn an_ended_session_is_not_taken_for_an_unfinished_one_though_its_result_is_not_held() {
+    let cache = Cache::new(Limits { result_ttl: Duration::ZERO, ..LIMITS });
+    let (outcome, images) = Outcome::split(result(proto::LivenessStatus::InProgress, Bytes::new()));
+    cache.keep(id(1), outcome, images).await;
+    assert!(cache.unfinished(id(1)).await.is_some());
+    keep(&cache, 1, "face").await;
+    assert!(cache.unfinished(id(1)).await.is_none());
+    assert_eq!(cache.keep_not_found(id(1), Error::new(Reason::SessionNotFound)).await.reason, Reason::SessionGone);
 }

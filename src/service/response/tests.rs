@@ -72,6 +72,13 @@ fn a_view_gets_its_images_and_no_others() {
 }
 
 #[test]
+fn a_face_is_noticed_though_others_were_withheld() {
+    assert!(carries_images(&respond(&answer(ImageSet::ALL, true), ImageSet::ALL, ImageSet::REFERENCE)));
+    assert!(!carries_images(&respond(&answer(ImageSet::ALL, true), ImageSet::ALL, ImageSet::NONE)));
+    assert!(!carries_images(&respond(&answer(ImageSet::ALL, true), ImageSet::NONE, ImageSet::ALL)));
+}
+
+#[test]
 fn a_hit_shares_the_image_with_the_cache() {
     let answer = answer(ImageSet::ALL, true);
     let response = respond(&answer, ImageSet::REFERENCE, ImageSet::ALL);

@@ -1,0 +1,72 @@
+//! The delays as curves: which share of the callers knew how soon.
+
+use crate::{
+    callers::By,
+    report::Row,
+    scenario::{Account, Scenario},
+};
+use plotters::prelude::*;
+
+const WIDTH: u32 = 960;
+const HEIGHT: u32 = 420;
+/// From a twentieth of a second to a minute: the SDK's delays and ours do not fit on a linear scale.
+const SECONDS: std::ops::Range<f64> = 0.05..60.0;
+
+pub fn draw(rows: &[Row], path: &str) -> Result<(), Box<dyn std::error::Error>> {
+    std::fs::create_dir_all("docs")?;
+    let area = SVGBackend::new(path, (WIDTH, HEIGHT)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let title = "How many callers know that a session has finished, and how late (25 reads a second, 75 sessions)";
+    let area = area.titled(title, ("sans-serif", 17))?;
+    for (panel, scenario) in area.split_evenly((1, 2)).iter().zip([Scenario::EvenFinish, Scenario::RealChecks]) {
+        let mut chart = ChartBuilder::on(panel)
+            .caption(scenario.name(), ("sans-serif", 15))
+            .margin(12)
+            .x_label_area_size(36)
+            .y_label_area_size(44)
+            .build_cartesian_2d(SECONDS.log_scale(), 0.0..100.0)?;
+        chart
+            .configure_mesh()
+            .light_line_style(WHITE)
+            .x_desc("seconds after its end")
+            .y_desc("% of callers")
+            .x_label_formatter(&|seconds| format!("{seconds}"))
+            .draw()?;
+        for row in rows.iter().filter(|row| (row.typical.scenario, row.typical.account) == (scenario, Account::LARGE)) {
+            let color = color(row.typical.by);
+            chart
+                .draw_series(LineSeries::new(curve(&row.typical.delays), color.stroke_width(2)))?
+                .label(row.typical.by.name())
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(3)));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .background_style(WHITE.mix(0.9))
+            .label_font(("sans-serif", 12))
+            .draw()?;
+    }
+    area.present()?;
+    Ok(())
+}
+
+/// Blue for the service, warm for the SDK, in tones that those who are colour-blind tell apart (Okabe and Ito).
+const fn color(by: By) -> RGBColor {
+    match by {
+        By::SdkStandard => RGBColor(213, 94, 0),
+        By::SdkAdaptive => RGBColor(230, 159, 0),
+        By::Polling => RGBColor(86, 180, 233),
+        By::Waiting => RGBColor(0, 114, 178),
+        By::WaitingAtFourTimesTheQuota => RGBColor(0, 158, 115),
+    }
+}
+
+fn curve(delays: &[f64]) -> Vec<(f64, f64)> {
+    let mut delays = delays.to_vec();
+    delays.sort_by(f64::total_cmp);
+    let count = delays.len() as f64;
+    let steps = (1..)
+        .zip(delays)
+        .map(|(known, delay): (u32, f64)| (delay.clamp(SECONDS.start, SECONDS.end), 100.0 * f64::from(known) / count));
+    steps.collect()
+}
