@@ -4,6 +4,7 @@
 //! what it learns in time. AWS's types and gRPC's are not known here.
 
 mod cache;
+mod interest;
 mod limiter;
 mod outcome;
 mod poll;
@@ -18,8 +19,7 @@ use crate::{
     rekognition::Rekognition,
     session::SessionId,
 };
-use poll::Start;
-use polls::{Membership, Polls, Progress, Says};
+use polls::{Membership, Polls, Progress, Says, Start};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 

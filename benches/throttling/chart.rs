@@ -8,7 +8,8 @@ use crate::{
 use plotters::prelude::*;
 
 const WIDTH: u32 = 960;
-const HEIGHT: u32 = 420;
+const HEIGHT: u32 = 440;
+const LEGEND_HEIGHT: u32 = 26;
 /// From a twentieth of a second to a minute: the SDK's delays and ours do not fit on a linear scale.
 const SECONDS: std::ops::Range<f64> = 0.05..60.0;
 
@@ -17,10 +18,11 @@ pub fn draw(rows: &[Row], path: &str) -> Result<(), Box<dyn std::error::Error>> 
     let area = SVGBackend::new(path, (WIDTH, HEIGHT)).into_drawing_area();
     area.fill(&WHITE)?;
     let title = "How many callers know that a session has finished, and how late (25 reads a second, 75 sessions)";
-    let area = area.titled(title, ("sans-serif", 17))?;
-    for (panel, scenario) in area.split_evenly((1, 2)).iter().zip([Scenario::EvenFinish, Scenario::RealChecks]) {
+    let area = area.titled(title, ("sans-serif", 19))?;
+    let (panels, legend) = area.split_vertically(area.dim_in_pixel().1 - LEGEND_HEIGHT);
+    for (panel, scenario) in panels.split_evenly((1, 2)).iter().zip([Scenario::EvenFinish, Scenario::RealChecks]) {
         let mut chart = ChartBuilder::on(panel)
-            .caption(scenario.name(), ("sans-serif", 15))
+            .caption(scenario.name(), ("sans-serif", 17))
             .margin(12)
             .x_label_area_size(36)
             .y_label_area_size(44)
@@ -31,20 +33,17 @@ pub fn draw(rows: &[Row], path: &str) -> Result<(), Box<dyn std::error::Error>> 
             .x_desc("seconds after its end")
             .y_desc("% of callers")
             .x_label_formatter(&|seconds| format!("{seconds}"))
+            .y_label_formatter(&|share| format!("{share:.0}"))
             .draw()?;
         for row in rows.iter().filter(|row| (row.typical.scenario, row.typical.account) == (scenario, Account::LARGE)) {
-            let color = color(row.typical.by);
-            chart
-                .draw_series(LineSeries::new(curve(&row.typical.delays), color.stroke_width(2)))?
-                .label(row.typical.by.name())
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(3)));
+            chart.draw_series(LineSeries::new(curve(&row.typical.delays), color(row.typical.by).stroke_width(2)))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.9))
-            .label_font(("sans-serif", 12))
-            .draw()?;
+    }
+    let mut left = 40;
+    for by in [By::SdkStandard, By::SdkAdaptive, By::Polling, By::Waiting, By::WaitingAtFourTimesTheQuota] {
+        legend.draw(&PathElement::new([(left, 10), (left + 20, 10)], color(by).stroke_width(3)))?;
+        legend.draw(&Text::new(by.name(), (left + 26, 5), ("sans-serif", 13)))?;
+        left += 40 + 6 * by.name().len() as i32;
     }
     area.present()?;
     Ok(())

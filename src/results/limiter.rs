@@ -23,7 +23,7 @@ use tokio::{
 const BURST_SECONDS: f64 = 0.5;
 
 /// While re-reads wait, first reads get so many tokens in a row.
-const FIRST_READS_IN_A_ROW: u32 = 3;
+const FIRST_READS_IN_A_ROW: usize = 3;
 
 /// What is left of the rate after AWS has throttled.
 const DECREASE: f64 = 0.8;
@@ -68,7 +68,7 @@ struct State {
     first_reads: VecDeque<Ticket>,
     re_reads: Vec<(Ticket, Urgency)>,
     captures: VecDeque<Ticket>,
-    first_reads_in_a_row: u32,
+    first_reads_in_a_row: usize,
     next_ticket: u64,
 }
 
@@ -108,11 +108,8 @@ impl Limiter {
     pub fn first_read_delay(&self) -> Duration {
         let state = self.lock();
         let ahead = state.first_reads.len();
-        let in_a_row = match state.re_reads.is_empty() {
-            true => 0,
-            false => state.first_reads_in_a_row.min(FIRST_READS_IN_A_ROW) as usize,
-        };
-        let re_reads = (ahead + in_a_row) / FIRST_READS_IN_A_ROW as usize;
+        let in_a_row = if state.re_reads.is_empty() { 0 } else { state.first_reads_in_a_row.min(FIRST_READS_IN_A_ROW) };
+        let re_reads = (ahead + in_a_row) / FIRST_READS_IN_A_ROW;
         let tokens = (ahead + re_reads + 1) as f64 - state.tokens_at(Instant::now());
         Duration::from_secs_f64((tokens / state.rate).max(0.0))
     }
@@ -127,12 +124,6 @@ impl Limiter {
             state.tokens = state.tokens.min(0.0);
             state.last_decrease = now;
         }
-    }
-
-    /// Tokens a second now.
-    #[cfg(test)]
-    fn rate(&self) -> f64 {
-        self.lock().rate
     }
 
     /// Hands out the tokens, for as long as it is polled.

@@ -3,59 +3,26 @@
 //! It is a task of its own, so that a caller who leaves costs the others nothing. When all have left it goes on with spare tokens, until
 //! the session has ended or AWS has forgotten it: otherwise its result would be lost for those who come back.
 
+mod learn;
+
 use super::{
     Answer,
+    interest::Interest,
     limiter::{Need, Permit, Queued},
-    outcome::{AWS_LIFETIME, ImageSet, Outcome},
-    polls::{Failure, Interest, Polls, Progress, Says},
+    outcome::{AWS_LIFETIME, ImageSet},
+    polls::{Polls, Progress, Start},
     urgency::Urgency,
 };
 use crate::{
     error::{Error, Reason},
-    proto,
     session::SessionId,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
-/// At most so many HTTP attempts make one read. A third one turns most short troubles into an answer; more would spend a quota of
-/// 5 or 25 a second on a trouble that lasts.
-const ATTEMPTS: u32 = 3;
-
-/// The longest pause before the second attempt; it doubles before the third.
-const BACKOFF: Duration = Duration::from_millis(200);
-
-/// The longest pause between the reads of a poll whose every read fails: callers come to know so late that AWS answers again.
-const MAX_PAUSE: Duration = Duration::from_secs(4);
-
 /// How often a session is read that nobody waits for. AWS forgets it three minutes after its creation, so one that ends at the last moment may
 /// be readable for as long only.
 const CAPTURE_PERIOD: Duration = Duration::from_secs(5);
-
-/// What is known of a session when its poll starts.
-pub enum Start {
-    /// Nothing.
-    Unread,
-    /// A state, of a session that has not ended.
-    Unfinished(Answer),
-    /// That it has ended: only its images are wanted.
-    Ended(Answer),
-    /// That AWS did not know it then.
-    NotFound(Instant),
-}
-
-impl Start {
-    pub const fn is_first_read(&self) -> bool {
-        matches!(self, Self::Unread)
-    }
-
-    pub fn last(&self) -> Option<Answer> {
-        match self {
-            Self::Unfinished(answer) => Some(answer.clone()),
-            Self::Unread | Self::Ended(_) | Self::NotFound(_) => None,
-        }
-    }
-}
 
 pub struct Poll {
     id: SessionId,
@@ -208,78 +175,6 @@ impl Poll {
             () = self.interest.turned(!capture) => {}
             () = too_late => {}
         }
-    }
-
-    /// Takes in what a read said. Answers how the poll ends, when it does.
-    async fn learn(
-        &mut self,
-        read: Result<proto::LivenessResult, Error>,
-        permit: Option<Permit>,
-    ) -> Option<Result<Answer, Error>> {
-        let now = Instant::now();
-        match read {
-            Ok(result) => {
-                let (outcome, images) = Outcome::split(result);
-                let answer = self.polls.cache.keep(self.id, outcome, images).await;
-                if answer.outcome.is_terminal() {
-                    return Some(Ok(answer));
-                }
-                (self.attempts, self.failures) = (0, 0);
-                self.capture = self.polls.settings.capture;
-                self.not_before = now + self.polls.settings.pending_ttl;
-                self.urgency = Some(answer.outcome.urgency());
-                self.publish.send_modify(|progress| (progress.last, progress.failure) = (Some(answer), None));
-                None
-            }
-            Err(error) if error.reason == Reason::SessionNotFound => {
-                Some(Err(self.polls.cache.keep_not_found(self.id, error).await))
-            }
-            Err(error) if error.reason == Reason::UpstreamThrottled && permit.is_some() => {
-                // The limiter slows down for all, and callers are held for as long as their deadlines allow.
-                if let (Some(limiter), Some(permit)) = (&self.polls.limiter, permit) {
-                    limiter.throttled(&permit);
-                }
-                self.tell(error, Says::Wait);
-                None
-            }
-            Err(error) if error.is_transient() => {
-                self.fail(error, now).await;
-                None
-            }
-            Err(error) if self.capture => {
-                // The session is still there for those who come back when this is mended.
-                self.not_before = now + CAPTURE_PERIOD;
-                self.polls.cache.remember(self.id, &error, error.retry_delay().unwrap_or_default()).await;
-                self.tell(error, Says::All);
-                None
-            }
-            Err(error) => {
-                self.polls.cache.remember(self.id, &error, error.retry_delay().unwrap_or_default()).await;
-                Some(Err(error))
-            }
-        }
-    }
-
-    /// A trouble that may pass: tried again twice soon, and then told, remembered, and tried again later and later.
-    async fn fail(&mut self, error: Error, now: Instant) {
-        self.attempts += 1;
-        if self.attempts < ATTEMPTS {
-            self.not_before = now + (BACKOFF * self.attempts).mul_f64(fastrand::f64());
-            return;
-        }
-        let delay = error.retry_delay().unwrap_or(BACKOFF);
-        let pause = (delay * (1 << self.failures.min(5))).min(MAX_PAUSE).mul_f64(1.0 + fastrand::f64() / 2.0);
-        self.not_before = now + pause;
-        (self.attempts, self.failures) = (0, self.failures + 1);
-        // Who is told to come back comes when the next read is due.
-        let error = error.retried_after(pause);
-        self.polls.cache.remember(self.id, &error, pause).await;
-        self.tell(error, Says::Now);
-    }
-
-    fn tell(&self, error: Error, says: Says) {
-        let failure = Failure { error, at: Instant::now(), says };
-        self.publish.send_modify(|progress| progress.failure = Some(failure));
     }
 }
 

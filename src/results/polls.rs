@@ -7,8 +7,9 @@
 use super::{
     Answer, Settings,
     cache::Cache,
+    interest::{Interest, Presence},
     limiter::{Limiter, Need},
-    poll::{self, Poll},
+    poll::Poll,
 };
 use crate::{
     error::{Error, Reason},
@@ -20,17 +21,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Far more unfinished sessions than any account may have (AWS allows 75 at once), and still a bound.
 const MAX_POLLS: usize = 10_000;
-
-/// Who asks again within this time is taken for a poller, and its session for one that somebody waits for.
-const INTEREST: Duration = Duration::from_secs(2);
 
 /// What a poll has learned so far.
 #[derive(Clone, Default)]
@@ -82,24 +77,22 @@ struct Entry {
     first_read: Instant,
 }
 
-/// How much a session is wanted.
-#[derive(Default)]
-pub struct Interest {
-    callers: Mutex<Callers>,
-    /// Tells the poll that the first has come, or the last has left.
-    changed: Notify,
-}
-
-#[derive(Default)]
-struct Callers {
-    present: usize,
-    last_left: Option<Instant>,
-}
-
 /// A caller's part in a poll, until it is dropped.
 pub struct Membership {
     pub progress: watch::Receiver<Progress>,
-    interest: Arc<Interest>,
+    _presence: Presence,
+}
+
+/// What is known of a session when its poll starts.
+pub enum Start {
+    /// Nothing.
+    Unread,
+    /// A state, of a session that has not ended.
+    Unfinished(Answer),
+    /// That it has ended: only its images are wanted.
+    Ended(Answer),
+    /// That AWS did not know it then.
+    NotFound(Instant),
 }
 
 impl Polls {
@@ -122,7 +115,7 @@ impl Polls {
     pub fn join(
         self: &Arc<Self>,
         id: SessionId,
-        start: poll::Start,
+        start: Start,
         earliest: Option<Instant>,
         answer_by: Instant,
     ) -> Result<Membership, Error> {
@@ -142,7 +135,7 @@ impl Polls {
         }
         // The place in the queue is taken here and now, so that the next caller's estimate knows of it.
         let (delay, place) = match &self.limiter {
-            Some(limiter) if start.is_first_read() && earliest.is_none_or(|earliest| earliest <= now) => {
+            Some(limiter) if matches!(start, Start::Unread) && earliest.is_none_or(|earliest| earliest <= now) => {
                 (limiter.first_read_delay(), Some(limiter.queue(Need::FirstRead)))
             }
             _ => (Duration::ZERO, None),
@@ -150,7 +143,11 @@ impl Polls {
         if !delay.is_zero() && now + delay > answer_by {
             return Err(Error::quota_exhausted(delay));
         }
-        let (publish, progress) = watch::channel(Progress { last: start.last(), ..Progress::default() });
+        let last = match &start {
+            Start::Unfinished(answer) => Some(answer.clone()),
+            Start::Unread | Start::Ended(_) | Start::NotFound(_) => None,
+        };
+        let (publish, progress) = watch::channel(Progress { last, ..Progress::default() });
         let entry = Entry { progress, interest: Arc::default(), first_read: now + delay };
         let membership = entry.admit();
         let poll = Poll::new(id, Arc::clone(self), publish, Arc::clone(&entry.interest), start, earliest, place);
@@ -181,65 +178,6 @@ impl Polls {
 
 impl Entry {
     fn admit(&self) -> Membership {
-        let mut callers = self.interest.lock();
-        callers.present += 1;
-        if callers.present == 1 {
-            self.interest.changed.notify_one();
-        }
-        Membership { progress: self.progress.clone(), interest: Arc::clone(&self.interest) }
-    }
-}
-
-impl Interest {
-    /// Whether somebody waits, or asked so lately that it may ask again.
-    pub fn is_some(&self) -> bool {
-        self.lock().lasts().is_some()
-    }
-
-    /// Completes when `is_some` is not what it was. Those who come or leave while others are there are not noticed.
-    pub async fn turned(&self, was_some: bool) {
-        loop {
-            let changed = self.changed.notified();
-            let lasts = self.lock().lasts();
-            match lasts {
-                now if now.is_some() != was_some => return,
-                Some(Lasts::Until(lapse)) => tokio::select! {
-                    () = changed => {}
-                    () = tokio::time::sleep_until(lapse) => {}
-                },
-                Some(Lasts::WhileTheyStay) | None => changed.await,
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Callers> {
-        self.callers.lock().expect("nothing panics under this lock")
-    }
-}
-
-/// How long an interest lasts.
-enum Lasts {
-    WhileTheyStay,
-    Until(Instant),
-}
-
-impl Callers {
-    fn lasts(&self) -> Option<Lasts> {
-        if self.present > 0 {
-            return Some(Lasts::WhileTheyStay);
-        }
-        let lapse = self.last_left? + INTEREST;
-        (Instant::now() < lapse).then_some(Lasts::Until(lapse))
-    }
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        let mut callers = self.interest.lock();
-        callers.present -= 1;
-        callers.last_left = Some(Instant::now());
-        if callers.present == 0 {
-            self.interest.changed.notify_one();
-        }
+        Membership { progress: self.progress.clone(), _presence: Presence::new(&self.interest) }
     }
 }

@@ -1,0 +1,99 @@
+//! What a poll makes of a read: the end, a newer state, or a trouble and how long to stay away.
+
+use super::{CAPTURE_PERIOD, Poll};
+use crate::{
+    error::{Error, Reason},
+    proto,
+    results::{
+        Answer,
+        limiter::Permit,
+        outcome::Outcome,
+        polls::{Failure, Says},
+    },
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// At most so many HTTP attempts make one read. A third one turns most short troubles into an answer; more would spend a quota of
+/// 5 or 25 a second on a trouble that lasts.
+const ATTEMPTS: u32 = 3;
+
+/// The longest pause before the second attempt; it doubles before the third.
+const BACKOFF: Duration = Duration::from_millis(200);
+
+/// The longest pause between the reads of a poll whose every read fails: callers come to know so late that AWS answers again.
+const MAX_PAUSE: Duration = Duration::from_secs(4);
+
+impl Poll {
+    /// Takes in what a read said. Answers how the poll ends, when it does.
+    pub(super) async fn learn(
+        &mut self,
+        read: Result<proto::LivenessResult, Error>,
+        permit: Option<Permit>,
+    ) -> Option<Result<Answer, Error>> {
+        let now = Instant::now();
+        match read {
+            Ok(result) => {
+                let (outcome, images) = Outcome::split(result);
+                let answer = self.polls.cache.keep(self.id, outcome, images).await;
+                if answer.outcome.is_terminal() {
+                    return Some(Ok(answer));
+                }
+                (self.attempts, self.failures) = (0, 0);
+                self.capture = self.polls.settings.capture;
+                self.not_before = now + self.polls.settings.pending_ttl;
+                self.urgency = Some(answer.outcome.urgency());
+                self.publish.send_modify(|progress| (progress.last, progress.failure) = (Some(answer), None));
+                None
+            }
+            Err(error) if error.reason == Reason::SessionNotFound => {
+                Some(Err(self.polls.cache.keep_not_found(self.id, error).await))
+            }
+            Err(error) if error.reason == Reason::UpstreamThrottled && permit.is_some() => {
+                // The limiter slows down for all, and callers are held for as long as their deadlines allow.
+                if let (Some(limiter), Some(permit)) = (&self.polls.limiter, permit) {
+                    limiter.throttled(&permit);
+                }
+                self.tell(error, Says::Wait);
+                None
+            }
+            Err(error) if error.is_transient() => {
+                self.fail(error, now).await;
+                None
+            }
+            Err(error) if self.capture => {
+                // The session is still there for those who come back when this is mended.
+                self.not_before = now + CAPTURE_PERIOD;
+                self.polls.cache.remember(self.id, &error, error.retry_delay().unwrap_or_default()).await;
+                self.tell(error, Says::All);
+                None
+            }
+            Err(error) => {
+                self.polls.cache.remember(self.id, &error, error.retry_delay().unwrap_or_default()).await;
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// A trouble that may pass: tried again twice soon, and then told, remembered, and tried again later and later.
+    async fn fail(&mut self, error: Error, now: Instant) {
+        self.attempts += 1;
+        if self.attempts < ATTEMPTS {
+            self.not_before = now + (BACKOFF * self.attempts).mul_f64(fastrand::f64());
+            return;
+        }
+        let delay = error.retry_delay().unwrap_or(BACKOFF);
+        let pause = (delay * (1 << self.failures.min(5))).min(MAX_PAUSE).mul_f64(1.0 + fastrand::f64() / 2.0);
+        self.not_before = now + pause;
+        (self.attempts, self.failures) = (0, self.failures + 1);
+        // Who is told to come back comes when the next read is due.
+        let error = error.retried_after(pause);
+        self.polls.cache.remember(self.id, &error, pause).await;
+        self.tell(error, Says::Now);
+    }
+
+    fn tell(&self, error: Error, says: Says) {
+        let failure = Failure { error, at: Instant::now(), says };
+        self.publish.send_modify(|progress| progress.failure = Some(failure));
+    }
+}
