@@ -137,7 +137,8 @@ Sessions, which do not age:
 Errors:
 
 {errors}
-Each request is logged below. Ctrl-C ends.
+Each request is logged below, and each read from AWS: a session that has not ended is read on for three minutes, so
+that its result is not lost. Ctrl-C ends.
 ",
         version = env!("CARGO_PKG_VERSION"),
         first = call(r#","min_confidence":80"#, "1"),
