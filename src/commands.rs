@@ -29,13 +29,16 @@ pub fn run(command: Command) -> Result<(), String> {
     end
 }
 
-/// Completes when the process is asked to stop: SIGINT is a Ctrl-C, SIGTERM is Kubernetes.
-async fn stop_signal() {
+/// Completes when the process is asked to stop: SIGINT is a Ctrl-C, SIGTERM is Kubernetes. Signals count from the call on, and not
+/// from when the future is first polled.
+fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
     let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime has signals");
     let mut terminate = signal(SignalKind::terminate()).expect("the runtime has signals");
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
     }
-    tracing::info!("stopping");
 }

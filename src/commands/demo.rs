@@ -17,6 +17,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub async fn run(config: config::Demo) -> Result<(), String> {
     let config::Demo { listen, service } = config;
+    let stop = stop_signal();
     telemetry::init(Some(telemetry::Format::Text), telemetry::Level::Info);
     let listener = server::bind(listen).await?;
     let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
@@ -25,7 +26,7 @@ pub async fn run(config: config::Demo) -> Result<(), String> {
     let simulator = simulator();
     let rekognition = Rekognition::at(&endpoint, "us-east-1", service.upstream_timeout);
     println!("{}", guide(address));
-    let server = Server::new(listener, service, rekognition, DRAIN_TIMEOUT).run(stop_signal());
+    let server = Server::new(listener, service, rekognition, DRAIN_TIMEOUT).run(stop);
     tokio::select! {
         end = server => end.map(drop).map_err(|error| format!("the server failed: {error}")),
         end = simulator.serve(aws, std::future::pending()) => end.map_err(|error| format!("the simulator failed: {error}")),

@@ -9,6 +9,7 @@ use crate::{
 
 pub async fn run(config: config::Simulate) -> Result<(), String> {
     let config::Simulate { listen, quota_tps, latency, created_for, in_progress_for, gone_after, speed, log } = config;
+    let stop = stop_signal();
     telemetry::init(log.log_format, log.log_level);
     let listener = server::bind(listen).await?;
     let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
@@ -25,6 +26,6 @@ Script faults, place sessions and count requests: curl http://{address}/simulato
 "
     );
     let config = simulator::Config { quota_tps, latency, created_for, in_progress_for, gone_after, speed };
-    let end = Simulator::new(config).serve(listener, stop_signal()).await;
+    let end = Simulator::new(config).serve(listener, stop).await;
     end.map_err(|error| format!("the simulator failed: {error}"))
 }

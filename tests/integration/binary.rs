@@ -92,3 +92,9 @@ fn help_exits_0() {
         assert!(output.status.success() && !output.stdout.is_empty(), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_signal_that_comes_as_soon_as_it_listens_ends_it_well() {
+    let mut running = serve(&[], &[("AWS_REGION", "us-east-1")]);
+    assert_eq!(running.terminate().code(), Some(0));
+}

@@ -3,7 +3,7 @@
 use face_liveness_facade::simulator::Simulator;
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
 };
 use tokio::net::TcpListener;
@@ -26,6 +26,13 @@ pub struct Running {
 }
 
 impl Running {
+    /// Sends SIGTERM, and waits for the end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let kill = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(kill.expect("there is kill").success());
+        self.child.wait().expect("it ends")
+    }
+
     /// All that it has logged.
     pub fn log(&self) -> String {
         self.log.lock().expect("the reader does not panic").clone()
