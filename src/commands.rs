@@ -9,6 +9,9 @@ mod simulate;
 use crate::config::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// What shells say of a process that a signal ended: 128 and SIGINT's number.
+const STOPPED_AT_ONCE: i32 = 130;
+
 /// Runs a command to its end.
 ///
 /// # Errors
@@ -30,15 +33,25 @@ pub fn run(command: Command) -> Result<(), String> {
 }
 
 /// Completes when the process is asked to stop: SIGINT is a Ctrl-C, SIGTERM is Kubernetes. Signals count from the call on, and not
-/// from when the future is first polled.
+/// from when the future is first polled. A second one ends the process at once.
 fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
     let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime has signals");
     let mut terminate = signal(SignalKind::terminate()).expect("the runtime has signals");
-    async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        for signal in [Some(stop), None] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            match signal {
+                Some(stop) => stop.send(()).ok(),
+                None => std::process::exit(STOPPED_AT_ONCE),
+            };
         }
-        tracing::info!("stopping");
+    });
+    async move {
+        stopped.await.ok();
+        tracing::info!("stopping; a second signal stops at once");
     }
 }

@@ -182,8 +182,8 @@ impl Service {
                 not_found_ttl: self.not_found_ttl,
             },
             pending_ttl: self.pending_ttl,
-            // What may not be held need not be captured.
-            capture: self.capture && !self.result_ttl.is_zero(),
+            // What is not held need not be captured.
+            capture: self.capture && !self.result_ttl.is_zero() && self.result_cache_entries > 0,
             rate: (account > 0.0).then(|| account / f64::from(self.quota_replicas)),
         }
     }

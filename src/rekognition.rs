@@ -36,6 +36,9 @@ const LARGE_QUOTA_REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
 /// A connection takes a round trip or three; one that has none after this long will not come. The SDK's own default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 
+/// All of AWS's chain has answered by then, IMDS's three tries of a second each included.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Amazon Rekognition in one region, by one set of credentials. Cheap to clone.
 #[derive(Clone)]
 pub struct Rekognition {
@@ -126,7 +129,9 @@ impl Rekognition {
         let missing = || Error::new(Reason::UpstreamCredentials);
         self.region().ok_or_else(missing)?;
         let provider = self.credentials.as_ref().ok_or_else(missing)?;
-        provider.provide_credentials().await.map(drop).map_err(|_| missing())
+        // A provider that hangs, such as a process, would be asked once and never again.
+        let asked = tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await;
+        asked.map_err(|_| missing())?.map(drop).map_err(|_| missing())
     }
 }
 

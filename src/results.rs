@@ -102,9 +102,11 @@ impl Results {
         let membership = match self.0.join(id, start, earliest, patience.answer_by) {
             Ok(membership) => membership,
             // Only a session that was never read is refused. A wait that ended at once would only be asked again.
-            Err(error) => {
-                return known.filter(|_| !waits || error.reason == Reason::ShuttingDown).ok_or(error);
-            }
+            Err(error) => match (known, not_found) {
+                (_, Some(refusal)) => return Err(refusal.error.clone()),
+                (Some(known), None) if !waits || error.reason == Reason::ShuttingDown => return Ok(known),
+                _ => return Err(error),
+            },
         };
         let hold = not_found.map(|_| FRESH_STATE_WAIT);
         match (follow(membership, patience, self.0.settings.pending_ttl, hold).await, not_found) {
@@ -176,7 +178,8 @@ async fn follow(
         let told = progress.end.is_some() || progress.failed(asked, &[Says::All, Says::Now]);
         told || progress.last.as_ref().is_some_and(current)
     };
-    let hold = progress.borrow().last.as_ref().map(|_| FRESH_STATE_WAIT).or(hold);
+    let is_known = progress.borrow().last.as_ref().is_some_and(|last| last.outcome.may_be_unfinished());
+    let hold = if is_known { Some(FRESH_STATE_WAIT) } else { hold };
     let until = hold.map_or(patience.answer_by, |hold| patience.answer_by.min(asked + hold));
     look(progress, until, fresh).await?.state()
 }

@@ -14,7 +14,13 @@ pub async fn run(config: config::Serve) -> Result<(), String> {
     telemetry::init(log.log_format, log.log_level);
     // First of all, so that a busy port is told before anything else happens.
     let listener = server::bind(listen).await?;
-    let rekognition = Rekognition::from_environment(service.upstream_timeout).await;
+    // Without a region in the environment the chain asks IMDS, which takes its time where there is none.
+    let rekognition = Rekognition::from_environment(service.upstream_timeout);
+    let mut stop = std::pin::pin!(stop);
+    let rekognition = tokio::select! {
+        rekognition = rekognition => rekognition,
+        () = &mut stop => return Ok(()),
+    };
     warn_of_region(rekognition.region());
     let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
     tracing::info!(%address, region = rekognition.region(), version = env!("CARGO_PKG_VERSION"), "listening");

@@ -229,9 +229,11 @@ impl State {
     }
 
     fn refill(&mut self, now: Instant, full_rate: f64) {
-        self.tokens = self.tokens_at(now);
+        let earned = self.tokens + (now - self.filled).as_secs_f64() * self.rate;
         let recovered = full_rate * (now - self.filled).as_secs_f64() / RECOVERY.as_secs_f64();
         self.rate = (self.rate + recovered).min(full_rate);
+        // Under the burst of the new rate: under the old one's a capture would chase a price that it never reaches.
+        self.tokens = earned.min(burst(self.rate));
         self.filled = now;
     }
 

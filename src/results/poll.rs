@@ -97,7 +97,7 @@ impl Poll {
     pub async fn run(mut self) {
         let _leave = Leave { id: self.id, polls: Arc::clone(&self.polls) };
         // The poll before may have ended after this one's first caller had looked.
-        let held = self.polls.cache.answer(self.id, ImageSet::NONE).await.filter(|_| self.looks_first);
+        let held = self.polls.cache.answer(self.id, ImageSet::ALL).await.filter(|_| self.looks_first);
         let end = match held {
             Some(held) => Some(Ok(held)),
             None => self.read_to_the_end().await,

@@ -406,6 +406,7 @@ async fn a_session_is_read_exactly_once_after_it_has_ended() {
     for caller in callers {
         assert_eq!(status(&caller.await.unwrap().0), Ok(LivenessStatus::Succeeded));
     }
+    assert_eq!(bench.simulator.reads_answered("SUCCEEDED"), 30);
     let reads = bench.simulator.reads();
     tokio::time::sleep(MINUTE).await;
     for number in 0..30 {
@@ -505,12 +506,21 @@ async fn a_wait_that_comes_while_an_error_is_remembered_survives_it_without_a_re
     let bench = Bench::start();
     bench.simulator.script(Fault { times: Some(3), ..Fault::new(error("ServiceUnavailable", 503)) });
     let told = bench.ask(1, MINUTE).await.map(drop).expect_err("unavailable");
-    // Nobody asks for as long as a poll lives on, so that the next one is new.
     bench.freeze(1, Status::Succeeded);
     let (answer, waited) = bench.wait(1, 50).await.unwrap();
     assert_eq!(status(&answer), Ok(LivenessStatus::Succeeded));
     assert!(waited >= told.retry_delay().expect("it may pass") - SECOND / 10, "{waited:?}");
     assert_eq!(bench.reads(1), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_poll_reads_no_sooner_than_a_remembered_error_allows() {
+    let bench = Bench::start();
+    bench.freeze(1, Status::Succeeded);
+    let error = Error::new(Reason::UpstreamUnavailable);
+    bench.results.0.cache.remember(id(1), &error, 10 * SECOND).await;
+    let (answer, waited) = bench.wait(1, 50).await.unwrap();
+    assert_eq!((status(&answer), waited.as_secs()), (Ok(LivenessStatus::Succeeded), 10));
 }
 
 #[tokio::test(start_paused = true)]
@@ -590,6 +600,7 @@ async fn time_in_the_queue_is_not_time_of_the_read() {
     for caller in callers {
         assert_eq!(status(&caller.await.unwrap().0), Ok(LivenessStatus::Succeeded));
     }
+    assert_eq!(bench.simulator.reads(), 5, "no read timed out");
 }
 
 #[tokio::test(start_paused = true)]
@@ -604,4 +615,29 @@ async fn who_wants_evicted_images_has_the_outcome_within_seconds_though_aws_thro
     let patience = Patience { wait_until: None, answer_by: asked + MINUTE };
     let answer = bench.results.get(id(1), ImageSet::ALL, patience).await.expect("the outcome");
     assert!(answer.images.is_none() && asked.elapsed() <= IMAGES_WAIT, "{:?}", asked.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_capture_stays_away_for_its_period() {
+    let bench = Bench::start();
+    bench.freeze(1, Status::Created);
+    bench.ask(1, MINUTE).await.expect("a state");
+    tokio::time::sleep(4 * SECOND).await;
+    let reads = bench.reads(1);
+    bench.simulator.script(Fault::new(error("ThrottlingException", 400)));
+    tokio::time::sleep(MINUTE).await;
+    assert!(bench.reads(1) - reads <= 13, "{} reads in a minute", bench.reads(1) - reads);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_gone_is_not_called_unfinished_by_a_stop() {
+    let bench = Bench::start();
+    bench.freeze(1, Status::InProgress);
+    bench.ask(1, MINUTE).await.expect("a state");
+    bench.simulator.script(Fault::new(error("SessionNotFoundException", 400)));
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(status(&bench.ask(1, MINUTE).await), Err(Reason::SessionGone));
+    bench.results.stop();
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(status(&bench.ask(1, MINUTE).await), Err(Reason::SessionGone));
 }

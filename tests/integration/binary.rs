@@ -1,13 +1,13 @@
 //! The program itself: its exit codes, and AWS's standard chain of settings.
 
 use crate::{
-    facade::{id, reason, request},
+    facade::{eventually, id, reason, request},
     program::{program, serve, simulator},
 };
 use face_liveness_facade::{
     proto::face_liveness_service_client::FaceLivenessServiceClient,
     server::SERVICE_NAME,
-    simulator::{Pace, Session, Status},
+    simulator::{Fault, FaultKind, Pace, Session, Status},
 };
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
@@ -97,4 +97,27 @@ fn help_exits_0() {
 fn a_signal_that_comes_as_soon_as_it_listens_ends_it_well() {
     let mut running = serve(&[], &[("AWS_REGION", "us-east-1")]);
     assert_eq!(running.terminate().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let (simulator, endpoint) = simulator().await;
+    simulator.script(Fault::new(FaultKind::Hang));
+    let mut running = serve(
+        &["--drain-timeout", "1h", "--upstream-timeout", "1h"],
+        &[
+            ("AWS_ENDPOINT_URL_REKOGNITION", &endpoint),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "any"),
+            ("AWS_SECRET_ACCESS_KEY", "any"),
+        ],
+    );
+    let mut client =
+        FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens");
+    let held = tokio::spawn(async move { client.get_liveness_result(request(&id(1))).await });
+    eventually("the read is under way", async || simulator.reads() == 1).await;
+    running.signal();
+    eventually("it is stopping", async || running.log().contains("stopping")).await;
+    assert_eq!(running.terminate().code(), Some(130));
+    held.await.expect("no panic").expect_err("it was cut off");
 }

@@ -26,10 +26,15 @@ pub struct Running {
 }
 
 impl Running {
-    /// Sends SIGTERM, and waits for the end.
-    pub fn terminate(&mut self) -> ExitStatus {
+    /// Sends SIGTERM.
+    pub fn signal(&self) {
         let kill = Command::new("kill").arg(self.child.id().to_string()).status();
         assert!(kill.expect("there is kill").success());
+    }
+
+    /// Sends SIGTERM, and waits for the end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal();
         self.child.wait().expect("it ends")
     }
 

@@ -283,3 +283,13 @@ async fn throttling_empties_the_burst() {
     limiter.queue(Need::FirstRead).granted().await;
     assert!(asked.elapsed() >= Duration::from_millis(100), "{:?}", asked.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_capture_has_its_token_though_the_rate_is_still_recovering() {
+    let bench = Bench::start(25.0);
+    let permit = bench.limiter.queue(Need::FirstRead).granted().await;
+    bench.limiter.throttled(&permit);
+    let capture = bench.want("capture", Need::Capture);
+    tokio::time::timeout(Duration::from_secs(1), capture).await.expect("it has its turn").unwrap();
+    assert!(bench.limiter.lock().rate < 25.0);
+}

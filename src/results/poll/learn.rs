@@ -54,6 +54,10 @@ impl Poll {
                 if let (Some(limiter), Some(permit)) = (&self.polls.limiter, permit) {
                     limiter.throttled(&permit);
                 }
+                // A capture stays away: it would keep the rate down for those who wait.
+                if !self.interest.is_some() {
+                    self.not_before = now + CAPTURE_PERIOD;
+                }
                 self.tell(error, Says::Wait);
                 None
             }
@@ -78,6 +82,10 @@ impl Poll {
     /// A trouble that may pass: tried again twice soon, and then told, remembered, and tried again later and later.
     async fn fail(&mut self, error: Error, now: Instant) {
         self.attempts += 1;
+        if !self.interest.is_some() {
+            self.not_before = now + CAPTURE_PERIOD;
+            return;
+        }
         if self.attempts < ATTEMPTS {
             self.not_before = now + (BACKOFF * self.attempts).mul_f64(fastrand::f64());
             return;
