@@ -1,4 +1,4 @@
-//! What can go wrong, and what a caller is told of it: one table, [`Reason::row`].
+//! What can go wrong, and what a caller is told of it: one table, `Reason::row`.
 //!
 //! `upstream` sorts the AWS SDK's errors into the table; [`Error::to_status`] is the only place that makes a `Status`.
 //! An error holds AWS's code and request id and nothing else of AWS's answer: its message names ARNs, its body may hold a face.
