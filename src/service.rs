@@ -71,6 +71,15 @@ impl Service {
     /// One line for one request. A hit is the common case and says nothing about the service, so at the default level only errors and
     /// faces that left it are told.
     fn log(&self, id: Option<SessionId>, started: Instant, end: &Result<proto::GetLivenessResultResponse, Error>) {
+        let logged = match (end, self.settings.access_log) {
+            (Err(_), _) | (Ok(_), AccessLog::All) => true,
+            (Ok(response), AccessLog::Images) => response::carries_images(response),
+            (Ok(_), AccessLog::None) => false,
+        };
+        // Most answers are not logged, and pay neither for a hash nor for a clock.
+        if !logged {
+            return;
+        }
         let session = id.map(|id| self.session_refs.reference(id));
         let session = session.as_ref().map(tracing::field::display);
         let millis = started.elapsed().as_micros() as f64 / 1e3;
@@ -78,11 +87,6 @@ impl Service {
             Ok(response) => {
                 let images = response::carries_images(response);
                 let (status, source) = (response::status_name(response), response.source().as_str_name());
-                match self.settings.access_log {
-                    AccessLog::None => return,
-                    AccessLog::Images if !images => return,
-                    AccessLog::Images | AccessLog::All => {}
-                }
                 tracing::info!(target: "access", session, status, source, images, millis, "answered");
             }
             Err(error) => {

@@ -80,3 +80,26 @@ async fn no_face_score_key_or_session_id_reaches_the_log_though_it_logs_all() {
     }
     assert!(log.contains("UPSTREAM_MALFORMED") && log.contains("answered"), "the log tells what happened");
 }
+
+#[tokio::test]
+async fn by_default_an_answer_is_logged_only_when_a_face_leaves_with_it() {
+    let (simulator, endpoint) = simulator().await;
+    simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
+    let running = serve(
+        &[],
+        &[
+            ("AWS_ENDPOINT_URL_REKOGNITION", &endpoint),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "any"),
+            ("AWS_SECRET_ACCESS_KEY", "any"),
+        ],
+    );
+    let mut client =
+        FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens");
+    for view in [ResultView::Basic, ResultView::Basic, ResultView::Reference] {
+        let asked = proto::GetLivenessResultRequest { view: view.into(), ..request(&id(1)) };
+        client.get_liveness_result(asked).await.expect("an answer");
+    }
+    eventually("the face is logged", async || running.log().contains(r#""images":true"#)).await;
+    assert_eq!(running.log().matches("answered").count(), 1);
+}

@@ -81,11 +81,11 @@ impl Poll {
 
     /// A trouble that may pass: tried again twice soon, and then told, remembered, and tried again later and later.
     async fn fail(&mut self, error: Error, now: Instant) {
-        self.attempts += 1;
         if !self.interest.is_some() {
             self.not_before = now + CAPTURE_PERIOD;
             return;
         }
+        self.attempts += 1;
         if self.attempts < ATTEMPTS {
             self.not_before = now + (BACKOFF * self.attempts).mul_f64(fastrand::f64());
             return;
