@@ -1,5 +1,7 @@
 //! The wiring: a bound socket, the services on it, their health, and the way to stop.
 
+pub mod tls;
+
 use crate::{
     config,
     proto::{self, face_liveness_service_server::FaceLivenessServiceServer},

@@ -1,0 +1,176 @@
+//! The PEM files, read as one set and checked before anything is served with them.
+//!
+//! Nothing of a file's content is ever in an error: the libraries' own sentences about PEM quote lines, and a line may be a key's.
+
+use aws_lc_rs::digest;
+use rustls::{
+    Error, InconsistentKeys, RootCertStore, ServerConfig,
+    crypto::{self, CryptoProvider},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// Far above any bundle of CAs; a path to something else must not fill the memory.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The content of a set, told apart from others without holding the key twice.
+pub(super) type Digest = [u8; digest::SHA256_OUTPUT_LEN];
+
+/// Where the PEM files are.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The server's certificate, then those of the CAs between it and the root.
+    pub cert: PathBuf,
+    /// Its private key as PKCS#8, SEC1 or PKCS#1, not encrypted.
+    pub key: PathBuf,
+    /// The CAs of clients. With it, every client needs a certificate of one of them.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What the files held when they were read.
+pub(super) struct Set {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+impl Files {
+    pub(super) fn read(&self) -> Result<Set, String> {
+        let client_ca = self.client_ca.as_deref().map(|path| read("client CA", path));
+        Ok(Set {
+            cert: read("certificate", &self.cert)?,
+            key: read("key", &self.key)?,
+            client_ca: client_ca.transpose()?,
+        })
+    }
+}
+
+impl Set {
+    pub(super) fn digest(&self) -> Digest {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for content in [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten() {
+            // With its length, so that a line that moves from one file to the next is a change.
+            context.update(&content.len().to_be_bytes());
+            context.update(content);
+        }
+        context.finish().as_ref().try_into().expect("SHA-256 has a fixed length")
+    }
+
+    /// The configuration, and when its certificate expires.
+    pub(super) fn build(&self, files: &Files) -> Result<(ServerConfig, Option<SystemTime>), String> {
+        // Given by hand: the process has one provider, whatever else installs a default or does not.
+        let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+        let chain = certificates("certificate", &files.cert, &self.cert)?;
+        let not_after = not_after(&chain[0]);
+        let key = private_key(&files.key, &self.key)?;
+        let key = provider.key_provider.load_private_key(key).map_err(|_| {
+            format!(
+                "the key {} is of a kind that cannot be used: make an ECDSA key (P-256, P-384, P-521), an Ed25519 key, \
+                 or an RSA key of 2048 bits or more",
+                files.key.display()
+            )
+        })?;
+        let certified = CertifiedKey::new(chain, key);
+        match certified.keys_match() {
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(_) => {
+                return Err(format!(
+                    "the key {} does not belong to the first certificate in {}: give both of the same issue, the server's own \
+                     certificate before those of its CAs",
+                    files.key.display(),
+                    files.cert.display()
+                ));
+            }
+        }
+        let verifier = match (&files.client_ca, &self.client_ca) {
+            (Some(path), Some(content)) => client_verifier(path, content, Arc::clone(&provider))?,
+            _ => WebPkiClientVerifier::no_client_auth(),
+        };
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .expect("the provider has suites for both versions")
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        // A resumed session is not verified anew, though its client's certificate may have expired since. Connections of gRPC live
+        // long, so that a full handshake each costs nothing.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok((config, not_after))
+    }
+}
+
+fn read(what: &str, path: &Path) -> Result<Vec<u8>, String> {
+    let mut content = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content));
+    let path = path.display();
+    match read {
+        Ok(bytes) if bytes as u64 > MAX_FILE_BYTES => {
+            Err(format!("the {what} {path} is larger than {MAX_FILE_BYTES} bytes: give the path of a PEM file"))
+        }
+        Ok(_) => Ok(content),
+        Err(error) => Err(format!(
+            "cannot read the {what} {path} ({error}): give the path of a PEM file that this process may read"
+        )),
+    }
+}
+
+/// All certificates of a file, one at least.
+fn certificates(what: &str, path: &Path, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let path = path.display();
+    let certificates = CertificateDer::pem_slice_iter(content).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates
+        .map_err(|_| format!("the {what} {path} is damaged or cut short: write the PEM file again, as a whole"))?;
+    if certificates.is_empty() {
+        return Err(format!("the {what} {path} holds no certificate: give a PEM file with BEGIN CERTIFICATE in it"));
+    }
+    if certificates.iter().any(|certificate| webpki::EndEntityCert::try_from(certificate).is_err()) {
+        return Err(format!("the {what} {path} holds something else than X.509 v3 certificates: issue it anew"));
+    }
+    Ok(certificates)
+}
+
+fn private_key(path: &Path, content: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(content).map_err(|_| {
+        format!(
+            "the key {} holds no sound private key: give a PEM file with a PKCS#8, SEC1 or PKCS#1 key that is not encrypted",
+            path.display()
+        )
+    })
+}
+
+fn client_verifier(
+    path: &Path,
+    content: &[u8],
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let unusable =
+        || format!("the client CA {} holds a certificate that cannot be a CA's: give the CA's own", path.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("client CA", path, content)? {
+        roots.add(certificate).map_err(|_| unusable())?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|_| unusable())
+}
+
+/// When a certificate expires. webpki tells it only as the reason of a refusal, so it is asked about the end of time, when every
+/// certificate has expired; that is looked at before any CA is.
+fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    let end_of_time = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+    let usage = webpki::KeyUsage::server_auth();
+    let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;
+    match certificate.verify_for_usage(&[], &[], &[], end_of_time, usage, None, None).err()? {
+        webpki::Error::CertExpired { not_after, .. } => {
+            SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(not_after.as_secs()))
+        }
+        _ => None,
+    }
+}

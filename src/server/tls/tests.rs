@@ -1,0 +1,280 @@
+use super::*;
+use rcgen::{CertificateParams, KeyPair, SanType};
+use rustls::pki_types::pem::PemObject;
+use std::{fs, path::PathBuf};
+
+/// Files of a test, removed with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    /// A sound set, with its own CA as the clients'.
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("face-liveness-tls-{test}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        let folder = Self(path);
+        let (cert, key) = issue(params());
+        folder.write("tls.crt", &cert).write("tls.key", &key).write("ca.crt", &cert);
+        folder
+    }
+
+    fn write(&self, name: &str, content: &str) -> &Self {
+        fs::write(self.path(name), content).unwrap();
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn files(&self) -> Files {
+        Files { cert: self.path("tls.crt"), key: self.path("tls.key"), client_ca: Some(self.path("ca.crt")) }
+    }
+
+    fn load(&self) -> Result<Tls, String> {
+        Tls::load(self.files())
+    }
+
+    /// The error of a set that cannot be served, with `<folder>` for its path.
+    fn sentence(&self) -> String {
+        let sentence = self.load().err().expect("the set is broken");
+        sentence.replace(self.0.to_str().unwrap(), "<folder>")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn params() -> CertificateParams {
+    CertificateParams::new(["localhost".to_owned()]).unwrap()
+}
+
+/// A certificate and its key as PEM.
+fn issue(params: CertificateParams) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[test]
+fn a_sound_set_serves_http2_alone_and_tells_when_it_expires() {
+    let folder = Folder::new("sound");
+    let mut params = params();
+    params.not_after = rcgen::date_time_ymd(2051, 3, 4);
+    let (cert, key) = issue(params);
+    let tls = folder.write("tls.crt", &cert).write("tls.key", &key).load().unwrap();
+    assert_eq!(tls.config().alpn_protocols, [b"h2"]);
+    let expiry = tls.not_after().unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(expiry.as_secs(), 2_561_500_800, "2051-03-04");
+}
+
+#[test]
+fn keys_of_every_usual_kind_are_read() {
+    let folder = Folder::new("keys");
+    for algorithm in
+        [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519, &rcgen::PKCS_RSA_SHA256]
+    {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let cert = params().self_signed(&key).unwrap().pem();
+        folder.write("tls.crt", &cert).write("tls.key", &key.serialize_pem()).load().unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_is_missing_is_told_by_its_path() {
+    for (name, what) in [("tls.crt", "certificate"), ("tls.key", "key"), ("ca.crt", "client CA")] {
+        let folder = Folder::new("missing");
+        fs::remove_file(folder.path(name)).unwrap();
+        let sentence = format!(
+            "cannot read the {what} <folder>/{name} (No such file or directory (os error 2)): give the path of a PEM file that \
+             this process may read"
+        );
+        assert_eq!(folder.sentence(), sentence);
+    }
+}
+
+#[test]
+fn a_folder_and_a_file_too_large_are_no_pem_files() {
+    let folder = Folder::new("large");
+    folder.write("tls.crt", &" ".repeat(4 * 1024 * 1024 + 1));
+    let sentence = "the certificate <folder>/tls.crt is larger than 4194304 bytes: give the path of a PEM file";
+    assert_eq!(folder.sentence(), sentence);
+    let files = Files { cert: folder.0.clone(), ..folder.files() };
+    assert!(Tls::load(files).err().unwrap().starts_with("cannot read the certificate "));
+}
+
+#[test]
+fn content_that_is_not_what_it_should_be_is_told_by_its_path() {
+    let (cert, key) = issue(params());
+    let cut_short = &cert[..cert.len() / 2];
+    let not_x509 = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+    let no_curve = "-----BEGIN PRIVATE KEY-----\naGVsbG8=\n-----END PRIVATE KEY-----\n";
+    let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    let no_key = "the key <folder>/tls.key holds no sound private key: give a PEM file with a PKCS#8, SEC1 or PKCS#1 key that is not \
+                  encrypted";
+    let cases = [
+        (
+            "tls.crt",
+            key.as_str(),
+            "the certificate <folder>/tls.crt holds no certificate: give a PEM file with BEGIN CERTIFICATE in it",
+        ),
+        (
+            "tls.crt",
+            cut_short,
+            "the certificate <folder>/tls.crt is damaged or cut short: write the PEM file again, as a whole",
+        ),
+        (
+            "tls.crt",
+            not_x509,
+            "the certificate <folder>/tls.crt holds something else than X.509 v3 certificates: issue it anew",
+        ),
+        (
+            "tls.crt",
+            &cert,
+            "the key <folder>/tls.key does not belong to the first certificate in <folder>/tls.crt: give both of the same issue, the \
+             server's own certificate before those of its CAs",
+        ),
+        ("tls.key", "", no_key),
+        ("tls.key", &cert, no_key),
+        ("tls.key", &encrypted, no_key),
+        ("tls.key", &key[..key.len() / 2], no_key),
+        (
+            "tls.key",
+            no_curve,
+            "the key <folder>/tls.key is of a kind that cannot be used: make an ECDSA key (P-256, P-384, P-521), an Ed25519 key, or an \
+             RSA key of 2048 bits or more",
+        ),
+        (
+            "ca.crt",
+            "hello",
+            "the client CA <folder>/ca.crt holds no certificate: give a PEM file with BEGIN CERTIFICATE in it",
+        ),
+        (
+            "ca.crt",
+            cut_short,
+            "the client CA <folder>/ca.crt is damaged or cut short: write the PEM file again, as a whole",
+        ),
+    ];
+    for (name, content, sentence) in cases {
+        let folder = Folder::new("content");
+        assert_eq!(folder.write(name, content).sentence(), sentence);
+    }
+}
+
+#[test]
+fn no_byte_of_a_key_is_told() {
+    let (_, key) = issue(params());
+    let body: Vec<_> = key.lines().filter(|line| !line.starts_with("-----")).collect();
+    let first = body[0];
+    let garbled = [
+        // A library would quote each of these.
+        format!("-----BEGIN {first}\n"),
+        format!("-----BEGIN PRIVATE KEY-----\n{first}!\n-----END PRIVATE KEY-----\n"),
+        format!("-----BEGIN PRIVATE KEY-----\n{first}\n-----END PRIVATE KEY-----\n"),
+        format!("-----BEGIN {first}-----\n"),
+    ];
+    for content in garbled {
+        for name in ["tls.crt", "tls.key", "ca.crt"] {
+            let folder = Folder::new("secret");
+            let sentence = folder.write(name, &content).sentence();
+            assert!(!sentence.contains(&first[..8]) && sentence.lines().count() == 1, "{sentence}");
+        }
+    }
+}
+
+#[test]
+fn a_new_sound_set_is_served_and_told_once() {
+    let folder = Folder::new("changed");
+    let tls = folder.load().unwrap();
+    let mut suspicion = Suspicion::default();
+    let before = tls.config();
+    assert_eq!(suspicion.judge(tls.look()), None, "nothing has changed");
+    assert!(Arc::ptr_eq(&before, &tls.config()));
+    let (cert, key) = issue(params());
+    folder.write("tls.crt", &cert).write("tls.key", &key);
+    assert_eq!(suspicion.judge(tls.look()), Some(Ok(())));
+    assert!(!Arc::ptr_eq(&before, &tls.config()));
+    assert_eq!(suspicion.judge(tls.look()), None);
+}
+
+#[test]
+fn the_client_ca_alone_is_a_change_too() {
+    let folder = Folder::new("ca");
+    let tls = folder.load().unwrap();
+    folder.write("ca.crt", &issue(params()).0);
+    assert_eq!(Suspicion::default().judge(tls.look()), Some(Ok(())));
+}
+
+#[test]
+fn a_broken_set_is_told_once_and_never_served() {
+    let folder = Folder::new("broken");
+    let tls = folder.load().unwrap();
+    let served = tls.config();
+    let mut suspicion = Suspicion::default();
+    let mut told = |looks: usize| (0..looks).filter_map(|_| suspicion.judge(tls.look())).collect::<Vec<_>>();
+    let (cert, key) = issue(params());
+    folder.write("tls.crt", &cert);
+    assert!(matches!(&told(9)[..], [Err(sentence)] if sentence.contains("does not belong")));
+    folder.write("tls.crt", "garbage");
+    assert!(matches!(&told(9)[..], [Err(sentence)] if sentence.contains("holds no certificate")));
+    fs::remove_file(folder.path("tls.crt")).unwrap();
+    assert!(matches!(&told(9)[..], [Err(sentence)] if sentence.contains("cannot read")));
+    assert!(Arc::ptr_eq(&served, &tls.config()));
+    folder.write("tls.crt", &cert).write("tls.key", &key);
+    assert_eq!(told(9), [Ok(())]);
+}
+
+#[test]
+fn a_set_that_is_broken_for_a_moment_is_not_told() {
+    let folder = Folder::new("moment");
+    let tls = folder.load().unwrap();
+    let mut suspicion = Suspicion::default();
+    for _ in 0..3 {
+        let (cert, key) = issue(params());
+        folder.write("tls.crt", &cert);
+        assert_eq!(suspicion.judge(tls.look()), None);
+        folder.write("tls.key", &key);
+        assert_eq!(suspicion.judge(tls.look()), Some(Ok(())));
+    }
+}
+
+fn names_of(alternatives: Vec<SanType>) -> Vec<String> {
+    let mut params = params();
+    params.subject_alt_names = alternatives;
+    let (cert, _) = issue(params);
+    names(&CertificateDer::from_pem_slice(cert.as_bytes()).unwrap())
+}
+
+fn uri(name: &str) -> SanType {
+    SanType::URI(name.try_into().unwrap())
+}
+
+fn dns(name: &str) -> SanType {
+    SanType::DnsName(name.try_into().unwrap())
+}
+
+#[test]
+fn names_are_uris_before_those_of_dns() {
+    let names = names_of(vec![
+        dns("checkout.shop.svc"),
+        uri("spiffe://shop/ns/shop/sa/checkout"),
+        SanType::Rfc822Name("a@b.c".try_into().unwrap()),
+    ]);
+    assert_eq!(names, ["spiffe://shop/ns/shop/sa/checkout", "checkout.shop.svc"]);
+}
+
+#[test]
+fn names_are_few_short_and_printable() {
+    let long = format!("spiffe://shop/{}", "a".repeat(MAX_NAME_BYTES));
+    let names = names_of(vec![uri(&long), uri("spiffe://shop/a\nb"), uri("spiffe://shop/a b"), dns("short.shop")]);
+    assert_eq!(names, ["short.shop"]);
+    let names = names_of((0..100).map(|number| dns(&format!("n{number}.shop"))).collect());
+    assert_eq!(names.len(), MAX_NAMES);
+}
+
+#[test]
+fn a_certificate_without_names_and_no_certificate_have_none() {
+    assert_eq!(names_of(Vec::new()), Vec::<String>::new());
+    assert_eq!(names(&CertificateDer::from(b"hello".to_vec())), Vec::<String>::new());
+}
