@@ -1,5 +1,6 @@
 //! The wiring: a bound socket, the services on it, their health, and the way to stop.
 
+pub mod incoming;
 pub mod tls;
 
 use crate::{

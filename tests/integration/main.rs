@@ -3,11 +3,16 @@
 
 mod binary;
 mod cache;
+mod certificates;
+mod connections;
 mod errors;
 mod facade;
 mod health;
+mod port;
 mod privacy;
 mod program;
 mod reflection;
 mod results;
+mod rotation;
 mod sharing;
+mod tls;

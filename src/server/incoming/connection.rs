@@ -1,0 +1,175 @@
+//! A connection that is ready to be served, and who is at its other end.
+
+use super::{
+    opening::PREFACE,
+    places::{Connections, Place},
+};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+
+/// The other end of a connection. A request has it in its extensions, as `Arc<Peer>`.
+#[derive(Debug)]
+pub struct Peer {
+    pub address: SocketAddr,
+    /// The names in its verified certificate, URIs first; none without mutual TLS. At most 16 of at most 256 bytes.
+    pub names: Vec<String>,
+    over: bool,
+    connections: Connections,
+}
+
+impl Peer {
+    pub(super) fn new(address: SocketAddr, names: Vec<String>, place: &Place) -> Self {
+        Self { address, names, over: place.over, connections: place.connections.clone() }
+    }
+
+    /// Whether it came above the limit of connections, and there are still more than that.
+    pub fn is_over_limit(&self) -> bool {
+        self.over && self.connections.is_over_limit()
+    }
+}
+
+/// A connection with its place among the others, which it gives back when it is dropped.
+pub struct Connection {
+    first: FirstBytes,
+    io: Io,
+    peer: Arc<Peer>,
+    _place: Place,
+}
+
+/// Two known kinds, so that no read goes through a table of functions.
+pub(super) enum Io {
+    Plain(TcpStream),
+    /// In a box, since it is some kilobytes.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What was read to look at, and has to be read again.
+#[derive(Clone, Copy)]
+pub(super) struct FirstBytes {
+    pub(super) bytes: [u8; PREFACE.len()],
+    pub(super) given: usize,
+    pub(super) filled: usize,
+}
+
+impl FirstBytes {
+    /// Gives what fits; false when nothing was left.
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let left = &self.bytes[self.given..self.filled];
+        let fitting = &left[..left.len().min(buffer.remaining())];
+        buffer.put_slice(fitting);
+        let any = !left.is_empty();
+        self.given += fitting.len();
+        any
+    }
+}
+
+impl Connection {
+    pub(super) fn new(io: Io, first: FirstBytes, peer: Peer, place: Place) -> Self {
+        Self { first, io, peer: Arc::new(peer), _place: place }
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Arc<Peer>;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        Arc::clone(&self.peer)
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.first.give(buffer) {
+            return Poll::Ready(Ok(()));
+        }
+        match &mut this.io {
+            Io::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Io::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().io {
+            Io::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Io::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().io {
+            Io::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Io::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.io {
+            Io::Plain(stream) => stream.is_write_vectored(),
+            Io::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().io {
+            Io::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Io::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().io {
+            Io::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Io::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_are_given_once_and_in_order_whatever_fits() {
+        for size in 1..=30 {
+            let mut first = FirstBytes { bytes: *PREFACE, given: 0, filled: 20 };
+            let mut read = Vec::new();
+            loop {
+                let mut memory = vec![0; size];
+                let mut buffer = ReadBuf::new(&mut memory);
+                if !first.give(&mut buffer) {
+                    break assert!(buffer.filled().is_empty());
+                }
+                read.extend_from_slice(buffer.filled());
+            }
+            assert_eq!(read, PREFACE[..20], "{size} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn what_the_buffer_holds_already_stays() {
+        let mut first = FirstBytes { bytes: *PREFACE, given: 0, filled: 3 };
+        let mut memory = [0; 4];
+        let mut buffer = ReadBuf::new(&mut memory);
+        buffer.put_slice(b"x");
+        assert!(first.give(&mut buffer));
+        assert_eq!(buffer.filled(), b"xPRI");
+    }
+}

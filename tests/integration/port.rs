@@ -1,0 +1,107 @@
+//! A port under test: a health service of tonic on the connections of the service, without the service.
+
+use crate::certificates::{Authority, Issued};
+use face_liveness_facade::server::{
+    incoming::{Connections, Incoming, Limits, Peer, Protocol},
+    tls::Tls,
+};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tonic::{
+    Request, Status,
+    service::interceptor::InterceptedService,
+    transport::{Certificate, Channel, ClientTlsConfig, Identity, Server},
+};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+pub struct Port {
+    pub address: SocketAddr,
+    pub connections: Connections,
+    peers: Arc<Mutex<Vec<Arc<Peer>>>>,
+    _server: JoinSet<()>,
+}
+
+impl Port {
+    pub async fn open(tls: Option<Tls>, limits: Limits) -> Self {
+        Self::with(tls, limits, Protocol::Http2, Server::builder()).await
+    }
+
+    pub async fn with(tls: Option<Tls>, limits: Limits, protocol: Protocol, mut server: Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let incoming = Incoming::new(listener, tls, protocol, limits);
+        let connections = incoming.connections();
+        let peers: Arc<Mutex<Vec<Arc<Peer>>>> = Arc::default();
+        let seen = Arc::clone(&peers);
+        let meet = move |request: Request<()>| {
+            let peer = request.extensions().get::<Arc<Peer>>().expect("every request has its peer");
+            seen.lock().expect("nobody panics with it").push(Arc::clone(peer));
+            if peer.is_over_limit() {
+                return Err(Status::resource_exhausted("too many connections"));
+            }
+            Ok(request)
+        };
+        let (_, health) = tonic_health::server::health_reporter();
+        let router = server.add_service(InterceptedService::new(health, meet));
+        let mut server = JoinSet::new();
+        server.spawn(async { router.serve_with_incoming(incoming).await.expect("the server serves") });
+        Self { address, connections, peers, _server: server }
+    }
+
+    /// The peer of the last request.
+    pub fn peer(&self) -> Arc<Peer> {
+        let peers = self.peers.lock().expect("nobody panics with it");
+        Arc::clone(peers.last().expect("there was a request"))
+    }
+
+    /// A client with a connection of its own.
+    pub async fn client(&self, tls: Option<ClientTlsConfig>) -> Result<HealthClient<Channel>, Failed> {
+        let endpoint = match tls {
+            None => Channel::from_shared(format!("http://{}", self.address)).expect("an address is a URI"),
+            Some(tls) => {
+                let endpoint = Channel::from_shared(format!("https://{}", self.address)).expect("an address is a URI");
+                endpoint.tls_config(tls).map_err(Failed::of)?
+            }
+        };
+        Ok(HealthClient::new(endpoint.connect().await.map_err(Failed::of)?))
+    }
+
+    /// A request on a connection of its own.
+    pub async fn ask(&self, tls: Option<ClientTlsConfig>) -> Result<(), Failed> {
+        ask(&mut self.client(tls).await?).await.map_err(Failed::of)
+    }
+
+    /// A client that says nothing by itself.
+    pub async fn raw(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("the port is open")
+    }
+}
+
+/// What the client knows of a failure.
+#[derive(Debug)]
+pub struct Failed(pub String);
+
+impl Failed {
+    fn of(error: impl std::fmt::Debug) -> Self {
+        Self(format!("{error:?}"))
+    }
+}
+
+pub async fn ask(client: &mut HealthClient<Channel>) -> Result<(), Status> {
+    client.check(HealthCheckRequest::default()).await.map(drop)
+}
+
+/// A client that trusts `authority` and wants the server at `localhost`.
+pub fn trusting(authority: &Authority) -> ClientTlsConfig {
+    ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&authority.pem)).domain_name("localhost")
+}
+
+pub fn with_identity(tls: ClientTlsConfig, issued: &Issued) -> ClientTlsConfig {
+    tls.identity(Identity::from_pem(&issued.cert, &issued.key))
+}
