@@ -1,8 +1,11 @@
 //! What the binary does, a room for each command.
 
+mod check;
 #[cfg(feature = "simulator")]
 mod demo;
+mod health;
 mod serve;
+mod session_ref;
 #[cfg(feature = "simulator")]
 mod simulate;
 
@@ -12,19 +15,37 @@ use tokio::signal::unix::{SignalKind, signal};
 /// What shells say of a process that a signal ended: 128 and SIGINT's number.
 const STOPPED_AT_ONCE: i32 = 130;
 
+/// Why a command ended badly.
+#[derive(Debug)]
+pub enum End {
+    /// The configuration is bad: a sentence for each thing to mend.
+    Usage(Vec<String>),
+    /// It could not start, or failed later: one sentence.
+    Failed(String),
+}
+
+impl From<String> for End {
+    fn from(sentence: String) -> Self {
+        Self::Failed(sentence)
+    }
+}
+
 /// Runs a command to its end.
 ///
 /// # Errors
-/// One sentence that says why it could not start, or why it ended badly.
-pub fn run(command: Command) -> Result<(), String> {
+/// Sentences for an operator.
+pub fn run(command: Command) -> Result<(), End> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
     let end = runtime.block_on(async {
         match command {
             Command::Serve(config) => serve::run(config).await,
             #[cfg(feature = "simulator")]
-            Command::Demo(config) => demo::run(config).await,
+            Command::Demo(config) => Ok(demo::run(config).await?),
             #[cfg(feature = "simulator")]
-            Command::Simulate(config) => simulate::run(config).await,
+            Command::Simulate(config) => Ok(simulate::run(config).await?),
+            Command::Check(config) => Ok(check::run(config).await?),
+            Command::Health(config) => Ok(health::run(config).await?),
+            Command::SessionRef(config) => session_ref::run(config),
         }
     });
     // Whatever was cut off after the drain timeout ends with the process, and is not waited for.

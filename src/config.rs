@@ -2,30 +2,39 @@
 //!
 //! A flag wins over its variable, and that over the default. AWS's own settings stay with AWS's variables. No sibling's logic is here.
 
+mod environment;
+mod read;
+mod serve;
+mod service;
 #[cfg(feature = "simulator")]
 mod simulator;
+mod value;
 
+pub use read::{Misuse, read};
+pub use serve::{Access, ClientIdentity, Serve, Server, Tls};
+pub use service::{Images, QuotaTps, Service};
 #[cfg(feature = "simulator")]
 pub use simulator::{Demo, Simulate};
 
-use crate::{results, service, telemetry};
-use bytesize::ByteSize;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::{net::SocketAddr, str::FromStr, time::Duration};
+use crate::telemetry;
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, time::Duration};
 
 /// One typed, cached gRPC call in front of Amazon Rekognition Face Liveness.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 110)]
+#[command(version, about, max_term_width = 110, args_override_self = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, once")]
 pub enum Command {
     /// Runs the service, against AWS or any endpoint in AWS_ENDPOINT_URL_REKOGNITION.
     ///
-    /// Region, credentials, proxy and endpoint come from AWS's standard variables, profiles and roles.
+    /// Region, credentials, proxy and endpoint come from AWS's standard variables, profiles and roles; traces go to
+    /// OTEL_EXPORTER_OTLP_ENDPOINT when it is set.
     Serve(Serve),
     /// Runs the service and a simulated Rekognition on this machine, and prints lines to paste.
     ///
@@ -38,77 +47,43 @@ pub enum Command {
     /// Runs the simulated Rekognition alone, for any AWS SDK.
     #[cfg(feature = "simulator")]
     Simulate(Simulate),
+    /// Proves credentials, region and permission with one read of an invented session, and says what to mend.
+    ///
+    /// Takes AWS's settings from where `serve` takes them. Exits 0 when a read is possible, and 1 when it is not.
+    Check(Check),
+    /// Asks a running server for its health: exits 0 when it is serving, and 1 when it is not.
+    Health(Health),
+    /// Prints what stands for a session id in the logs of the servers that have this key.
+    SessionRef(SessionRef),
 }
 
 #[derive(Args, Debug)]
-pub struct Serve {
-    /// Address of the gRPC port; port 0 is the system's choice, which the log tells.
-    #[arg(long, env = "FACE_LIVENESS_LISTEN", default_value = "[::]:50051", value_name = "ADDRESS")]
-    pub listen: SocketAddr,
-    #[command(flatten)]
-    pub service: Service,
-    /// How long requests in flight may take to end when the service stops.
-    #[arg(long, env = "FACE_LIVENESS_DRAIN_TIMEOUT", default_value = "20s", value_name = "DURATION", value_parser = duration)]
-    pub drain_timeout: Duration,
-    #[command(flatten)]
-    pub log: Log,
+pub struct Check {
+    /// How long the read may take, credentials and connection included.
+    #[arg(long, env = "FACE_LIVENESS_UPSTREAM_TIMEOUT", default_value = "5s", value_name = "DURATION", value_parser = value::positive_duration)]
+    pub upstream_timeout: Duration,
 }
 
-/// What the service does, wherever it listens and whatever it asks.
-#[derive(Args, Clone, Debug)]
-pub struct Service {
-    /// How long the outcome of a session that has ended is held; 0s holds none.
-    #[arg(long, env = "FACE_LIVENESS_RESULT_TTL", default_value = "1h", value_name = "DURATION", value_parser = duration)]
-    pub result_ttl: Duration,
-    /// How many outcomes are held; the least recently used leaves first.
-    #[arg(long, env = "FACE_LIVENESS_RESULT_CACHE_ENTRIES", default_value_t = 100_000, value_name = "COUNT")]
-    pub result_cache_entries: u64,
-    /// How long images are held in memory, never longer than their outcome; 0s holds none.
-    #[arg(long, env = "FACE_LIVENESS_IMAGE_TTL", default_value = "5m", value_name = "DURATION", value_parser = duration)]
-    pub image_ttl: Duration,
-    /// How many bytes of images are held, such as 256MiB.
-    #[arg(long, env = "FACE_LIVENESS_IMAGE_CACHE_SIZE", default_value = "256MiB", value_name = "SIZE")]
-    pub image_cache_size: ByteSize,
-    /// The most image content that is ever held and answered.
-    #[arg(long, env = "FACE_LIVENESS_IMAGES", default_value = "full", value_enum)]
-    pub images: Images,
-    /// How long it is remembered that AWS does not know a session; 0s asks AWS each time.
-    #[arg(long, env = "FACE_LIVENESS_NOT_FOUND_TTL", default_value = "2s", value_name = "DURATION", value_parser = duration)]
-    pub not_found_ttl: Duration,
-    /// The age up to which a session's state is current, and the shortest pause between two reads of a session.
-    #[arg(long, env = "FACE_LIVENESS_PENDING_TTL", default_value = "500ms", value_name = "DURATION", value_parser = pending_ttl)]
-    pub pending_ttl: Duration,
-    /// Reads a second that AWS grants the account, or `auto`: 25 in us-east-1 and us-west-2, else 5; 0 sets no limit.
-    #[arg(
-        long,
-        env = "FACE_LIVENESS_QUOTA_TPS",
-        default_value = "auto",
-        value_name = "RATE",
-        allow_negative_numbers = true
-    )]
-    pub quota_tps: QuotaTps,
-    /// How many replicas share the quota evenly.
-    #[arg(long, env = "FACE_LIVENESS_QUOTA_REPLICAS", default_value_t = 1, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub quota_replicas: u32,
-    /// Whether a session that was asked for is read to its end though nobody waits any more.
-    #[arg(long, env = "FACE_LIVENESS_CAPTURE", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
-    pub capture: bool,
-    /// The longest that a request may wait for a session to end; below the idle time that balancers allow.
-    #[arg(long, env = "FACE_LIVENESS_MAX_WAIT", default_value = "50s", value_name = "DURATION", value_parser = duration)]
-    pub max_wait: Duration,
-    /// Confidence from which on a session counts as live: default and floor of what requests ask for; above 1, up to 100
-    /// [default: none]
-    #[arg(long, env = "FACE_LIVENESS_MIN_CONFIDENCE", value_name = "CONFIDENCE", value_parser = min_confidence)]
-    pub min_confidence: Option<f32>,
-    /// How long one read from AWS may take, credentials and connection included.
-    #[arg(long, env = "FACE_LIVENESS_UPSTREAM_TIMEOUT", default_value = "5s", value_name = "DURATION", value_parser = positive_duration)]
-    pub upstream_timeout: Duration,
-    /// Whether gRPC server reflection is served.
-    #[arg(long, env = "FACE_LIVENESS_REFLECTION", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
-    pub reflection: bool,
-    /// Which answered requests are logged; refused ones always are.
-    #[arg(long, env = "FACE_LIVENESS_ACCESS_LOG", default_value = "images", value_enum)]
-    pub access_log: service::AccessLog,
+#[derive(Args, Debug)]
+pub struct Health {
+    /// Where the server listens for plaintext gRPC: its admin port, or its gRPC port without TLS.
+    #[arg(long, default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
+    pub address: String,
+    /// The service that is asked for; "" stands for the process.
+    #[arg(long, default_value = crate::server::SERVICE_NAME, value_name = "NAME")]
+    pub service: String,
+    /// How long the answer may take.
+    #[arg(long, default_value = "3s", value_name = "DURATION", value_parser = value::positive_duration)]
+    pub timeout: Duration,
+}
+
+#[derive(Args, Debug)]
+pub struct SessionRef {
+    /// The session id; read from standard input when it is "-", so that it stays out of the shell's history.
+    #[arg(value_name = "SESSION_ID")]
+    pub session_id: String,
+    #[arg(long, env = "FACE_LIVENESS_SESSION_REF_KEY_FILE", value_name = "FILE", help = serve::SESSION_REF_KEY_FILE)]
+    pub session_ref_key_file: PathBuf,
 }
 
 #[derive(Args, Debug)]
@@ -119,112 +94,6 @@ pub struct Log {
     /// How much is logged; libraries log at most at info.
     #[arg(long, env = "FACE_LIVENESS_LOG_LEVEL", default_value = "info", value_enum)]
     pub log_level: telemetry::Level,
-}
-
-/// The most image content that a server holds and answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Images {
-    /// All images.
-    Full,
-    /// The reference image.
-    Reference,
-    /// None: no face is ever kept.
-    None,
-}
-
-impl From<Images> for results::ImageSet {
-    fn from(images: Images) -> Self {
-        match images {
-            Images::Full => Self::ALL,
-            Images::Reference => Self::REFERENCE,
-            Images::None => Self::NONE,
-        }
-    }
-}
-
-/// Reads a second.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum QuotaTps {
-    /// What AWS grants by default in the region.
-    Auto,
-    /// So many; zero means no limit.
-    Rate(f64),
-}
-
-impl FromStr for QuotaTps {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            _ => match text.parse() {
-                Ok(rate) if rate == 0.0 || (0.1..=100_000.0).contains(&rate) => Ok(Self::Rate(rate)),
-                _ => Err("must be auto, 0, or a number from 0.1 to 100000"),
-            },
-        }
-    }
-}
-
-impl Service {
-    /// The settings of reading and holding, where AWS grants `quota` reads a second by default.
-    pub fn results(&self, quota: f64) -> results::Settings {
-        let account = match self.quota_tps {
-            QuotaTps::Auto => quota,
-            QuotaTps::Rate(rate) => rate,
-        };
-        results::Settings {
-            limits: results::Limits {
-                result_ttl: self.result_ttl,
-                result_entries: self.result_cache_entries,
-                image_ttl: self.image_ttl,
-                image_bytes: self.image_cache_size.as_u64(),
-                images: self.images.into(),
-                not_found_ttl: self.not_found_ttl,
-            },
-            pending_ttl: self.pending_ttl,
-            // What is not held need not be captured.
-            capture: self.capture && !self.result_ttl.is_zero() && self.result_cache_entries > 0,
-            rate: (account > 0.0).then(|| account / f64::from(self.quota_replicas)),
-        }
-    }
-
-    /// The settings of the RPC.
-    pub fn rpc(&self) -> service::Settings {
-        service::Settings {
-            min_confidence: self.min_confidence,
-            images: self.images.into(),
-            max_wait: self.max_wait,
-            access_log: self.access_log,
-        }
-    }
-}
-
-fn min_confidence(text: &str) -> Result<f32, &'static str> {
-    text.parse().ok().filter(|threshold| service::is_min_confidence(*threshold)).ok_or(service::MIN_CONFIDENCE_RULE)
-}
-
-/// A year is longer than anything here has to last, and short enough for every clock.
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if duration > Duration::from_secs(365 * 24 * 3600) {
-        return Err("must be a year at most".to_owned());
-    }
-    Ok(duration)
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    duration(text).and_then(|duration| match duration {
-        Duration::ZERO => Err("must be longer than nothing".to_owned()),
-        _ => Ok(duration),
-    })
-}
-
-/// Without a pause between reads a single session would take the whole quota.
-fn pending_ttl(text: &str) -> Result<Duration, String> {
-    duration(text).and_then(|duration| match duration {
-        _ if duration < Duration::from_millis(10) => Err("must be 10ms at least".to_owned()),
-        _ => Ok(duration),
-    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 mod upstream;
 
 use std::{collections::HashMap, fmt, time::Duration};
-use tonic::{Code, Status, metadata::MetadataMap};
+use tonic::{Code, Status, codegen::http::HeaderMap, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// The `domain` of every ErrorInfo (AIP-193).
@@ -98,10 +98,36 @@ impl Reason {
     }
 }
 
-/// The reason as logs and ErrorInfo spell it.
+impl Reason {
+    pub const ALL: [Self; 17] = [
+        Self::InvalidRequest,
+        Self::UpstreamInvalidParameter,
+        Self::SessionNotFound,
+        Self::SessionGone,
+        Self::UpstreamAccessDenied,
+        Self::ClientNotAllowed,
+        Self::ImagesNotAllowed,
+        Self::UpstreamThrottled,
+        Self::QuotaExhausted,
+        Self::Overloaded,
+        Self::UpstreamUnavailable,
+        Self::UpstreamTimeout,
+        Self::UpstreamCredentials,
+        Self::ShuttingDown,
+        Self::DeadlineExceeded,
+        Self::UpstreamMalformed,
+        Self::UpstreamUnknown,
+    ];
+
+    /// As logs, metrics and ErrorInfo spell it.
+    pub const fn name(self) -> &'static str {
+        self.row().name
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.row().name)
+        f.write_str(self.name())
     }
 }
 
@@ -126,6 +152,7 @@ struct Violation {
 }
 
 /// What only the edge knows about a failed request.
+#[derive(Default)]
 pub struct Context<'a> {
     /// The id that was asked for. It is told to nobody but the caller, in the ResourceInfo of NOT_FOUND.
     pub session_id: &'a str,
@@ -152,6 +179,24 @@ impl Error {
         Self { retry_after: Some(delay), ..Self::new(Reason::QuotaExhausted) }
     }
 
+    /// OVERLOADED for good: asking the same again does not help.
+    pub fn too_large(what: &'static str, limit: usize) -> Self {
+        let violation = Violation { field: what, description: format!("must not be larger than {limit} bytes") };
+        Self { violation: Some(violation), ..Self::new(Reason::Overloaded) }
+    }
+
+    /// The error that tonic means by an answer of its own, which says no reason: the request was not what it has to be.
+    pub fn of_framework(answer: &HeaderMap, max_request: usize) -> Option<Self> {
+        if answer.contains_key("grpc-status-details-bin") {
+            return None;
+        }
+        match Status::from_header_map(answer)?.code() {
+            Code::OutOfRange => Some(Self::too_large("request", max_request)),
+            Code::Internal => Some(Self::invalid("request", "must be one GetLivenessResultRequest")),
+            _ => None,
+        }
+    }
+
     /// The same error, with this delay before a retry, where a retry helps at all.
     pub fn retried_after(self, delay: Duration) -> Self {
         Self { retry_after: self.retry_delay().map(|_| delay), ..self }
@@ -161,7 +206,26 @@ impl Error {
     pub const fn retry_delay(&self) -> Option<Duration> {
         match self.retry_after {
             Some(delay) => Some(delay),
+            None if self.is_too_large() => None,
             None => self.reason.row().retry,
+        }
+    }
+
+    const fn is_too_large(&self) -> bool {
+        matches!((self.reason, &self.violation), (Reason::Overloaded, Some(_)))
+    }
+
+    /// The code as gRPC's documents spell it: `NOT_FOUND`.
+    pub fn code_name(&self) -> &'static str {
+        match self.reason.row().code {
+            Code::InvalidArgument => "INVALID_ARGUMENT",
+            Code::NotFound => "NOT_FOUND",
+            Code::PermissionDenied => "PERMISSION_DENIED",
+            Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Code::Unavailable => "UNAVAILABLE",
+            Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Code::Internal => "INTERNAL",
+            _ => "UNKNOWN",
         }
     }
 
@@ -181,7 +245,7 @@ impl Error {
         let row = self.reason.row();
         let mut details = ErrorDetails::with_error_info(row.name, DOMAIN, self.metadata(context.region));
         let mut trailers = MetadataMap::new();
-        if let Some(violation) = &self.violation {
+        if let Some(violation) = self.violation.as_ref().filter(|_| row.code == Code::InvalidArgument) {
             details.add_bad_request_violation(violation.field, &violation.description);
         }
         if row.code == Code::NotFound {

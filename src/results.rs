@@ -17,7 +17,8 @@ pub use outcome::{ImageSet, Images, Outcome};
 use crate::{
     error::{Error, Reason},
     rekognition::Rekognition,
-    session::SessionId,
+    session::{SessionId, SessionRefKey},
+    telemetry::metrics::{Metrics, NEEDS},
 };
 use polls::{Membership, Polls, Progress, Says, Start};
 use std::{sync::Arc, time::Duration};
@@ -64,8 +65,13 @@ const IMAGES_WAIT: Duration = Duration::from_secs(5);
 pub struct Results(Arc<Polls>);
 
 impl Results {
-    pub fn new(rekognition: Rekognition, settings: Settings) -> Self {
-        Self(Arc::new(Polls::new(rekognition, settings)))
+    pub fn new(
+        rekognition: Rekognition,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        session_refs: Arc<SessionRefKey>,
+    ) -> Self {
+        Self(Arc::new(Polls::new(rekognition, settings, metrics, session_refs)))
     }
 
     /// The session's state, and the content of `wanted` images as far as it can be had.
@@ -137,6 +143,18 @@ impl Results {
     /// Completes after a stop, when the last poll has ended.
     pub async fn stopped(&self) {
         self.0.tasks.wait().await;
+    }
+
+    /// Sets the gauges to what is held, polled and queued now.
+    pub fn measure(&self, metrics: &Metrics) {
+        self.0.cache.measure(metrics);
+        metrics.polls.set(self.polls() as i64);
+        if let Some(limiter) = &self.0.limiter {
+            metrics.limiter_rate.set(limiter.rate());
+            for (need, waiting) in NEEDS.iter().zip(limiter.waiting()) {
+                metrics.limiter_queue.with_label_values(&[need]).set(waiting as i64);
+            }
+        }
     }
 
     /// How many sessions are polled now.

@@ -1,24 +1,37 @@
-//! The wiring: a bound socket, the services on it, their health, and the way to stop.
+//! The wiring: bound sockets, the services on them, their health, and the way to stop.
 
+mod admin;
+mod calls;
+mod health;
 pub mod incoming;
 pub mod tls;
 
 use crate::{
+    client::Clients,
     config,
+    error::{self, Reason},
     proto::{self, face_liveness_service_server::FaceLivenessServiceServer},
     rekognition::Rekognition,
     results::Results,
     service::Service,
+    session::SessionRefKey,
+    telemetry::metrics::Metrics,
 };
+use health::Health;
+use incoming::{Incoming, Limits, Peer, Protocol, Refusal};
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
+use tls::Tls;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic::{
+    Request, Status,
+    service::{Interceptor, interceptor::InterceptedService},
+};
 use tonic_reflection::server::{v1, v1alpha};
 
 /// The service's name in health checks. `""` stands for the process.
@@ -27,15 +40,35 @@ pub const SERVICE_NAME: &str = "faceliveness.v1.FaceLivenessService";
 /// A request has an id and three small fields.
 const MAX_REQUEST_BYTES: usize = 4 * 1024;
 
+/// Beyond that HTTP/2 itself refuses headers, with a status that gRPC has no code for; so it is well above what the service refuses.
+const MAX_HTTP2_HEADER_BYTES: u32 = 64 * 1024;
+
+/// Calls at once on a connection; a client library opens another connection or waits. Ten of them fill the server's default.
+const MAX_STREAMS: u32 = 2_000;
+
+/// A connection that is silent for so long is asked whether its other end is there, and closed when no answer comes: a balancer or a
+/// firewall may have forgotten it. Balancers do so after a minute at the earliest, as a rule.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(45);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Probes and scrapes are few.
+const MAX_ADMIN_CONNECTIONS: usize = 200;
+
+/// How often certificate files are read again. Kubernetes itself takes up to a minute to change a mounted secret.
+const CERTIFICATES_PERIOD: Duration = Duration::from_secs(10);
+
 /// How long until the credential chain is asked again: a sidecar or an agent may not be up yet when this service starts.
 const CREDENTIALS_RETRY: Duration = Duration::from_secs(2);
 
-/// The service on a socket that is bound already, so that its address is known before it serves.
+/// The service on sockets that are bound already, so that their addresses are known before it serves.
 pub struct Server {
-    listener: TcpListener,
-    service: config::Service,
-    rekognition: Rekognition,
-    drain_timeout: Duration,
+    pub listener: TcpListener,
+    pub admin: TcpListener,
+    /// Plaintext without it.
+    pub tls: Option<Tls>,
+    pub session_refs: SessionRefKey,
+    pub config: config::Server,
+    pub rekognition: Rekognition,
 }
 
 /// How long requests in flight took to end.
@@ -48,62 +81,98 @@ pub enum Stopped {
 }
 
 impl Server {
-    pub fn new(
-        listener: TcpListener,
-        service: config::Service,
-        rekognition: Rekognition,
-        drain_timeout: Duration,
-    ) -> Self {
-        Self { listener, service, rekognition, drain_timeout }
-    }
-
-    /// Serves until `stop`, then lets what is in flight end, for the drain timeout at most.
+    /// Serves until `stop`; then turns unready, takes requests for the drain delay still, and lets what is in flight end, for the drain
+    /// timeout at most.
     ///
     /// # Errors
-    /// When the socket fails.
+    /// When a socket fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Stopped, tonic::transport::Error> {
-        let results = Results::new(self.rekognition.clone(), self.service.results(self.rekognition.default_quota()));
-        let region = self.rekognition.region().map(str::to_owned);
-        let service = FaceLivenessServiceServer::new(Service::new(results.clone(), self.service.rpc(), region))
-            .max_decoding_message_size(MAX_REQUEST_BYTES);
-        let (health, health_service) = tonic_health::server::health_reporter();
-        health.set_service_status("", ServingStatus::Serving).await;
-        health.set_service_status(SERVICE_NAME, ServingStatus::NotServing).await;
-        let (v1, v1alpha) = self.service.reflection.then(reflection).unzip();
-        let router = tonic::transport::Server::builder()
-            .add_service(service)
+        let Self { listener, admin, tls, session_refs, config, rekognition } = self;
+        let metrics = Arc::new(Metrics::new(&Reason::ALL.map(Reason::name), &Refusal::ALL.map(Refusal::label)));
+        let session_refs = Arc::new(session_refs);
+        let settings = config.service.results(rekognition.default_quota());
+        let results = Results::new(rekognition.clone(), settings, Arc::clone(&metrics), Arc::clone(&session_refs));
+        let rpc = config.rpc(rekognition.region());
+        let clients = rpc.clients.clone();
+        let service = Service::new(results.clone(), rpc, Arc::clone(&metrics), session_refs);
+        let (health, health_service, admin_health) = Health::new(Arc::clone(&metrics)).await;
+
+        let limits = Limits { max_connections: config.max_connections as usize, ..Limits::default() };
+        let incoming = Incoming::new(listener, tls.clone(), Protocol::Http2, limits);
+        let connections = incoming.connections();
+        let scrape = {
+            let (service, results, metrics) = (service.clone(), results.clone(), Arc::clone(&metrics));
+            move || {
+                results.measure(&metrics);
+                metrics.requests_in_flight.set(service.in_flight() as i64);
+                connections.measure(&metrics);
+                metrics.text()
+            }
+        };
+
+        let (v1, v1alpha) = config.service.reflection.then(|| reflection(&clients)).unzip();
+        let watch = {
+            let metrics = Arc::clone(&metrics);
+            move |services| calls::Watched::new(services, Arc::clone(&metrics))
+        };
+        let mut builder = tonic::transport::Server::builder()
+            .max_concurrent_streams(MAX_STREAMS)
+            .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
+        if let Some(age) = jittered(config.max_connection_age) {
+            builder = builder.max_connection_age(age);
+        }
+        let router = builder
+            .layer(tower::layer::layer_fn(watch))
+            .add_service(FaceLivenessServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES))
             .add_service(health_service)
             .add_optional_service(v1)
             .add_optional_service(v1alpha);
 
-        let stopping = CancellationToken::new();
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let (stopping, draining) = (CancellationToken::new(), CancellationToken::new());
         let serve = router.serve_with_incoming_shutdown(incoming, async {
             stop.await;
             stopping.cancel();
-            end_health(&health).await;
+            health.become_unready().await;
+            tokio::time::sleep(config.drain_delay).await;
+            draining.cancel();
+            health.end().await;
             results.stop();
         });
         let cut_off = async {
-            stopping.cancelled().await;
-            tokio::time::sleep(self.drain_timeout).await;
+            draining.cancelled().await;
+            tokio::time::sleep(config.drain_timeout).await;
         };
+        let admin_limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, ..Limits::default() };
+        let admin = admin::services(health.clone(), admin_health, scrape).serve_with_incoming(Incoming::new(
+            admin,
+            None,
+            Protocol::Any,
+            admin_limits,
+        ));
         // Credentials that come during the drain must not make it ready again.
-        let readiness = stopping.run_until_cancelled(become_ready(&self.rekognition, &health));
-        let upkeep = async { tokio::join!(readiness, results.run()) };
+        let readiness = stopping.run_until_cancelled(become_ready(&rekognition, &health));
+        let upkeep = async { tokio::join!(readiness, results.run(), renew_certificates(tls.as_ref(), &metrics)) };
         tokio::select! {
             end = async { serve.await?; results.stopped().await; Ok(Stopped::Drained) } => end,
             () = cut_off => Ok(Stopped::CutOff),
+            end = admin => end.map(|()| unreachable!("it serves until the process ends")),
             _ = upkeep => unreachable!("the cache is maintained for ever"),
         }
     }
 }
 
-/// Binds `address`; where the machine has no IPv6, the unspecified address means IPv4's.
+/// Every replica has an age of its own for its connections, within a tenth (gRFC A9): those that began together end apart.
+fn jittered(age: Duration) -> Option<Duration> {
+    (!age.is_zero()).then(|| age.mul_f64(0.9 + 0.2 * fastrand::f64()))
+}
+
+/// Binds `address`, which `flag` gave; where the machine has no IPv6, the unspecified address means IPv4's.
 ///
 /// # Errors
 /// One sentence for an operator.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, String> {
     let bound = match TcpListener::bind(address).await {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != io::ErrorKind::AddrInUse => {
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
@@ -112,15 +181,23 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     };
     bound.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => {
-            format!("{address} is in use by another process: stop that one, or choose another address with --listen")
+            format!("{address} is in use by another process: stop that one, or choose another address with {flag}")
         }
         _ => format!("cannot listen on {address}: {error}"),
     })
 }
 
+/// The address of a bound socket.
+///
+/// # Errors
+/// One sentence for an operator.
+pub fn address(listener: &TcpListener) -> Result<SocketAddr, String> {
+    listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))
+}
+
 /// Ready once there are credentials, and for good: a later trouble with AWS is shared by all replicas, and held results are
 /// answered without AWS.
-async fn become_ready(rekognition: &Rekognition, health: &HealthReporter) {
+async fn become_ready(rekognition: &Rekognition, health: &Health) {
     let mut told = false;
     while let Err(error) = rekognition.check_credentials().await {
         if !told {
@@ -129,23 +206,38 @@ async fn become_ready(rekognition: &Rekognition, health: &HealthReporter) {
         }
         tokio::time::sleep(CREDENTIALS_RETRY).await;
     }
-    health.set_service_status(SERVICE_NAME, ServingStatus::Serving).await;
+    health.become_ready().await;
     tracing::info!("ready");
 }
 
-/// Not ready any more. Clearing a name ends its watches, which would hold the stop up for ever.
-async fn end_health(health: &HealthReporter) {
-    let mut health = health.clone();
-    for name in ["", SERVICE_NAME] {
-        health.set_service_status(name, ServingStatus::NotServing).await;
-        health.clear_service_status(name).await;
-    }
+/// Takes over certificate files as they change.
+async fn renew_certificates(tls: Option<&Tls>, metrics: &Metrics) {
+    let Some(tls) = tls else { return };
+    let expiry = || {
+        let since = tls.not_after().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        metrics.tls_not_after.set(since.map_or(0.0, |since| since.as_secs_f64()));
+    };
+    expiry();
+    let told = |renewed: Result<(), &str>| {
+        expiry();
+        match renewed {
+            Ok(()) => tracing::info!("new certificate files are served from now on"),
+            Err(sentence) => tracing::error!(
+                "the certificate files have changed and cannot be used, so the old ones are kept: {sentence}"
+            ),
+        }
+        metrics.tls_reloads.with_label_values(&[if renewed.is_ok() { "ok" } else { "failed" }]).inc();
+    };
+    tls.watch(CERTIFICATES_PERIOD, told).await;
 }
 
-/// Reflection in both versions, since older tools speak v1alpha only. It knows google.rpc, so that they print error details.
-fn reflection() -> (
-    v1::ServerReflectionServer<impl v1::ServerReflection>,
-    v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection>,
+/// Reflection in both versions, since older tools speak v1alpha only. It knows google.rpc, so that they print error details. Who may not
+/// ask may not ask what could be asked.
+fn reflection(
+    clients: &Clients,
+) -> (
+    Guarded<v1::ServerReflectionServer<impl v1::ServerReflection>>,
+    Guarded<v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection>>,
 ) {
     let builder = || {
         tonic_reflection::server::Builder::configure()
@@ -154,5 +246,24 @@ fn reflection() -> (
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let sound = "the descriptors were compiled with this program";
-    (builder().build_v1().expect(sound), builder().build_v1alpha().expect(sound))
+    let guard = Guard { clients: clients.clone() };
+    let v1 = InterceptedService::new(builder().build_v1().expect(sound), guard.clone());
+    (v1, InterceptedService::new(builder().build_v1alpha().expect(sound), guard))
+}
+
+type Guarded<S> = InterceptedService<S, Guard>;
+
+/// Lets those through who may ask.
+#[derive(Clone)]
+struct Guard {
+    clients: Clients,
+}
+
+impl Interceptor for Guard {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        let peer = request.extensions().get::<Arc<Peer>>();
+        let caller = self.clients.caller(peer.map(|peer| &**peer), request.metadata());
+        let allowed = self.clients.may_ask(&caller).map_err(|error| error.to_status(&error::Context::default()));
+        allowed.map(|()| request)
+    }
 }

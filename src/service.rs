@@ -1,27 +1,38 @@
-//! The RPC: check the request, ask `results` within the caller's deadline, shape the answer, log one line.
+//! The RPC: who may ask, check the request, ask `results` within the caller's deadline, shape the answer, tell what happened.
 //!
 //! Neither AWS nor the cache is known here.
 
 mod deadline;
+mod log;
 mod question;
 mod response;
+mod sending;
 
+pub use log::AccessLog;
 pub use question::{MIN_CONFIDENCE_RULE, is_min_confidence};
+pub use sending::Sending;
 
 use crate::{
-    error::{self, Error},
+    client::{Caller, Clients},
+    error::{self, Error, Reason},
     proto::{self, face_liveness_service_server::FaceLivenessService},
     results::{ImageSet, Patience, Results},
-    session::{SessionId, SessionRefKey},
+    server::incoming::Peer,
+    session::SessionRefKey,
+    telemetry::metrics::Metrics,
 };
 use deadline::Deadline;
+use log::Log;
 use question::Question;
-use std::time::Duration;
-use tokio::time::Instant;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 use tonic::{Request, Response, Status};
 
 /// What a server is set to, as far as the RPC depends on it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The verdict's threshold, default and floor; above 1, up to 100.
     pub min_confidence: Option<f32>,
@@ -30,69 +41,69 @@ pub struct Settings {
     /// The longest wait that a request gets.
     pub max_wait: Duration,
     pub access_log: AccessLog,
+    /// The most requests in flight.
+    pub max_requests: usize,
+    pub clients: Clients,
+    /// The AWS region that is asked, for error messages.
+    pub region: Option<String>,
 }
 
-/// Which answered requests are logged. Errors always are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum AccessLog {
-    /// None.
-    None,
-    /// Those whose answer carries a face.
-    Images,
-    /// All.
-    All,
-}
+/// The implementation of `faceliveness.v1.FaceLivenessService`. Cheap to clone.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
 
-/// The implementation of `faceliveness.v1.FaceLivenessService`.
-pub struct Service {
+struct Inner {
     results: Results,
     settings: Settings,
-    region: Option<String>,
-    session_refs: SessionRefKey,
+    metrics: Arc<Metrics>,
+    log: Log,
+    places: Semaphore,
+    room: sending::Room,
 }
 
+type Answered = Result<proto::GetLivenessResultResponse, Error>;
+
 impl Service {
-    pub fn new(results: Results, settings: Settings, region: Option<String>) -> Self {
-        Self { results, settings, region, session_refs: SessionRefKey::random() }
+    pub fn new(results: Results, settings: Settings, metrics: Arc<Metrics>, session_refs: Arc<SessionRefKey>) -> Self {
+        let log = Log::new(settings.access_log, session_refs);
+        let places = Semaphore::new(settings.max_requests);
+        Self(Arc::new(Inner { results, settings, metrics, log, places, room: sending::Room::new() }))
     }
 
-    async fn answer(
-        &self,
-        question: &Question,
-        deadline: Deadline,
-        started: Instant,
-    ) -> Result<proto::GetLivenessResultResponse, Error> {
+    /// How many requests are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.0.settings.max_requests - self.0.places.available_permits()
+    }
+}
+
+impl Inner {
+    /// A place among the requests in flight, for one who may ask.
+    fn admit(&self, peer: Option<&Peer>, caller: &Caller<'_>) -> Result<SemaphorePermit<'_>, Error> {
+        let place = self.places.try_acquire().map_err(|_| Error::new(Reason::Overloaded))?;
+        if peer.is_some_and(Peer::is_over_limit) {
+            return Err(Error::new(Reason::Overloaded));
+        }
+        self.settings.clients.may_ask(caller)?;
+        Ok(place)
+    }
+
+    async fn answer(&self, question: &Question, caller: &Caller<'_>, deadline: Deadline, started: Instant) -> Answered {
+        if !question.images.is_empty() {
+            self.settings.clients.may_see_images(caller)?;
+        }
         let patience =
             Patience { wait_until: question.wait.map(|wait| started + wait), answer_by: deadline.answer_by() };
         let answer = self.results.get(question.session_id, question.images, patience).await?;
-        Ok(response::of(&answer, question, &self.settings, started))
+        Ok(response::of(&answer, question, self.settings.images, started))
     }
 
-    /// One line for one request. A hit is the common case and says nothing about the service, so at the default level only errors and
-    /// faces that left it are told.
-    fn log(&self, id: Option<SessionId>, started: Instant, end: &Result<proto::GetLivenessResultResponse, Error>) {
-        let logged = match (end, self.settings.access_log) {
-            (Err(_), _) | (Ok(_), AccessLog::All) => true,
-            (Ok(response), AccessLog::Images) => response::carries_images(response),
-            (Ok(_), AccessLog::None) => false,
-        };
-        // Most answers are not logged, and pay neither for a hash nor for a clock.
-        if !logged {
-            return;
-        }
-        let session = id.map(|id| self.session_refs.reference(id));
-        let session = session.as_ref().map(tracing::field::display);
-        let millis = started.elapsed().as_micros() as f64 / 1e3;
+    fn count(&self, end: &Answered) {
         match end {
             Ok(response) => {
-                let images = response::carries_images(response);
-                let (status, source) = (response::status_name(response), response.source().as_str_name());
-                tracing::info!(target: "access", session, status, source, images, millis, "answered");
+                let status = response.result.as_ref().map_or(0, |result| result.status);
+                self.metrics.answered(response.source, status).inc();
             }
-            Err(error) => {
-                let (aws_code, aws_request_id) = (error.aws_code.as_deref(), error.aws_request_id.as_deref());
-                tracing::warn!(reason = %error.reason, session, aws_code, aws_request_id, millis, "refused");
-            }
+            Err(error) => self.metrics.errors.with_label_values(&[error.reason.name()]).inc(),
         }
     }
 }
@@ -103,23 +114,43 @@ impl FaceLivenessService for Service {
         &self,
         request: Request<proto::GetLivenessResultRequest>,
     ) -> Result<Response<proto::GetLivenessResultResponse>, Status> {
+        let service = &*self.0;
         let started = Instant::now();
-        let (metadata, _, request) = request.into_parts();
-        let question = Question::of(&request, self.settings.min_confidence, self.settings.max_wait);
+        let (metadata, extensions, request) = request.into_parts();
+        let peer = extensions.get::<Arc<Peer>>().map(|peer| &**peer);
+        let caller = service.settings.clients.caller(peer, &metadata);
+        let question = Question::of(&request, service.settings.min_confidence, service.settings.max_wait);
         let wait = question.as_ref().ok().and_then(|question| question.wait).unwrap_or_default();
         let deadline = Deadline::of(&metadata, started, wait);
-        let end = match &question {
-            Ok(question) => self.answer(question, deadline, started).await,
-            Err(error) => Err(error.clone()),
+        let place = service.admit(peer, &caller);
+        let mut sending = None;
+        let mut end = match (&place, &question) {
+            (Err(error), _) | (_, Err(error)) => Err(error.clone()),
+            (Ok(_), Ok(question)) => service.answer(question, &caller, deadline, started).await,
         };
-        self.log(question.ok().map(|question| question.session_id), started, &end);
-        end.map(Response::new).map_err(|error| {
-            let time_left = deadline.time_left();
-            error.to_status(&error::Context {
+        if let Ok(response) = &end
+            && let bytes @ 1.. = response::image_bytes(response)
+        {
+            match service.room.take(bytes, deadline.answer_by()).await {
+                Ok(room) => sending = Some(room),
+                Err(error) => end = Err(error),
+            }
+        }
+        service.count(&end);
+        service.log.tell(&caller, question.as_ref().ok(), started, &end);
+        match end {
+            Ok(answer) => {
+                let mut response = Response::new(answer);
+                if let Some(sending) = sending {
+                    response.extensions_mut().insert(sending);
+                }
+                Ok(response)
+            }
+            Err(error) => Err(error.to_status(&error::Context {
                 session_id: &request.session_id,
-                region: self.region.as_deref(),
-                time_left,
-            })
-        })
+                region: service.settings.region.as_deref(),
+                time_left: deadline.time_left(),
+            })),
+        }
     }
 }

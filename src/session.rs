@@ -4,12 +4,15 @@
 //! `Debug` nor `Display` shows it, and whoever needs the text asks for it by name. A log line carries a [`SessionRef`].
 
 use aws_lc_rs::hmac;
-use std::fmt;
+use std::{fmt, path::Path};
 
 /// The id that CreateFaceLivenessSession answers: a UUID of 36 characters in lower-case hex. AWS's pattern is
 /// `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, of any UUID version.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(u128);
+
+/// Half of what HMAC-SHA256 makes use of, and enough.
+const MIN_KEY_BYTES: usize = 16;
 
 /// Where the hyphens of a UUID stand.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
@@ -33,6 +36,14 @@ impl SessionId {
             bits = bits << 4 | u128::from(digit);
         }
         Some(Self(bits))
+    }
+
+    /// An id that nobody has: one of 2^122.
+    pub fn random() -> Self {
+        let mut bytes = [0; 16];
+        aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
+        // A UUID of version 4 (RFC 9562), as AWS's are.
+        Self(u128::from_be_bytes(bytes) & !(0xf << 76 | 0b11 << 62) | 0x4 << 76 | 0b10 << 62)
     }
 
     /// The id as AWS and the caller spell it. For the wire only, never for a log.
@@ -68,6 +79,23 @@ impl SessionRefKey {
         let mut key = [0; 32];
         aws_lc_rs::rand::fill(&mut key).expect("the operating system gives random bytes");
         Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
+    }
+
+    /// The key in a file, without the white space around it: 16 bytes at least, since whoever guesses it can guess sessions.
+    ///
+    /// # Errors
+    /// One sentence for an operator.
+    pub fn read(file: &Path) -> Result<Self, String> {
+        let what = format!("--session-ref-key-file (FACE_LIVENESS_SESSION_REF_KEY_FILE): {}", file.display());
+        let content = std::fs::read(file).map_err(|error| format!("{what} cannot be read: {error}"))?;
+        let key = content.trim_ascii();
+        if key.len() < MIN_KEY_BYTES {
+            return Err(format!(
+                "{what} holds {} bytes and needs {MIN_KEY_BYTES}: write one with `openssl rand -base64 32`",
+                key.len()
+            ));
+        }
+        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, key)))
     }
 
     /// The first 48 bits of HMAC-SHA256: enough to tell the sessions of a day apart.

@@ -1,4 +1,6 @@
-//! Where logs go and in which shape. What is logged is decided where it happens.
+//! Where logs go and in which shape, and what is counted. What is logged is decided where it happens.
+
+pub mod metrics;
 
 use clap::ValueEnum;
 use std::io::IsTerminal;

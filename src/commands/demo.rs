@@ -3,30 +3,32 @@
 
 use super::stop_signal;
 use crate::{
-    config,
+    config, process,
     rekognition::Rekognition,
     server::{self, Server},
+    session::SessionRefKey,
     simulator::{self, Fault, FaultKind, ImageStore, Outcome, Pace, Session, Simulator, Status},
     telemetry,
 };
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
-/// Nothing in a demo takes longer to end than somebody's patience.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-
 pub async fn run(config: config::Demo) -> Result<(), String> {
-    let config::Demo { listen, service } = config;
+    let (listen, config) = (config.listen, config.server());
     let stop = stop_signal();
     telemetry::init(Some(telemetry::Format::Text), telemetry::Level::Info);
-    let listener = server::bind(listen).await?;
-    let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
+    process::prepare();
+    let listener = server::bind(listen, "--listen").await?;
+    // Of the system's choice, since a developer's machine may have a Prometheus on the usual one.
+    let admin = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)), "--listen").await?;
+    let (address, admin_address) = (server::address(&listener)?, server::address(&admin)?);
     let aws = TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("cannot start the simulator: {error}"))?;
     let endpoint = format!("http://{}", aws.local_addr().map_err(|error| error.to_string())?);
     let simulator = simulator();
-    let rekognition = Rekognition::at(&endpoint, "us-east-1", service.upstream_timeout);
-    println!("{}", guide(address));
-    let server = Server::new(listener, service, rekognition, DRAIN_TIMEOUT).run(stop);
+    let rekognition = Rekognition::at(&endpoint, "us-east-1", config.service.upstream_timeout);
+    println!("{}", guide(address, admin_address));
+    let session_refs = SessionRefKey::random();
+    let server = Server { listener, admin, tls: None, session_refs, config, rekognition }.run(stop);
     tokio::select! {
         end = server => end.map(drop).map_err(|error| format!("the server failed: {error}")),
         end = simulator.serve(aws, std::future::pending()) => end.map_err(|error| format!("the simulator failed: {error}")),
@@ -78,7 +80,7 @@ fn error(code: &str) -> FaultKind {
 }
 
 /// What a newcomer reads.
-fn guide(address: SocketAddr) -> String {
+fn guide(address: SocketAddr, admin: SocketAddr) -> String {
     let method = "faceliveness.v1.FaceLivenessService/GetLivenessResult";
     let call = |fields: &str, number: &str| {
         format!(r#"grpcurl -plaintext -d '{{"session_id":"{}"{fields}}}' {address} {method}"#, id(number))
@@ -138,6 +140,8 @@ Sessions, which do not age:
 Errors:
 
 {errors}
+Metrics, and health for probes: http://{admin}/
+
 Each request is logged below, and each read from AWS: a session that has not ended is read on for three minutes, so
 that its result is not lost. Ctrl-C ends.
 ",

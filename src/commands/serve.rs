@@ -1,35 +1,54 @@
 //! The service, against AWS.
 
-use super::stop_signal;
+use super::{End, stop_signal};
 use crate::{
-    config, rekognition,
+    config, process, rekognition,
     rekognition::Rekognition,
-    server::{self, Server, Stopped},
+    server::{self, Server, Stopped, tls::Tls},
+    session::SessionRefKey,
     telemetry,
 };
 
-pub async fn run(config: config::Serve) -> Result<(), String> {
-    let config::Serve { listen, service, drain_timeout, log } = config;
+pub async fn run(config: config::Serve) -> Result<(), End> {
+    let config::Serve { listen, admin_listen, server: config, log, validate } = config;
+    let (tls, session_refs) = read_files(&config).map_err(End::Usage)?;
+    if validate {
+        println!("The configuration is valid.");
+        return Ok(());
+    }
     let stop = stop_signal();
     telemetry::init(log.log_format, log.log_level);
+    process::prepare();
     // First of all, so that a busy port is told before anything else happens.
-    let listener = server::bind(listen).await?;
+    let listener = server::bind(listen, "--listen").await?;
+    let admin = server::bind(admin_listen, "--admin-listen").await?;
     // Without a region in the environment the chain asks IMDS, which takes its time where there is none.
-    let rekognition = Rekognition::from_environment(service.upstream_timeout);
+    let rekognition = Rekognition::from_environment(config.service.upstream_timeout);
     let mut stop = std::pin::pin!(stop);
     let rekognition = tokio::select! {
         rekognition = rekognition => rekognition,
         () = &mut stop => return Ok(()),
     };
     warn_of_region(rekognition.region());
-    let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
-    tracing::info!(%address, region = rekognition.region(), version = env!("CARGO_PKG_VERSION"), "listening");
-    match Server::new(listener, service, rekognition, drain_timeout).run(stop).await {
+    let (address, admin_address) = (server::address(&listener)?, server::address(&admin)?);
+    let (region, version, tls_is_on) = (rekognition.region(), env!("CARGO_PKG_VERSION"), tls.is_some());
+    tracing::info!(%address, %admin_address, region, tls = tls_is_on, version, "listening");
+    match (Server { listener, admin, tls, session_refs, config, rekognition }).run(stop).await {
         Ok(Stopped::Drained) => tracing::info!("stopped"),
         Ok(Stopped::CutOff) => tracing::warn!("stopped; requests that outlasted the drain timeout were cut off"),
-        Err(error) => return Err(format!("the server failed: {error}")),
+        Err(error) => return Err(format!("the server failed: {error}").into()),
     }
     Ok(())
+}
+
+/// What the configuration names and does not hold itself; or what is wrong with it, in a sentence each.
+fn read_files(config: &config::Server) -> Result<(Option<Tls>, SessionRefKey), Vec<String>> {
+    let tls = config.tls.files().map(Tls::load).transpose();
+    let key = config.session_ref_key_file.as_deref().map_or_else(|| Ok(SessionRefKey::random()), SessionRefKey::read);
+    match (tls, key) {
+        (Ok(tls), Ok(key)) => Ok((tls, key)),
+        (tls, key) => Err([tls.err(), key.err()].into_iter().flatten().collect()),
+    }
 }
 
 /// AWS says of an unsupported region no more than AccessDenied, and of a wrong one that it knows no session.

@@ -11,8 +11,8 @@ pub async fn run(config: config::Simulate) -> Result<(), String> {
     let config::Simulate { listen, quota_tps, latency, created_for, in_progress_for, gone_after, speed, log } = config;
     let stop = stop_signal();
     telemetry::init(log.log_format, log.log_level);
-    let listener = server::bind(listen).await?;
-    let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
+    let listener = server::bind(listen, "--listen").await?;
+    let address = server::address(&listener)?;
     println!(
         "A simulated Rekognition Face Liveness listens on http://{address}. Point any AWS SDK or this service at it:
 

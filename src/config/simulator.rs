@@ -1,37 +1,57 @@
 //! The settings of the commands that come with the simulator.
 
-use super::{Log, Service};
+use super::{
+    Access, Log, Server, Service, Tls,
+    value::{address, duration},
+};
 use clap::Args;
 use std::{net::SocketAddr, time::Duration};
 
 #[derive(Args, Debug)]
 pub struct Demo {
     /// Address of the gRPC port; port 0 is the system's choice.
-    #[arg(long, default_value = "127.0.0.1:50051", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:50051", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
     #[command(flatten)]
     pub service: Service,
 }
 
+impl Demo {
+    /// A server on a laptop: for everybody, in plaintext, and nobody waits for its end.
+    pub fn server(self) -> Server {
+        Server {
+            service: self.service,
+            tls: Tls::default(),
+            access: Access::default(),
+            session_ref_key_file: None,
+            max_requests: 1_000,
+            max_connections: 1_000,
+            max_connection_age: Duration::ZERO,
+            drain_delay: Duration::ZERO,
+            drain_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
 #[derive(Args, Debug)]
 pub struct Simulate {
     /// Address of the HTTP port; port 0 is the system's choice.
-    #[arg(long, default_value = "127.0.0.1:4580", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:4580", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
     /// Reads and creations a second, each; beyond it AWS's ThrottlingException. 0 never throttles.
     #[arg(long, default_value_t = 25, value_name = "RATE")]
     pub quota_tps: u32,
     /// How long each answer takes.
-    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = super::duration)]
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = duration)]
     pub latency: Duration,
     /// How long a session stays CREATED.
-    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = super::duration)]
+    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = duration)]
     pub created_for: Duration,
     /// How long a session stays IN_PROGRESS.
-    #[arg(long, default_value = "8s", value_name = "DURATION", value_parser = super::duration)]
+    #[arg(long, default_value = "8s", value_name = "DURATION", value_parser = duration)]
     pub in_progress_for: Duration,
     /// When a session is forgotten, from its creation on.
-    #[arg(long, default_value = "3m", value_name = "DURATION", value_parser = super::duration)]
+    #[arg(long, default_value = "3m", value_name = "DURATION", value_parser = duration)]
     pub gone_after: Duration,
     /// How many times faster than real time sessions live.
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = speed)]

@@ -1,4 +1,6 @@
-use super::*;
+use super::{value::min_confidence, *};
+use crate::service;
+use bytesize::ByteSize;
 use proptest::prelude::*;
 
 #[allow(irrefutable_let_patterns, reason = "without the simulator there is no other command")]
@@ -12,9 +14,17 @@ fn serve(flags: &[&str]) -> Result<Serve, String> {
 
 #[test]
 fn the_defaults_are_those_of_the_readme() {
-    let Serve { listen, service, drain_timeout, log } = serve(&[]).expect("valid without a flag");
-    assert_eq!(listen.to_string(), "[::]:50051");
-    assert_eq!(drain_timeout, Duration::from_secs(20));
+    let Serve { listen, admin_listen, server, log, validate } = serve(&[]).expect("valid without a flag");
+    assert_eq!((listen.to_string().as_str(), admin_listen.to_string().as_str()), ("[::]:50051", "[::]:9090"));
+    assert!(!validate);
+    let Server { service, tls, access, session_ref_key_file, max_requests, max_connections, .. } = &server;
+    assert!(tls.files().is_none() && tls.tls_client_ca.is_none() && session_ref_key_file.is_none());
+    assert!(access.allowed_clients.is_empty() && access.image_clients.is_empty());
+    assert_eq!(access.client_identity, ClientIdentity::Tls);
+    assert_eq!((*max_requests, *max_connections), (20_000, 10_000));
+    assert_eq!(server.max_connection_age, Duration::from_secs(300));
+    assert_eq!(server.drain_delay, Duration::from_secs(5));
+    assert_eq!(server.drain_timeout, Duration::from_secs(20));
     assert_eq!((log.log_format, log.log_level), (None, telemetry::Level::Info));
     assert_eq!(service.result_ttl, Duration::from_secs(3600));
     assert_eq!(service.result_cache_entries, 100_000);
@@ -37,7 +47,8 @@ fn each_flag_has_the_variable_of_its_name() {
     use clap::CommandFactory;
     let command = Cli::command();
     let serve = command.find_subcommand("serve").expect("a command of that name");
-    for argument in serve.get_arguments().filter(|argument| argument.get_id() != "help") {
+    for argument in serve.get_arguments().filter(|argument| !["help", "validate"].contains(&argument.get_id().as_str()))
+    {
         let flag = argument.get_long().expect("every argument is a flag");
         let variable = format!("FACE_LIVENESS_{}", flag.replace('-', "_").to_uppercase());
         assert_eq!(argument.get_env().and_then(|name| name.to_str()), Some(variable.as_str()));
@@ -71,7 +82,7 @@ fn a_bad_value_is_refused_with_its_flag() {
 
 #[test]
 fn the_limiter_has_its_replicas_share_of_the_quota() {
-    let rate = |flags| serve(flags).expect("valid flags").service.results(25.0).rate;
+    let rate = |flags| serve(flags).expect("valid flags").server.service.results(25.0).rate;
     assert_eq!(rate(&[]), Some(25.0));
     assert_eq!(rate(&["--quota-replicas", "5"]), Some(5.0));
     assert_eq!(rate(&["--quota-tps", "100", "--quota-replicas", "2"]), Some(50.0));
@@ -84,4 +95,56 @@ proptest! {
         let parsed = min_confidence(&threshold.to_string());
         prop_assert_eq!(parsed.is_ok(), threshold > 1.0 && threshold <= 100.0);
     }
+}
+
+fn told(arguments: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
+    let arguments = ["face-liveness-facade", "serve"].iter().chain(arguments).map(Into::into);
+    let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    match read(arguments, variable) {
+        Err(Misuse::Values(sentences)) => sentences,
+        Err(Misuse::Usage(error)) => panic!("{error}"),
+        Ok(_) => Vec::new(),
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once_with_flag_and_variable() {
+    let arguments = [
+        "--image-ttl",
+        "soon",
+        "--images=some",
+        "--quota-replicas",
+        "0",
+        "--tls-cert",
+        "cert.pem",
+        "--capture",
+        "perhaps",
+    ];
+    assert_eq!(
+        told(&arguments, &[("AWS_MAX_ATTEMPTS", "0")]),
+        [
+            r#"--image-ttl (FACE_LIVENESS_IMAGE_TTL) cannot be "soon": it must be a duration such as 500ms, 5s or 1h"#,
+            r#"--images (FACE_LIVENESS_IMAGES) cannot be "some": it must be one of full, reference, none"#,
+            r#"--quota-replicas (FACE_LIVENESS_QUOTA_REPLICAS) cannot be "0": it must be a whole number from 1 to 1000000"#,
+            r#"--capture (FACE_LIVENESS_CAPTURE) cannot be "perhaps": it must be one of true, false"#,
+            "--tls-cert (FACE_LIVENESS_TLS_CERT) and --tls-key (FACE_LIVENESS_TLS_KEY) go together: give both or neither",
+            r#"AWS_MAX_ATTEMPTS must be a whole number above 0, and is "0""#,
+        ]
+    );
+    assert_eq!(told(&[], &[]), Vec::<String>::new());
+}
+
+#[test]
+fn a_list_of_clients_needs_a_way_to_know_them() {
+    let lists = ["--allowed-clients", "spiffe://example.org/*,web.example.org"];
+    assert_eq!(told(&lists, &[]).len(), 1);
+    assert_eq!(told(&[&lists[..], &["--client-identity", "xfcc"]].concat(), &[]), Vec::<String>::new());
+    let tls = ["--tls-cert", "a", "--tls-key", "b", "--tls-client-ca", "c"];
+    assert_eq!(told(&[&lists[..], &tls].concat(), &[]), Vec::<String>::new());
+    assert_eq!(
+        told(&["--allowed-clients", ""], &[]).len(),
+        1,
+        "an empty list lets nobody in by mistake, nor everybody"
+    );
+    assert_eq!(told(&["--listen", "[::]:9090"], &[]).len(), 1, "two ports, one number");
 }

@@ -11,8 +11,9 @@ use super::{
 use crate::{
     error::{Error, Reason},
     session::SessionId,
+    telemetry::metrics::{CACHES, IntCounter, Metrics},
 };
-use moka::{Expiry, future, policy::EvictionPolicy};
+use moka::{Expiry, future, notification::RemovalCause, policy::EvictionPolicy};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -105,15 +106,17 @@ impl<T> Expiry<SessionId, Held<T>> for UntilItsTime {
 }
 
 impl Cache {
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, metrics: &Metrics) -> Self {
+        let [results, pictures, unfinished, refusals] =
+            CACHES.map(|cache| metrics.evictions.with_label_values(&[cache]));
         let weigh =
             |_: &SessionId, held: &Held<Arc<Images>>| (held.value.size() + ENTRY_BYTES).try_into().unwrap_or(u32::MAX);
         Self {
             limits,
-            outcomes: lru(limits.result_entries).expire_after(UntilItsTime).build(),
-            images: lru(limits.image_bytes).weigher(weigh).expire_after(UntilItsTime).build(),
-            unfinished: lru(limits.result_entries).time_to_live(UNFINISHED_TTL).build(),
-            refusals: lru(REFUSALS).time_to_live(REFUSAL_TTL.max(limits.not_found_ttl)).build(),
+            outcomes: lru(limits.result_entries, results).expire_after(UntilItsTime).build(),
+            images: lru(limits.image_bytes, pictures).weigher(weigh).expire_after(UntilItsTime).build(),
+            unfinished: lru(limits.result_entries, unfinished).time_to_live(UNFINISHED_TTL).build(),
+            refusals: lru(REFUSALS, refusals).time_to_live(REFUSAL_TTL.max(limits.not_found_ttl)).build(),
         }
     }
 
@@ -212,6 +215,20 @@ impl Cache {
         self.refusals.insert(id, Arc::new(Refusal { error, since, until: since + ttl })).await;
     }
 
+    /// Sets the gauges to what is held now, as far as the last maintenance knows.
+    pub fn measure(&self, metrics: &Metrics) {
+        let entries = [
+            self.outcomes.entry_count(),
+            self.images.entry_count(),
+            self.unfinished.entry_count(),
+            self.refusals.entry_count(),
+        ];
+        for (cache, entries) in CACHES.iter().zip(entries) {
+            metrics.cache_entries.with_label_values(&[cache]).set(entries as i64);
+        }
+        metrics.cache_bytes.with_label_values(&["images"]).set(self.images.weighted_size() as i64);
+    }
+
     /// Frees what has expired, for as long as it is polled.
     pub async fn maintain(&self) {
         let mut tick = tokio::time::interval(MAINTENANCE_PERIOD);
@@ -232,8 +249,14 @@ impl Cache {
 
 fn lru<V: Clone + Send + Sync + 'static>(
     capacity: u64,
+    evictions: IntCounter,
 ) -> future::CacheBuilder<SessionId, V, future::Cache<SessionId, V>> {
-    future::Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru())
+    let listener = move |_: Arc<SessionId>, _: V, cause| {
+        if cause == RemovalCause::Size {
+            evictions.inc();
+        }
+    };
+    future::Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru()).eviction_listener(listener)
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ impl Limiter {
         let (grant, granted) = oneshot::channel();
         let number = self.lock().enqueue(need, grant);
         self.arrived.notify_one();
-        Queued { limiter: Arc::clone(self), number, granted }
+        Queued { limiter: Arc::clone(self), number, since: Instant::now(), granted }
     }
 
     /// How long a first read that came now would wait for its token at most, were no other to come. Those ahead of it are re-read
@@ -112,6 +112,19 @@ impl Limiter {
         let re_reads = (ahead + in_a_row) / FIRST_READS_IN_A_ROW;
         let tokens = (ahead + re_reads + 1) as f64 - state.tokens_at(Instant::now());
         Duration::from_secs_f64((tokens / state.rate).max(0.0))
+    }
+
+    /// Tokens a second now.
+    pub fn rate(&self) -> f64 {
+        let mut state = self.lock();
+        state.refill(Instant::now(), self.full_rate);
+        state.rate
+    }
+
+    /// How many wait: for first reads, re-reads, captures.
+    pub fn waiting(&self) -> [usize; 3] {
+        let state = self.lock();
+        [state.first_reads.len(), state.re_reads.len(), state.captures.len()]
     }
 
     /// AWS has throttled the attempt. Only the first of those that were on their way together counts.
@@ -149,6 +162,8 @@ impl Limiter {
 pub struct Queued {
     limiter: Arc<Limiter>,
     number: u64,
+    /// When the place was taken.
+    pub since: Instant,
     granted: oneshot::Receiver<Permit>,
 }
 

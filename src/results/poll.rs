@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Reason},
+    proto,
     session::SessionId,
 };
 use std::{sync::Arc, time::Duration};
@@ -119,7 +120,7 @@ impl Poll {
             };
             match self.turn(need).await {
                 Turn::Read(permit) => {
-                    let read = self.polls.rekognition.read(self.id).await;
+                    let read = self.read().await;
                     if let Some(end) = self.learn(read, permit).await {
                         return Some(end);
                     }
@@ -128,6 +129,16 @@ impl Poll {
                 Turn::Stop => return Some(Err(Error::new(Reason::ShuttingDown))),
             }
         }
+    }
+
+    async fn read(&self) -> Result<proto::LivenessResult, Error> {
+        let _place = self.polls.reads.acquire().await.expect("it is never closed");
+        let started = Instant::now();
+        let read = self.polls.rekognition.read(self.id).await;
+        let outcome = read.as_ref().err().map_or("OK", |error| error.reason.name());
+        self.polls.metrics.reads.with_label_values(&[outcome]).inc();
+        self.polls.metrics.read_seconds.observe(started.elapsed().as_secs_f64());
+        read
     }
 
     /// What the next token is for; nothing when the session is wanted no more.
@@ -149,7 +160,13 @@ impl Poll {
         let turn = async {
             tokio::time::sleep_until(due).await;
             match &self.polls.limiter {
-                Some(limiter) => Some(place.unwrap_or_else(|| limiter.queue(need)).granted().await),
+                Some(limiter) => {
+                    let place = place.unwrap_or_else(|| limiter.queue(need));
+                    let since = place.since;
+                    let permit = place.granted().await;
+                    self.polls.metrics.limiter_wait_seconds.observe(since.elapsed().as_secs_f64());
+                    Some(permit)
+                }
                 None => None,
             }
         };

@@ -14,18 +14,26 @@ use super::{
 use crate::{
     error::{Error, Reason},
     rekognition::Rekognition,
-    session::SessionId,
+    session::{SessionId, SessionRefKey},
+    telemetry::metrics::Metrics,
 };
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Far more unfinished sessions than any account may have (AWS allows 75 at once), and still a bound.
 const MAX_POLLS: usize = 10_000;
+
+/// An answer of AWS is up to 1.4 MB, and twice that while it is decoded. AWS's quota and a sound AWS keep it far below; without a limiter, or
+/// under an AWS that hangs, this does.
+const MAX_READS: usize = 128;
 
 /// What a poll has learned so far.
 #[derive(Clone, Default)]
@@ -64,6 +72,10 @@ pub struct Polls {
     /// Nothing when the quota is unlimited.
     pub limiter: Option<Arc<Limiter>>,
     pub settings: Settings,
+    pub metrics: Arc<Metrics>,
+    pub session_refs: Arc<SessionRefKey>,
+    /// Places for reads under way.
+    pub reads: Semaphore,
     pub stopping: CancellationToken,
     pub tasks: TaskTracker,
     under_way: Mutex<HashMap<SessionId, Entry>>,
@@ -96,12 +108,20 @@ pub enum Start {
 }
 
 impl Polls {
-    pub fn new(rekognition: Rekognition, settings: Settings) -> Self {
+    pub fn new(
+        rekognition: Rekognition,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        session_refs: Arc<SessionRefKey>,
+    ) -> Self {
         Self {
             rekognition,
-            cache: Cache::new(settings.limits),
+            cache: Cache::new(settings.limits, &metrics),
             limiter: settings.rate.map(Limiter::new).map(Arc::new),
             settings,
+            metrics,
+            session_refs,
+            reads: Semaphore::new(MAX_READS),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             under_way: Mutex::default(),
@@ -125,6 +145,7 @@ impl Polls {
             if entry.progress.borrow().last.is_none() && entry.first_read > answer_by {
                 return Err(Error::quota_exhausted(entry.first_read - now));
             }
+            self.metrics.polls_shared.inc();
             return Ok(entry.admit());
         }
         if self.stopping.is_cancelled() {

@@ -35,7 +35,8 @@ impl Bench {
     fn with(settings: Settings, config: simulator::Config) -> Self {
         let simulator = Simulator::new(config);
         let rekognition = Rekognition::in_process(&simulator, Duration::from_secs(5));
-        let results = Results::new(rekognition, settings);
+        let metrics = Arc::new(Metrics::new(&Reason::ALL.map(Reason::name), &[]));
+        let results = Results::new(rekognition, settings, metrics, Arc::new(SessionRefKey::random()));
         let upkeep = results.clone();
         tokio::spawn(async move { upkeep.run().await });
         Self { simulator, results }

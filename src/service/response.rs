@@ -1,22 +1,22 @@
 //! An answer takes the contract's shape: what the view asked for, what is known of the rest, and the verdict.
 
-use super::{Question, Settings};
+use super::Question;
 use crate::{
     proto,
     results::{Answer, ImageSet, Images, Outcome},
 };
 use tokio::time::Instant;
 
-/// The response to a `question` that came at `asked`. Image content is shared with the cache, not copied.
+/// The response to a `question` that came at `asked`, with no other images than those that may be answered. Image content is shared with the cache, not copied.
 pub fn of(
     answer: &Answer,
     question: &Question,
-    settings: &Settings,
+    may_be_answered: ImageSet,
     asked: Instant,
 ) -> proto::GetLivenessResultResponse {
     let outcome = &*answer.outcome;
     let wanted = question.images.and(outcome.sent);
-    let allowed = wanted.and(settings.images);
+    let allowed = wanted.and(may_be_answered);
     let images = answer.images.as_deref().filter(|_| !allowed.is_empty());
     let mut result = outcome.result.clone();
     if let Some(images) = images {
@@ -46,10 +46,10 @@ pub fn status_name(response: &proto::GetLivenessResultResponse) -> &str {
     }
 }
 
-/// Whether a face leaves the service with it.
-pub fn carries_images(response: &proto::GetLivenessResultResponse) -> bool {
+/// How many bytes of faces leave the service with it.
+pub fn image_bytes(response: &proto::GetLivenessResultResponse) -> usize {
     let images = response.result.iter().flat_map(|result| result.reference_image.iter().chain(&result.audit_images));
-    images.into_iter().any(|image| !image.content.is_empty())
+    images.map(|image| image.content.len()).sum()
 }
 
 fn put_content(result: &mut proto::LivenessResult, images: &Images, allowed: ImageSet) {

@@ -23,7 +23,6 @@ async fn region_credentials_and_endpoint_come_from_awss_standard_chain() {
             ("AWS_REGION", "eu-west-1"),
             ("AWS_ACCESS_KEY_ID", "any"),
             ("AWS_SECRET_ACCESS_KEY", "any"),
-            ("AWS_MAX_ATTEMPTS", "0"),
         ],
     );
     let mut client =

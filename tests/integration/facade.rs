@@ -5,7 +5,8 @@ use face_liveness_facade::{
     config::{Cli, Command, Serve},
     proto::{self, face_liveness_service_client::FaceLivenessServiceClient},
     rekognition::Rekognition,
-    server::{self, Server, Stopped},
+    server::{self, Server, Stopped, tls::Tls},
+    session::SessionRefKey,
     simulator::{self, Fault, FaultKind, Session, Simulator},
 };
 use std::{net::SocketAddr, time::Duration};
@@ -15,6 +16,7 @@ use tonic_types::StatusExt;
 
 pub struct Facade {
     pub address: SocketAddr,
+    pub admin_address: SocketAddr,
     pub simulator: Simulator,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<Stopped>,
@@ -36,20 +38,26 @@ impl Facade {
 
     /// A server that reads from `endpoint`, whatever is there.
     pub async fn reading(endpoint: &str, simulator: Simulator, flags: &[&str]) -> Self {
-        let arguments = ["face-liveness-facade", "serve", "--listen", "127.0.0.1:0"].iter().chain(flags);
-        let Command::Serve(Serve { listen, service, drain_timeout, .. }) = Cli::parse_from(arguments).command else {
+        let own = ["face-liveness-facade", "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        // Nobody routes to a server of a test.
+        let flags = [&own[..], &["--drain-delay", "0s"], flags].concat();
+        let Command::Serve(Serve { listen, admin_listen, server: config, .. }) = Cli::parse_from(flags).command else {
             panic!("another command than serve");
         };
-        let listener = server::bind(listen).await.expect("loopback has a free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
-        let rekognition = Rekognition::at(endpoint, "us-east-1", service.upstream_timeout);
+        let listener = server::bind(listen, "--listen").await.expect("loopback has a free port");
+        let admin = server::bind(admin_listen, "--admin-listen").await.expect("loopback has a free port");
+        let [address, admin_address] =
+            [&listener, &admin].map(|socket| server::address(socket).expect("a bound socket has an address"));
+        let rekognition = Rekognition::at(endpoint, "us-east-1", config.service.upstream_timeout);
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = Server::new(listener, service, rekognition, drain_timeout);
+        let tls = config.tls.files().map(|files| Tls::load(files).expect("sound certificates"));
+        let session_refs = SessionRefKey::random();
+        let server = Server { listener, admin, tls, session_refs, config, rekognition };
         let server = tokio::spawn(async move {
             let stop = async { drop(stopped.await) };
             server.run(stop).await.expect("the server serves")
         });
-        Self { address, simulator, stop: Some(stop), server }
+        Self { address, admin_address, simulator, stop: Some(stop), server }
     }
 
     /// Asks the server to stop, and waits until it has.

@@ -20,6 +20,7 @@ pub fn program(arguments: &[&str]) -> Command {
 pub struct Running {
     child: Child,
     pub address: String,
+    pub admin_address: String,
     /// What it said before it listened.
     pub warnings: Vec<String>,
     log: Arc<Mutex<String>>,
@@ -53,21 +54,24 @@ impl Drop for Running {
 
 /// Starts `serve` with these flags and AWS settings, and reads its log until it says where it listens.
 pub fn serve(flags: &[&str], settings: &[(&str, &str)]) -> Running {
-    let arguments = [&["serve", "--listen", "127.0.0.1:0", "--log-format", "json"], flags].concat();
+    let own = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"];
+    let arguments = [&own[..], &["--drain-delay", "0s"], flags].concat();
     let mut child = program(&arguments).envs(settings.iter().copied()).spawn().expect("the program starts");
     let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
     let mut warnings = Vec::new();
-    let address = loop {
+    let (address, admin_address) = loop {
         let line = lines.next().expect("the log goes on").expect("the log is text");
         let event: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
         match &event["address"] {
-            serde_json::Value::String(address) => break address.clone(),
+            serde_json::Value::String(address) => {
+                break (address.clone(), event["admin_address"].as_str().expect("an admin port").to_owned());
+            }
             _ => warnings.push(event["message"].as_str().unwrap_or_default().to_owned()),
         }
     };
     let log = Arc::default();
     follow(lines, Arc::clone(&log));
-    Running { child, address, warnings, log }
+    Running { child, address, admin_address, warnings, log }
 }
 
 /// Reads to the end: a pipe that nobody reads fills up and stops the program.

@@ -3,6 +3,10 @@ use crate::proto;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+fn new_cache(limits: Limits) -> Cache {
+    Cache::new(limits, &Metrics::new(&[], &[]))
+}
+
 const LIMITS: Limits = Limits {
     result_ttl: Duration::from_secs(3600),
     result_entries: 100,
@@ -66,7 +70,7 @@ async fn maintain_until(cache: &Cache, done: impl Fn() -> bool) -> bool {
 
 #[tokio::test]
 async fn a_session_that_has_not_ended_is_not_held() {
-    let cache = Cache::new(LIMITS);
+    let cache = new_cache(LIMITS);
     use proto::LivenessStatus::*;
     for status in [Unspecified, Created, InProgress] {
         let (outcome, images) = Outcome::split(result(status, "face".into()));
@@ -78,7 +82,7 @@ async fn a_session_that_has_not_ended_is_not_held() {
 
 #[tokio::test]
 async fn a_result_is_held_for_its_time_and_its_face_for_a_shorter_one() {
-    let answer = keep(&Cache::new(LIMITS), 1, "face").await;
+    let answer = keep(&new_cache(LIMITS), 1, "face").await;
     let held_for = |until: Option<std::time::SystemTime>| {
         until.expect("it is held").duration_since(answer.outcome.read_time).expect("a time to come").as_secs()
     };
@@ -88,7 +92,7 @@ async fn a_result_is_held_for_its_time_and_its_face_for_a_shorter_one() {
 
 #[tokio::test]
 async fn the_newest_results_survive_a_full_cache() {
-    let cache = Cache::new(LIMITS);
+    let cache = new_cache(LIMITS);
     for number in 0..300 {
         keep(&cache, number, "face").await;
         // A warm cache: moka's default would now refuse what is new.
@@ -103,7 +107,7 @@ async fn the_newest_results_survive_a_full_cache() {
 
 #[tokio::test]
 async fn faces_make_room_for_faces_and_never_push_an_outcome_out() {
-    let cache = Cache::new(LIMITS);
+    let cache = new_cache(LIMITS);
     let count = Arc::default();
     for number in 0..100 {
         keep(&cache, number, Counted::image(100_000, &count)).await;
@@ -120,7 +124,7 @@ async fn faces_make_room_for_faces_and_never_push_an_outcome_out() {
 
 #[tokio::test]
 async fn an_expired_face_leaves_memory_though_nobody_looks() {
-    let cache = Cache::new(Limits { image_ttl: Duration::from_millis(50), ..LIMITS });
+    let cache = new_cache(Limits { image_ttl: Duration::from_millis(50), ..LIMITS });
     let count = Arc::default();
     for number in 0..20 {
         keep(&cache, number, Counted::image(1000, &count)).await;
@@ -132,7 +136,7 @@ async fn an_expired_face_leaves_memory_though_nobody_looks() {
 
 #[tokio::test]
 async fn a_face_that_may_not_be_held_is_in_no_answer_and_not_in_memory() {
-    let cache = Cache::new(Limits { images: ImageSet::NONE, ..LIMITS });
+    let cache = new_cache(Limits { images: ImageSet::NONE, ..LIMITS });
     let count = Arc::default();
     let answer = keep(&cache, 1, Counted::image(1000, &count)).await;
     assert_eq!(count.load(Ordering::SeqCst), 0);
@@ -143,12 +147,12 @@ async fn a_face_that_may_not_be_held_is_in_no_answer_and_not_in_memory() {
 
 #[tokio::test]
 async fn times_to_live_of_zero_hold_nothing() {
-    let cache = Cache::new(Limits { image_ttl: Duration::ZERO, ..LIMITS });
+    let cache = new_cache(Limits { image_ttl: Duration::ZERO, ..LIMITS });
     let answer = keep(&cache, 1, "face").await;
     assert!(answer.outcome.expire_time().is_some() && answer.outcome.image_expire_time().is_none());
     assert!(cache.answer(id(1), ImageSet::ALL).await.expect("the outcome is held").images.is_none());
 
-    let cache = Cache::new(Limits { result_ttl: Duration::ZERO, ..LIMITS });
+    let cache = new_cache(Limits { result_ttl: Duration::ZERO, ..LIMITS });
     let answer = keep(&cache, 1, "face").await;
     assert!(answer.outcome.expire_time().is_none() && answer.outcome.image_expire_time().is_none());
     assert!(cache.answer(id(1), ImageSet::ALL).await.is_none());
@@ -156,7 +160,7 @@ async fn times_to_live_of_zero_hold_nothing() {
 
 #[tokio::test]
 async fn a_face_that_is_read_again_is_not_held_longer_for_it() {
-    let cache = Cache::new(LIMITS);
+    let cache = new_cache(LIMITS);
     let first = keep(&cache, 1, "face").await;
     cache.images.invalidate(&id(1)).await;
     assert!(cache.may_be_read_again(&first.outcome, ImageSet::REFERENCE));
@@ -168,11 +172,11 @@ async fn a_face_that_is_read_again_is_not_held_longer_for_it() {
 
 #[tokio::test]
 async fn a_face_is_not_read_again_once_its_time_is_over_or_aws_has_forgotten_it_or_when_it_may_not_be_held() {
-    let cache = Cache::new(LIMITS);
+    let cache = new_cache(LIMITS);
     let mut outcome = (*keep(&cache, 1, "face").await.outcome).clone();
     assert!(cache.may_be_read_again(&outcome, ImageSet::ALL));
     assert!(!cache.may_be_read_again(&outcome, ImageSet::NONE));
-    assert!(!Cache::new(Limits { images: ImageSet::NONE, ..LIMITS }).may_be_read_again(&outcome, ImageSet::ALL));
+    assert!(!new_cache(Limits { images: ImageSet::NONE, ..LIMITS }).may_be_read_again(&outcome, ImageSet::ALL));
     let over = Outcome { images_until: outcome.read_at, ..outcome.clone() };
     assert!(!cache.may_be_read_again(&over, ImageSet::ALL));
     outcome.read_at = outcome.read_at.checked_sub(AWS_LIFETIME).expect("this machine runs for longer");
@@ -185,7 +189,7 @@ async fn refusal(cache: &Cache, number: u32) -> Option<Reason> {
 
 #[tokio::test]
 async fn an_unknown_session_is_remembered_and_one_that_was_seen_is_gone() {
-    let cache = Cache::new(LIMITS);
+    let cache = new_cache(LIMITS);
     let not_found = || Error::new(Reason::SessionNotFound);
     assert_eq!(cache.keep_not_found(id(1), not_found()).await.reason, Reason::SessionNotFound);
     assert_eq!(refusal(&cache, 1).await, Some(Reason::SessionNotFound));
@@ -195,14 +199,14 @@ async fn an_unknown_session_is_remembered_and_one_that_was_seen_is_gone() {
     assert_eq!(cache.keep_not_found(id(2), not_found()).await.reason, Reason::SessionGone);
     assert_eq!(refusal(&cache, 2).await, Some(Reason::SessionGone));
 
-    let cache = Cache::new(Limits { not_found_ttl: Duration::ZERO, ..LIMITS });
+    let cache = new_cache(Limits { not_found_ttl: Duration::ZERO, ..LIMITS });
     cache.keep_not_found(id(1), not_found()).await;
     assert_eq!(refusal(&cache, 1).await, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn that_a_session_is_unknown_is_remembered_twice_as_long_each_time_up_to_a_minute() {
-    let cache = Cache::new(LIMITS);
+    let cache = new_cache(LIMITS);
     for seconds in [2, 4, 8, 16, 32, 60, 60] {
         cache.keep_not_found(id(1), Error::new(Reason::SessionNotFound)).await;
         tokio::time::advance(Duration::from_secs(seconds) - Duration::from_millis(1)).await;
@@ -214,7 +218,7 @@ async fn that_a_session_is_unknown_is_remembered_twice_as_long_each_time_up_to_a
 
 #[tokio::test(start_paused = true)]
 async fn an_error_that_may_pass_is_remembered_until_its_callers_come_back() {
-    let cache = Cache::new(LIMITS);
+    let cache = new_cache(LIMITS);
     let error = Error::new(Reason::UpstreamUnavailable);
     cache.remember(id(1), &error, Duration::from_secs(3)).await;
     tokio::time::advance(Duration::from_secs(1)).await;
@@ -227,7 +231,7 @@ async fn an_error_that_may_pass_is_remembered_until_its_callers_come_back() {
 
 #[tokio::test(start_paused = true)]
 async fn that_a_session_is_unknown_outlives_an_error_that_may_pass() {
-    let cache = Cache::new(LIMITS);
+    let cache = new_cache(LIMITS);
     cache.keep_not_found(id(1), Error::new(Reason::SessionNotFound)).await;
     cache.remember(id(1), &Error::new(Reason::UpstreamUnavailable), Duration::from_secs(1)).await;
     assert_eq!(refusal(&cache, 1).await, Some(Reason::SessionNotFound));
@@ -235,7 +239,7 @@ async fn that_a_session_is_unknown_outlives_an_error_that_may_pass() {
 
 #[tokio::test]
 async fn an_answer_ends_the_memory_of_an_error() {
-    let cache = Cache::new(LIMITS);
+    let cache = new_cache(LIMITS);
     cache.keep_not_found(id(1), Error::new(Reason::SessionNotFound)).await;
     let (outcome, images) = Outcome::split(result(proto::LivenessStatus::Created, Bytes::new()));
     cache.keep(id(1), outcome, images).await;
@@ -244,7 +248,7 @@ async fn an_answer_ends_the_memory_of_an_error() {
 
 #[tokio::test]
 async fn an_ended_session_is_not_taken_for_an_unfinished_one_though_its_result_is_not_held() {
-    let cache = Cache::new(Limits { result_ttl: Duration::ZERO, ..LIMITS });
+    let cache = new_cache(Limits { result_ttl: Duration::ZERO, ..LIMITS });
     let (outcome, images) = Outcome::split(result(proto::LivenessStatus::InProgress, Bytes::new()));
     cache.keep(id(1), outcome, images).await;
     assert!(cache.unfinished(id(1)).await.is_some());

@@ -37,6 +37,10 @@ impl Poll {
                 let (outcome, images) = Outcome::split(result);
                 let answer = self.polls.cache.keep(self.id, outcome, images).await;
                 if answer.outcome.is_terminal() {
+                    let session = self.polls.session_refs.reference(self.id);
+                    let status = answer.outcome.result.status().as_str_name();
+                    let millis = (now - self.started).as_millis();
+                    tracing::info!(%session, status, polled_for_millis = millis as u64, "session ended");
                     return Some(Ok(answer));
                 }
                 (self.attempts, self.failures) = (0, 0);

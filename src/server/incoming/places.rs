@@ -1,5 +1,6 @@
 //! How many connections there are, and how many were not served.
 
+use crate::telemetry::metrics::Metrics;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -57,6 +58,15 @@ impl Connections {
     /// How many were refused for this reason since the start.
     pub fn refused(&self, refusal: Refusal) -> u64 {
         self.0.refused[refusal as usize].load(Relaxed)
+    }
+
+    /// Sets the metrics to these counts.
+    pub fn measure(&self, metrics: &Metrics) {
+        metrics.connections.set(self.live() as i64);
+        for refusal in Refusal::ALL {
+            let counter = metrics.connections_closed.with_label_values(&[refusal.label()]);
+            counter.inc_by(self.refused(refusal).saturating_sub(counter.get()));
+        }
     }
 
     pub(super) fn refuse(&self, refusal: Refusal) {

@@ -1,0 +1,200 @@
+//! Who asks, and whether it may.
+//!
+//! A client is known by the names that its certificate has, or that the sidecar before this server read in it. Nothing that a client says
+//! of itself counts.
+
+pub mod xfcc;
+
+use crate::{
+    error::{Error, Reason},
+    server::incoming::Peer,
+};
+use std::{borrow::Cow, fmt, net::SocketAddr, str::FromStr};
+use tonic::metadata::MetadataMap;
+
+/// Envoy's header, which a sidecar writes.
+const FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
+
+/// Where clients' names are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In the certificate of the connection.
+    Certificate,
+    /// In the `x-forwarded-client-cert` of the sidecar.
+    ForwardedClientCert,
+}
+
+/// A name, or a beginning of names: `spiffe://example.org/ns/checkout/*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamePattern {
+    text: String,
+    any_end: bool,
+}
+
+impl FromStr for NamePattern {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (start, any_end) = match text.strip_suffix('*') {
+            Some(start) => (start, true),
+            None => (text, false),
+        };
+        let plain = start.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*' && byte != b',');
+        if text.is_empty() || !plain {
+            return Err("must be a SPIFFE id or a DNS name, with a * at its end only");
+        }
+        Ok(Self { text: start.to_owned(), any_end })
+    }
+}
+
+impl NamePattern {
+    fn matches(&self, name: &str) -> bool {
+        if self.any_end { name.starts_with(&self.text) } else { name == self.text }
+    }
+}
+
+/// A client, for one request.
+pub struct Caller<'a> {
+    address: Option<SocketAddr>,
+    names: Cow<'a, [String]>,
+}
+
+/// For the access log: its first name, or else where it comes from.
+impl fmt::Display for Caller<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.names.first(), self.address) {
+            (Some(name), _) => f.write_str(name),
+            (None, Some(address)) => write!(f, "{}", address.ip()),
+            (None, None) => f.write_str("unknown"),
+        }
+    }
+}
+
+/// The rules of who may ask for what. An empty list lets everybody.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    pub source: Source,
+    pub allowed: Vec<NamePattern>,
+    pub images: Vec<NamePattern>,
+}
+
+impl Clients {
+    /// The client at the other end of `peer`'s connection, which sent `metadata`.
+    pub fn caller<'a>(&self, peer: Option<&'a Peer>, metadata: &MetadataMap) -> Caller<'a> {
+        let certificate = peer.map_or(&[][..], |peer| &peer.names);
+        self.named(peer.map(|peer| peer.address), certificate, metadata)
+    }
+
+    fn named<'a>(&self, address: Option<SocketAddr>, certificate: &'a [String], metadata: &MetadataMap) -> Caller<'a> {
+        let names = match self.source {
+            Source::Certificate => Cow::Borrowed(certificate),
+            Source::ForwardedClientCert => Cow::Owned(forwarded(metadata)),
+        };
+        Caller { address, names }
+    }
+
+    /// # Errors
+    /// CLIENT_NOT_ALLOWED.
+    pub fn may_ask(&self, caller: &Caller<'_>) -> Result<(), Error> {
+        permit(&self.allowed, caller, Reason::ClientNotAllowed)
+    }
+
+    /// # Errors
+    /// IMAGES_NOT_ALLOWED.
+    pub fn may_see_images(&self, caller: &Caller<'_>) -> Result<(), Error> {
+        permit(&self.images, caller, Reason::ImagesNotAllowed)
+    }
+}
+
+fn permit(list: &[NamePattern], caller: &Caller<'_>, otherwise: Reason) -> Result<(), Error> {
+    let is_named = caller.names.iter().any(|name| list.iter().any(|pattern| pattern.matches(name)));
+    if list.is_empty() || is_named { Ok(()) } else { Err(Error::new(otherwise)) }
+}
+
+/// The names that the sidecar wrote, in the last header of that name. One that cannot be read names nobody.
+fn forwarded(metadata: &MetadataMap) -> Vec<String> {
+    let last = metadata.get_all(FORWARDED_CLIENT_CERT).iter().next_back();
+    last.and_then(|value| xfcc::peer_names(value.to_str().ok()?).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHECKOUT: &str = "spiffe://example.org/ns/checkout/sa/web";
+
+    fn clients(allowed: &[&str], images: &[&str], source: Source) -> Clients {
+        let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a pattern")).collect();
+        Clients { source, allowed: patterns(allowed), images: patterns(images) }
+    }
+
+    fn asks(clients: &Clients, names: &[&str]) -> Result<(), Error> {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        clients.may_ask(&clients.named(None, &names, &MetadataMap::new()))
+    }
+
+    #[test]
+    fn a_name_is_allowed_as_a_whole_or_by_its_beginning() {
+        let clients = clients(&["spiffe://example.org/ns/checkout/*", "web.example.org"], &[], Source::Certificate);
+        assert!(asks(&clients, &[CHECKOUT]).is_ok());
+        assert!(asks(&clients, &["web.example.org"]).is_ok());
+        for names in [&[][..], &["spiffe://example.org/ns/checkout"], &["web.example.org.evil"], &["WEB.example.org"]] {
+            assert_eq!(
+                asks(&clients, names).expect_err("not on the list").reason,
+                Reason::ClientNotAllowed,
+                "{names:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_list_everybody_may_ask() {
+        assert!(asks(&clients(&[], &[], Source::Certificate), &[]).is_ok());
+    }
+
+    #[test]
+    fn images_have_a_list_of_their_own() {
+        let clients = clients(&["*"], &[CHECKOUT], Source::Certificate);
+        let sees = |name: &str| {
+            let names = [name.to_owned()];
+            clients.may_see_images(&clients.named(None, &names, &MetadataMap::new())).map_err(|error| error.reason)
+        };
+        assert_eq!(sees(CHECKOUT), Ok(()));
+        assert_eq!(sees("spiffe://example.org/ns/other"), Err(Reason::ImagesNotAllowed));
+    }
+
+    #[test]
+    fn a_header_counts_only_where_the_sidecar_is_trusted() {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(FORWARDED_CLIENT_CERT, format!("By=spiffe://us;URI={CHECKOUT}").parse().expect("a header"));
+        for (source, known) in [(Source::ForwardedClientCert, true), (Source::Certificate, false)] {
+            let clients = clients(&[CHECKOUT], &[], source);
+            assert_eq!(clients.may_ask(&clients.named(None, &[], &metadata)).is_ok(), known, "{source:?}");
+        }
+    }
+
+    #[test]
+    fn of_several_headers_the_sidecars_is_the_last() {
+        let mut metadata = MetadataMap::new();
+        metadata.append(FORWARDED_CLIENT_CERT, format!("URI={CHECKOUT}").parse().expect("a header"));
+        metadata.append(FORWARDED_CLIENT_CERT, "URI=spiffe://example.org/ns/other".parse().expect("a header"));
+        let clients = clients(&[CHECKOUT], &[], Source::ForwardedClientCert);
+        assert!(clients.may_ask(&clients.named(None, &[], &metadata)).is_err());
+    }
+
+    #[test]
+    fn a_pattern_with_a_star_elsewhere_is_refused() {
+        for bad in ["", "spiffe://*/web", "**", "a b", "a,b"] {
+            assert!(bad.parse::<NamePattern>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_caller_is_shown_by_name_or_else_by_address() {
+        let clients = clients(&[], &[], Source::Certificate);
+        let names = [CHECKOUT.to_owned()];
+        let address = "10.1.2.3:4567".parse().expect("an address");
+        assert_eq!(clients.named(Some(address), &names, &MetadataMap::new()).to_string(), CHECKOUT);
+        assert_eq!(clients.named(Some(address), &[], &MetadataMap::new()).to_string(), "10.1.2.3");
+    }
+}

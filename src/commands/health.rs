@@ -1,0 +1,26 @@
+//! The health of a running server, for images without a shell and for people in a hurry.
+
+use crate::config;
+use tonic::transport::Endpoint;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+
+pub async fn run(config: config::Health) -> Result<(), String> {
+    let config::Health { address, service, timeout } = config;
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| {
+        format!("--address cannot be {address:?}: it must be a host and a port, such as 127.0.0.1:9090")
+    })?;
+    let asked = async {
+        let channel = endpoint.connect().await.map_err(|_| {
+            format!("nothing answers at {address}: is the server up, and does it listen there for plaintext gRPC?")
+        })?;
+        let answer = HealthClient::new(channel).check(HealthCheckRequest { service: service.clone() }).await;
+        answer.map_err(|status| format!("{address} has no health of {service:?}: {}", status.message()))
+    };
+    let answer = tokio::time::timeout(timeout, asked).await;
+    let status = answer.map_err(|_| format!("{address} did not answer within {timeout:?}"))??.into_inner().status();
+    println!("{}", status.as_str_name());
+    match status {
+        ServingStatus::Serving => Ok(()),
+        _ => Err(format!("{} is not serving", if service.is_empty() { "the process" } else { &service })),
+    }
+}

@@ -1,0 +1,35 @@
+//! The admin port: plaintext HTTP for those who watch and operate the service, and gRPC health for probes, since the kubelet's speak no TLS.
+//!
+//! It answers to the very end of the process, and never with anything about a person.
+
+use super::health::Health;
+use crate::telemetry::metrics;
+use axum::{Router, http::StatusCode, http::header::CONTENT_TYPE, routing::get};
+use tonic::{service::Routes, transport::server::Router as Services};
+use tonic_health::pb::health_server::{self, HealthServer};
+
+const INDEX: &str = "/metrics  Prometheus metrics
+/livez    200 while the process lives
+/readyz   200 while the service is ready, else 503
+gRPC      grpc.health.v1.Health
+";
+
+/// The port's services. `scrape` gives the metrics as text.
+pub fn services(
+    health: Health,
+    health_service: HealthServer<impl health_server::Health>,
+    scrape: impl Fn() -> String + Clone + Send + Sync + 'static,
+) -> Services {
+    let ready = move || async move {
+        match health.is_ready() {
+            true => (StatusCode::OK, "ready\n"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        }
+    };
+    let router = Router::new()
+        .route("/", get(|| async { INDEX }))
+        .route("/metrics", get(move || async move { ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], scrape()) }))
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready));
+    tonic::transport::Server::builder().accept_http1(true).add_routes(Routes::from(router)).add_service(health_service)
+}

@@ -1,0 +1,187 @@
+//! Every call of the gRPC port, as it comes and as it ends: counted, timed, and its error made one of ours.
+//!
+//! tonic refuses some requests before any service sees them, in words of its own; those to this service get a reason here, as all
+//! others have.
+
+use super::{MAX_REQUEST_BYTES, SERVICE_NAME};
+use crate::{
+    error::{self, Error},
+    service::Sending,
+    telemetry::metrics::{Calls, Metrics},
+};
+use pin_project_lite::pin_project;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+use tonic::{
+    body::Body,
+    codegen::{
+        Bytes,
+        http::{HeaderMap, Request, Response},
+    },
+};
+use tower::Service;
+
+/// A call's headers: deadline, trace, tokens that a mesh adds, a chain of certificates at the worst. HTTP/2 counts 32 bytes for each beyond
+/// its text (RFC 9113, 6.5.2).
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+const HEADER_OVERHEAD: usize = 32;
+
+/// gRPC's numbers of the codes that are meant here.
+const OK: i32 = 0;
+const CANCELLED: i32 = 1;
+const UNKNOWN: i32 = 2;
+
+/// The services of a port, watched.
+#[derive(Clone)]
+pub struct Watched<S> {
+    services: S,
+    metrics: Arc<Metrics>,
+}
+
+impl<S> Watched<S> {
+    pub const fn new(services: S, metrics: Arc<Metrics>) -> Self {
+        Self { services, metrics }
+    }
+}
+
+impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>> for Watched<S> {
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Call<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.services.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        let is_ours = path.strip_prefix('/').is_some_and(|path| path.starts_with(SERVICE_NAME));
+        let end = End::of(self.metrics.calls(path));
+        let answer = match header_bytes(request.headers()) {
+            0..=MAX_HEADER_BYTES => Some(self.services.call(request)),
+            _ => None,
+        };
+        let metrics = is_ours.then(|| Arc::clone(&self.metrics));
+        Call { answer, end, metrics }
+    }
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD).sum()
+}
+
+pin_project! {
+    /// A call until its answer begins.
+    pub struct Call<F> {
+        // Nothing when the headers alone are too much.
+        #[pin]
+        answer: Option<F>,
+        end: End,
+        // Of a call of this service.
+        metrics: Option<Arc<Metrics>>,
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Call<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let (mut response, error) = match this.answer.as_pin_mut() {
+            Some(answer) => {
+                let response = ready!(answer.poll(context))?;
+                let error =
+                    this.metrics.as_ref().and_then(|_| Error::of_framework(response.headers(), MAX_REQUEST_BYTES));
+                (response, error)
+            }
+            None => (Response::default(), Some(Error::too_large("headers", MAX_HEADER_BYTES))),
+        };
+        if let Some(error) = error {
+            if let Some(metrics) = this.metrics {
+                metrics.errors.with_label_values(&[error.reason.name()]).inc();
+            }
+            response = error.to_status(&error::Context::default()).into_http();
+        }
+        if let Some(code) = code(response.headers()) {
+            this.end.with(code);
+            return Poll::Ready(Ok(response));
+        }
+        if this.end.is_of_stream() {
+            let end = std::mem::take(this.end);
+            return Poll::Ready(Ok(response.map(|body| Body::new(Stream { body, end }))));
+        }
+        this.end.with(OK);
+        Poll::Ready(Ok(match response.extensions_mut().remove::<Sending>() {
+            Some(sending) => response.map(|body| sending.body(body)),
+            None => response,
+        }))
+    }
+}
+
+/// The code of an answer or of trailers, when there is one.
+fn code(headers: &HeaderMap) -> Option<i32> {
+    let status = headers.get("grpc-status")?;
+    Some(status.to_str().ok().and_then(|status| status.parse().ok()).unwrap_or(UNKNOWN))
+}
+
+pin_project! {
+    /// The answers of a stream, which ends with its trailers.
+    struct Stream {
+        #[pin]
+        body: Body,
+        end: End,
+    }
+}
+
+impl http_body::Body for Stream {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        let this = self.project();
+        let frame = ready!(this.body.poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(code) = frame.trailers_ref().and_then(code)
+        {
+            this.end.with(code);
+        }
+        Poll::Ready(frame)
+    }
+}
+
+/// Counts how a call ends; one that is dropped before was given up by its caller.
+#[derive(Default)]
+struct End {
+    calls: Option<(Arc<Calls>, Instant)>,
+}
+
+impl End {
+    fn of(calls: &Arc<Calls>) -> Self {
+        calls.started.inc();
+        Self { calls: Some((Arc::clone(calls), Instant::now())) }
+    }
+
+    fn is_of_stream(&self) -> bool {
+        self.calls.as_ref().is_some_and(|(calls, _)| calls.is_stream)
+    }
+
+    fn with(&mut self, code: i32) {
+        if let Some((calls, started)) = self.calls.take() {
+            calls.handled(code).inc();
+            calls.seconds.observe(started.elapsed().as_secs_f64());
+        }
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.with(CANCELLED);
+    }
+}

@@ -1,0 +1,121 @@
+//! Faces on their way out: an answer with images is up to a megabyte, and stays in memory until its caller has taken it.
+//!
+//! So only so many bytes of them may be on their way at once, and each only for so long. Whoever is too late asks again.
+
+use crate::error::{Error, Reason};
+use pin_project_lite::pin_project;
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::{Status, body::Body, codegen::Bytes};
+
+type Frame = http_body::Frame<Bytes>;
+
+/// All answers with images that are on their way together: some 64 of the largest.
+pub const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Room is given out in pieces of a KiB.
+const PIECE: usize = 1024;
+
+/// A megabyte in a minute is slower than any network that is worth waiting for.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// HTTP/2 takes what it is given, whether the caller reads it or not; so it is given a part at a time.
+const PART: usize = 64 * 1024;
+
+/// The room for answers with images. Cheap to clone.
+#[derive(Clone)]
+pub struct Room(Arc<Semaphore>);
+
+/// An answer's part of the room, until it is sent. It travels in the response's extensions, which want a clone.
+#[derive(Clone)]
+pub struct Sending {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    pub fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_BYTES / PIECE)))
+    }
+
+    /// Room for so many bytes, first come, first served.
+    ///
+    /// # Errors
+    /// OVERLOADED when there is none until `answer_by`.
+    pub async fn take(&self, bytes: usize, answer_by: Instant) -> Result<Sending, Error> {
+        let pieces = u32::try_from(bytes.div_ceil(PIECE).min(MAX_BYTES / PIECE)).expect("the room has fewer pieces");
+        let taken = timeout_at(answer_by, Arc::clone(&self.0).acquire_many_owned(pieces)).await;
+        let permit = taken.map_err(|_| Error::new(Reason::Overloaded))?.expect("the room is never closed");
+        Ok(Sending { _permit: Arc::new(permit) })
+    }
+}
+
+impl Sending {
+    /// The answer's body, which takes room until it is sent or given up.
+    pub fn body(self, body: Body) -> Body {
+        let held = Arc::new(Mutex::new(Held { rest: Bytes::new(), sending: Some(self) }));
+        let late = Arc::clone(&held);
+        // A caller who reads nothing has its body not even polled, so the end comes from elsewhere.
+        let watch = tokio::spawn(async move {
+            tokio::time::sleep(LONGEST).await;
+            late.lock().expect(NO_PANIC).give_up();
+        });
+        Body::new(Parts { body, held, _watch: AbortOnDropHandle::new(watch) })
+    }
+}
+
+const NO_PANIC: &str = "nothing panics under this lock";
+
+/// What of an answer takes memory here; without `sending` it has been given up.
+struct Held {
+    rest: Bytes,
+    sending: Option<Sending>,
+}
+
+impl Held {
+    fn give_up(&mut self) {
+        (self.rest, self.sending) = (Bytes::new(), None);
+    }
+}
+
+pin_project! {
+    struct Parts {
+        #[pin]
+        body: Body,
+        held: Arc<Mutex<Held>>,
+        _watch: AbortOnDropHandle<()>,
+    }
+}
+
+impl http_body::Body for Parts {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame, Status>>> {
+        let this = self.project();
+        let mut held = this.held.lock().expect(NO_PANIC);
+        if held.sending.is_none() {
+            return Poll::Ready(Some(Err(Error::new(Reason::Overloaded).to_status(&Default::default()))));
+        }
+        if held.rest.is_empty() {
+            let frame = match ready!(this.body.poll_frame(context)) {
+                Some(Ok(frame)) => frame,
+                end => return Poll::Ready(end),
+            };
+            match frame.into_data() {
+                Ok(data) => held.rest = data,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
+        }
+        let part = held.rest.len().min(PART);
+        Poll::Ready(Some(Ok(Frame::data(held.rest.split_to(part)))))
+    }
+}
