@@ -3,6 +3,7 @@
 //! `upstream` sorts the AWS SDK's errors into the table; [`Error::to_status`] is the only place that makes a `Status`.
 //! An error holds AWS's code and request id and nothing else of AWS's answer: its message names ARNs, its body may hold a face.
 
+mod code;
 mod upstream;
 
 use std::{collections::HashMap, fmt, time::Duration};

@@ -13,12 +13,14 @@ use crate::{
     proto::{self, face_liveness_service_server::FaceLivenessService},
     results::{ImageSet, Patience, Results},
     session::{SessionId, SessionRefKey},
+    telemetry::spans,
 };
 use deadline::Deadline;
 use question::Question;
 use std::time::Duration;
 use tokio::time::Instant;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tracing::{Instrument, Span};
 
 /// What a server is set to, as far as the RPC depends on it.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,15 @@ impl Service {
         Ok(response::of(&answer, question, &self.settings, started))
     }
 
+    /// The span of a call, which costs next to nothing where no traces are exported.
+    fn span(&self, metadata: &MetadataMap, id: Option<SessionId>) -> Span {
+        let span = spans::call(metadata);
+        if let Some(id) = id.filter(|_| !span.is_disabled()) {
+            spans::asks_for(&span, self.session_refs.reference(id));
+        }
+        span
+    }
+
     /// One line for one request. A hit is the common case and says nothing about the service, so at the default level only errors and
     /// faces that left it are told.
     fn log(&self, id: Option<SessionId>, started: Instant, end: &Result<proto::GetLivenessResultResponse, Error>) {
@@ -108,10 +119,12 @@ impl FaceLivenessService for Service {
         let question = Question::of(&request, self.settings.min_confidence, self.settings.max_wait);
         let wait = question.as_ref().ok().and_then(|question| question.wait).unwrap_or_default();
         let deadline = Deadline::of(&metadata, started, wait);
+        let span = self.span(&metadata, question.as_ref().ok().map(|question| question.session_id));
         let end = match &question {
-            Ok(question) => self.answer(question, deadline, started).await,
+            Ok(question) => self.answer(question, deadline, started).instrument(span.clone()).await,
             Err(error) => Err(error.clone()),
         };
+        trace(&span, &end);
         self.log(question.ok().map(|question| question.session_id), started, &end);
         end.map(Response::new).map_err(|error| {
             let time_left = deadline.time_left();
@@ -121,5 +134,12 @@ impl FaceLivenessService for Service {
                 time_left,
             })
         })
+    }
+}
+
+fn trace(span: &Span, end: &Result<proto::GetLivenessResultResponse, Error>) {
+    match end {
+        Ok(response) => spans::answered(span, response::status_name(response), response.source().as_str_name()),
+        Err(error) => spans::refused(span, error),
     }
 }

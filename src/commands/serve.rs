@@ -11,7 +11,7 @@ use crate::{
 pub async fn run(config: config::Serve) -> Result<(), String> {
     let config::Serve { listen, service, drain_timeout, log } = config;
     let stop = stop_signal();
-    telemetry::init(log.log_format, log.log_level);
+    let telemetry = telemetry::init(log.log_format, log.log_level);
     // First of all, so that a busy port is told before anything else happens.
     let listener = server::bind(listen).await?;
     // Without a region in the environment the chain asks IMDS, which takes its time where there is none.
@@ -24,7 +24,9 @@ pub async fn run(config: config::Serve) -> Result<(), String> {
     warn_of_region(rekognition.region());
     let address = listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))?;
     tracing::info!(%address, region = rekognition.region(), version = env!("CARGO_PKG_VERSION"), "listening");
-    match Server::new(listener, service, rekognition, drain_timeout).run(stop).await {
+    let end = Server::new(listener, service, rekognition, drain_timeout).run(stop).await;
+    telemetry.shutdown().await;
+    match end {
         Ok(Stopped::Drained) => tracing::info!("stopped"),
         Ok(Stopped::CutOff) => tracing::warn!("stopped; requests that outlasted the drain timeout were cut off"),
         Err(error) => return Err(format!("the server failed: {error}")),

@@ -11,3 +11,4 @@ mod program;
 mod reflection;
 mod results;
 mod sharing;
+mod traces;
