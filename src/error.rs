@@ -3,6 +3,7 @@
 //! `upstream` sorts the AWS SDK's errors into the table; [`Error::to_status`] is the only place that makes a `Status`.
 //! An error holds AWS's code and request id and nothing else of AWS's answer: its message names ARNs, its body may hold a face.
 
+mod code;
 mod upstream;
 
 use std::{collections::HashMap, fmt, time::Duration};
@@ -213,20 +214,6 @@ impl Error {
 
     const fn is_too_large(&self) -> bool {
         matches!((self.reason, &self.violation), (Reason::Overloaded, Some(_)))
-    }
-
-    /// The code as gRPC's documents spell it: `NOT_FOUND`.
-    pub fn code_name(&self) -> &'static str {
-        match self.reason.row().code {
-            Code::InvalidArgument => "INVALID_ARGUMENT",
-            Code::NotFound => "NOT_FOUND",
-            Code::PermissionDenied => "PERMISSION_DENIED",
-            Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-            Code::Unavailable => "UNAVAILABLE",
-            Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-            Code::Internal => "INTERNAL",
-            _ => "UNKNOWN",
-        }
     }
 
     /// Whether AWS does not know the session, now or any more.

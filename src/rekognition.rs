@@ -5,14 +5,16 @@
 
 use crate::{
     convert,
-    error::{Error, Reason},
+    error::{Error, Reason, cleaned_request_id},
     proto,
     session::SessionId,
+    telemetry::spans,
 };
 use aws_config::{BehaviorVersion, SdkConfig, identity::IdentityCache, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_rekognition::{
     Client,
     config::{Builder, Credentials, HttpClient, ProvideCredentials, Region, SharedCredentialsProvider},
+    operation::RequestId,
 };
 use aws_smithy_http_client::tls;
 use std::{sync::Arc, time::Duration};
@@ -38,6 +40,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 
 /// All of AWS's chain has answered by then, IMDS's three tries of a second each included.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a read said.
+pub struct Read {
+    pub result: proto::LivenessResult,
+    /// AWS's request id, which its support asks for.
+    pub aws_request_id: Option<String>,
+}
 
 /// Amazon Rekognition in one region, by one set of credentials. Cheap to clone.
 #[derive(Clone)]
@@ -111,14 +120,18 @@ impl Rekognition {
         }
     }
 
-    /// What AWS says of a session now, image content included.
+    /// What AWS says of a session now, image content included. `caller` is whom a trace shows the read under.
     ///
     /// # Errors
     /// Every `UPSTREAM_…` reason, and SESSION_NOT_FOUND.
-    pub async fn read(&self, id: SessionId) -> Result<proto::LivenessResult, Error> {
+    pub async fn read(&self, id: SessionId, caller: &spans::Caller) -> Result<Read, Error> {
+        let span = spans::read(caller);
         let session_id = id.to_wire();
-        let output = self.client.get_face_liveness_session_results().session_id(&session_id).send().await?;
-        convert::liveness_result(&session_id, output)
+        let answer = self.client.get_face_liveness_session_results().session_id(&session_id).send().await;
+        let request_id = answer.request_id().map(cleaned_request_id);
+        let read = answer.map_err(Error::from).and_then(|output| convert::liveness_result(&session_id, output));
+        spans::read_ended(&span, request_id.as_deref(), &read);
+        read.map(|result| Read { result, aws_request_id: request_id })
     }
 
     /// Asks the credential chain once, as a read would. Nothing is sent to Rekognition.

@@ -19,7 +19,7 @@ use crate::{
     results::{ImageSet, Patience, Results},
     server::incoming::Peer,
     session::SessionRefKey,
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, spans},
 };
 use deadline::Deadline;
 use log::Log;
@@ -29,7 +29,8 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::Instant,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tracing::{Instrument, Span};
 
 /// What a server is set to, as far as the RPC depends on it.
 #[derive(Clone, Debug)]
@@ -56,6 +57,7 @@ struct Inner {
     results: Results,
     settings: Settings,
     metrics: Arc<Metrics>,
+    session_refs: Arc<SessionRefKey>,
     log: Log,
     places: Semaphore,
     room: sending::Room,
@@ -65,9 +67,9 @@ type Answered = Result<proto::GetLivenessResultResponse, Error>;
 
 impl Service {
     pub fn new(results: Results, settings: Settings, metrics: Arc<Metrics>, session_refs: Arc<SessionRefKey>) -> Self {
-        let log = Log::new(settings.access_log, session_refs);
+        let log = Log::new(settings.access_log, Arc::clone(&session_refs));
         let places = Semaphore::new(settings.max_requests);
-        Self(Arc::new(Inner { results, settings, metrics, log, places, room: sending::Room::new() }))
+        Self(Arc::new(Inner { results, settings, metrics, session_refs, log, places, room: sending::Room::new() }))
     }
 
     /// How many requests are in flight.
@@ -97,14 +99,29 @@ impl Inner {
         Ok(response::of(&answer, question, self.settings.images, started))
     }
 
-    fn count(&self, end: &Answered) {
+    /// The span of a call, which costs next to nothing where no traces are exported.
+    fn span(&self, metadata: &MetadataMap, question: Option<&Question>) -> Span {
+        let span = spans::call(metadata);
+        if let Some(question) = question.filter(|_| !span.is_disabled()) {
+            spans::asks_for(&span, self.session_refs.reference(question.session_id));
+        }
+        span
+    }
+
+    /// Counts how a request ended, and tells of it.
+    fn tell(&self, caller: &Caller<'_>, question: Option<&Question>, started: Instant, span: &Span, end: &Answered) {
         match end {
             Ok(response) => {
                 let status = response.result.as_ref().map_or(0, |result| result.status);
                 self.metrics.answered(response.source, status).inc();
+                spans::answered(span, response::status_name(response), response.source().as_str_name());
             }
-            Err(error) => self.metrics.errors.with_label_values(&[error.reason.name()]).inc(),
+            Err(error) => {
+                self.metrics.errors.with_label_values(&[error.reason.name()]).inc();
+                spans::refused(span, error);
+            }
         }
+        self.log.tell(caller, question, started, end);
     }
 }
 
@@ -122,11 +139,14 @@ impl FaceLivenessService for Service {
         let question = Question::of(&request, service.settings.min_confidence, service.settings.max_wait);
         let wait = question.as_ref().ok().and_then(|question| question.wait).unwrap_or_default();
         let deadline = Deadline::of(&metadata, started, wait);
+        let span = service.span(&metadata, question.as_ref().ok());
         let place = service.admit(peer, &caller);
         let mut sending = None;
         let mut end = match (&place, &question) {
             (Err(error), _) | (_, Err(error)) => Err(error.clone()),
-            (Ok(_), Ok(question)) => service.answer(question, &caller, deadline, started).await,
+            (Ok(_), Ok(question)) => {
+                service.answer(question, &caller, deadline, started).instrument(span.clone()).await
+            }
         };
         if let Ok(response) = &end
             && let bytes @ 1.. = response::image_bytes(response)
@@ -136,8 +156,7 @@ impl FaceLivenessService for Service {
                 Err(error) => end = Err(error),
             }
         }
-        service.count(&end);
-        service.log.tell(&caller, question.as_ref().ok(), started, &end);
+        service.tell(&caller, question.as_ref().ok(), started, &span, &end);
         match end {
             Ok(answer) => {
                 let mut response = Response::new(answer);

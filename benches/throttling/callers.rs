@@ -11,6 +11,7 @@ use face_liveness_facade::{
     proto::{self, face_liveness_service_client::FaceLivenessServiceClient},
     rekognition::Rekognition,
     server::Server,
+    session::SessionRefKey,
     simulator::{self, ImageStore, Session, Simulator},
 };
 use std::{sync::Arc, time::Duration};
@@ -158,15 +159,20 @@ fn sdk(endpoint: &str, retries: RetryConfig, account: Account, number: u32) -> a
 /// The service with its defaults, on a port of the system's choice.
 async fn facade(endpoint: &str, quota: u32) -> String {
     let quota = quota.to_string();
-    let flags = ["face-liveness-facade", "serve", "--listen", "127.0.0.1:0", "--quota-tps", &quota];
-    let Command::Serve(Serve { listen, service, drain_timeout, .. }) = Cli::parse_from(flags).command else {
+    let flags = ["face-liveness-facade", "serve", "--quota-tps", &quota];
+    let Command::Serve(Serve { server: config, .. }) = Cli::parse_from(flags).command else {
         unreachable!("serve was asked for");
     };
-    let listener = TcpListener::bind(listen).await.expect("loopback has a free port");
+    let [listener, admin] = [bind().await, bind().await];
     let address = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
-    let rekognition = Rekognition::at(endpoint, "us-east-1", service.upstream_timeout);
-    tokio::spawn(Server::new(listener, service, rekognition, drain_timeout).run(std::future::pending()));
+    let rekognition = Rekognition::at(endpoint, "us-east-1", config.service.upstream_timeout);
+    let server = Server { listener, admin, tls: None, session_refs: SessionRefKey::random(), config, rekognition };
+    tokio::spawn(server.run(std::future::pending()));
     address
+}
+
+async fn bind() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port")
 }
 
 /// Asks until the session is known to have finished, and notes how late that was.

@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Reason},
     rekognition::{FACE_LIVENESS_REGIONS, Rekognition},
     session::SessionId,
+    telemetry::spans,
 };
 
 pub async fn run(config: config::Check) -> Result<(), String> {
@@ -28,7 +29,7 @@ pub async fn run(config: config::Check) -> Result<(), String> {
             .to_owned());
     }
     println!("credentials  found");
-    match rekognition.read(SessionId::random()).await {
+    match rekognition.read(SessionId::random(), &spans::Caller::current()).await {
         Err(error) if error.reason == Reason::SessionNotFound => {
             println!("permission   rekognition:GetFaceLivenessSessionResults is granted");
             Ok(())

@@ -8,6 +8,7 @@ use crate::{
     session::SessionRefKey,
     telemetry,
 };
+use std::{cell::OnceCell, time::Instant};
 
 pub async fn run(config: config::Serve) -> Result<(), End> {
     let config::Serve { listen, admin_listen, server: config, log, validate } = config;
@@ -17,7 +18,7 @@ pub async fn run(config: config::Serve) -> Result<(), End> {
         return Ok(());
     }
     let stop = stop_signal();
-    telemetry::init(log.log_format, log.log_level);
+    let telemetry = telemetry::init(log.log_format, log.log_level);
     process::prepare();
     // First of all, so that a busy port is told before anything else happens.
     let listener = server::bind(listen, "--listen").await?;
@@ -33,7 +34,15 @@ pub async fn run(config: config::Serve) -> Result<(), End> {
     let (address, admin_address) = (server::address(&listener)?, server::address(&admin)?);
     let (region, version, tls_is_on) = (rekognition.region(), env!("CARGO_PKG_VERSION"), tls.is_some());
     tracing::info!(%address, %admin_address, region, tls = tls_is_on, version, "listening");
-    match (Server { listener, admin, tls, session_refs, config, rekognition }).run(stop).await {
+    // The last spans leave within the time of the stop, too.
+    let (time, over) = (config.drain_delay + config.drain_timeout, OnceCell::new());
+    let stop = async {
+        stop.await;
+        over.get_or_init(|| Instant::now() + time);
+    };
+    let end = Server { listener, admin, tls, session_refs, config, rekognition }.run(stop).await;
+    telemetry.shutdown(over.get().map_or(time, |over| over.saturating_duration_since(Instant::now()))).await;
+    match end {
         Ok(Stopped::Drained) => tracing::info!("stopped"),
         Ok(Stopped::CutOff) => tracing::warn!("stopped; requests that outlasted the drain timeout were cut off"),
         Err(error) => return Err(format!("the server failed: {error}").into()),

@@ -127,3 +127,27 @@ fn a_text_from_outside_is_cleaned_and_cut() {
     assert_eq!(cleaned(&"x".repeat(1000)).len(), 64);
     assert_eq!(cleaned_request_id("7f-0a\n\"{}é"), "7f-0a");
 }
+
+#[test]
+fn telemetry_names_a_code_as_grpc_does() {
+    for (number, name) in super::code::NAMES.iter().enumerate() {
+        // tonic spells them in camel case.
+        let spelled = format!("{:?}", Code::from_i32(number as i32)).to_uppercase();
+        assert_eq!(name.replace('_', ""), spelled);
+    }
+    assert_eq!(Error::new(Reason::SessionNotFound).code_name(), "NOT_FOUND");
+}
+
+#[test]
+fn a_trouble_of_aws_or_of_this_service_is_a_servers_fault_and_a_callers_is_not() {
+    for reason in
+        [Reason::UpstreamUnavailable, Reason::UpstreamMalformed, Reason::UpstreamUnknown, Reason::DeadlineExceeded]
+    {
+        assert!(Error::new(reason).is_server_fault(), "{reason}");
+    }
+    for reason in
+        [Reason::InvalidRequest, Reason::SessionNotFound, Reason::UpstreamAccessDenied, Reason::QuotaExhausted]
+    {
+        assert!(!Error::new(reason).is_server_fault(), "{reason}");
+    }
+}

@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     error::{Error, Reason},
-    proto,
+    rekognition::Read,
     session::SessionId,
+    telemetry::spans,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
@@ -95,13 +96,14 @@ impl Poll {
         }
     }
 
-    pub async fn run(mut self) {
+    /// Polls to the end. In traces its reads are `caller`'s: whoever starts a poll has a share in all of them.
+    pub async fn run(mut self, caller: spans::Caller) {
         let _leave = Leave { id: self.id, polls: Arc::clone(&self.polls) };
         // The poll before may have ended after this one's first caller had looked.
         let held = self.polls.cache.answer(self.id, ImageSet::ALL).await.filter(|_| self.looks_first);
         let end = match held {
             Some(held) => Some(Ok(held)),
-            None => self.read_to_the_end().await,
+            None => self.read_to_the_end(&caller).await,
         };
         let Some(end) = end else { return };
         // First out of the map: whoever comes now gets what is newer, or the cache.
@@ -110,7 +112,7 @@ impl Poll {
     }
 
     /// How the poll ends; nothing when it has left because nobody is interested.
-    async fn read_to_the_end(&mut self) -> Option<Result<Answer, Error>> {
+    async fn read_to_the_end(&mut self, caller: &spans::Caller) -> Option<Result<Answer, Error>> {
         loop {
             let Some(need) = self.need() else {
                 if self.polls.leave(self.id, || self.interest.is_some()) {
@@ -120,7 +122,7 @@ impl Poll {
             };
             match self.turn(need).await {
                 Turn::Read(permit) => {
-                    let read = self.read().await;
+                    let read = self.read(caller).await;
                     if let Some(end) = self.learn(read, permit).await {
                         return Some(end);
                     }
@@ -131,10 +133,10 @@ impl Poll {
         }
     }
 
-    async fn read(&self) -> Result<proto::LivenessResult, Error> {
+    async fn read(&self, caller: &spans::Caller) -> Result<Read, Error> {
         let _place = self.polls.reads.acquire().await.expect("it is never closed");
         let started = Instant::now();
-        let read = self.polls.rekognition.read(self.id).await;
+        let read = self.polls.rekognition.read(self.id, caller).await;
         let outcome = read.as_ref().err().map_or("OK", |error| error.reason.name());
         self.polls.metrics.reads.with_label_values(&[outcome]).inc();
         self.polls.metrics.read_seconds.observe(started.elapsed().as_secs_f64());

@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Reason},
     rekognition::Rekognition,
     session::{SessionId, SessionRefKey},
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, spans},
 };
 use std::{
     collections::HashMap,
@@ -173,7 +173,7 @@ impl Polls {
         let membership = entry.admit();
         let poll = Poll::new(id, Arc::clone(self), publish, Arc::clone(&entry.interest), start, earliest, place);
         under_way.insert(id, entry);
-        self.tasks.spawn(poll.run());
+        self.tasks.spawn(poll.run(spans::Caller::current()));
         Ok(membership)
     }
 

@@ -16,3 +16,4 @@ mod results;
 mod rotation;
 mod sharing;
 mod tls;
+mod traces;

@@ -3,7 +3,7 @@
 use super::{CAPTURE_PERIOD, Poll};
 use crate::{
     error::{Error, Reason},
-    proto,
+    rekognition::Read,
     results::{
         Answer,
         limiter::Permit,
@@ -28,19 +28,19 @@ impl Poll {
     /// Takes in what a read said. Answers how the poll ends, when it does.
     pub(super) async fn learn(
         &mut self,
-        read: Result<proto::LivenessResult, Error>,
+        read: Result<Read, Error>,
         permit: Option<Permit>,
     ) -> Option<Result<Answer, Error>> {
         let now = Instant::now();
         match read {
-            Ok(result) => {
+            Ok(Read { result, aws_request_id }) => {
                 let (outcome, images) = Outcome::split(result);
                 let answer = self.polls.cache.keep(self.id, outcome, images).await;
                 if answer.outcome.is_terminal() {
                     let session = self.polls.session_refs.reference(self.id);
                     let status = answer.outcome.result.status().as_str_name();
                     let millis = (now - self.started).as_millis();
-                    tracing::info!(%session, status, polled_for_millis = millis as u64, "session ended");
+                    tracing::info!(%session, status, aws_request_id, polled_for_millis = millis as u64, "session ended");
                     return Some(Ok(answer));
                 }
                 (self.attempts, self.failures) = (0, 0);

@@ -1,0 +1,279 @@
+//! Traces, as a collector gets them from the program.
+
+mod collector;
+
+use crate::{
+    facade::{eventually, id, request},
+    program::{Running, simulator},
+};
+use collector::{Collector, listen, names, serve, text};
+use face_liveness_facade::{
+    proto::{self, ResultView, face_liveness_service_client::FaceLivenessServiceClient},
+    simulator::{Fault, FaultKind, ImageStore, Outcome, Pace, Session, Status},
+};
+use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
+use std::time::{Duration, Instant};
+use tonic::{Request, transport::Channel};
+
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
+
+async fn client(running: &Running) -> FaceLivenessServiceClient<Channel> {
+    FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens")
+}
+
+/// A request of a caller who traces, or sends something that looks like it.
+fn traced(number: u32, traceparent: &str) -> Request<proto::GetLivenessResultRequest> {
+    let mut request = Request::new(request(&id(number)));
+    request.metadata_mut().insert("traceparent", traceparent.parse().expect("ASCII"));
+    request
+}
+
+fn ended(number: u32) -> Session {
+    Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(number)) }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn a_call_continues_its_callers_trace_and_the_read_from_aws_is_its_child() {
+    let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
+    simulator.place(ended(1));
+    let running = serve(&aws, &endpoint, &[], &[("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")]);
+    let mut client = client(&running).await;
+    let mut traced = traced(1, &format!("00-{TRACE}-{PARENT}-01"));
+    traced.metadata_mut().insert("tracestate", "vendor=1".parse().expect("ASCII"));
+    client.get_liveness_result(traced).await.expect("an answer");
+    client.get_liveness_result(request(&id(1))).await.expect("an answer");
+    let arrived = async || collector.spans(SpanKind::Server).len() == 2 && collector.spans(SpanKind::Client).len() == 1;
+    eventually("three spans arrive", arrived).await;
+
+    let (calls, read) = (collector.spans(SpanKind::Server), collector.spans(SpanKind::Client).remove(0));
+    let call = &calls[0];
+    assert_eq!((hex(&call.trace_id), hex(&call.parent_span_id)), (TRACE.into(), PARENT.into()));
+    assert_eq!(call.trace_state, "vendor=1");
+    let method = "faceliveness.v1.FaceLivenessService/GetLivenessResult";
+    assert_eq!(call.name, method);
+    for (name, value) in [
+        ("rpc.system.name", "grpc"),
+        ("rpc.method", method),
+        ("rpc.response.status_code", "OK"),
+        ("face_liveness.status", "LIVENESS_STATUS_SUCCEEDED"),
+        ("face_liveness.source", "SOURCE_UPSTREAM"),
+    ] {
+        assert_eq!(text(&call.attributes, name).as_deref(), Some(value), "{name}");
+    }
+    assert_eq!(text(&call.attributes, "face_liveness.session_ref").map(|reference| reference.len()), Some(12));
+    assert_eq!(call.attributes.len(), 6, "{:?}", names(call));
+
+    assert_eq!((&read.trace_id, &read.parent_span_id), (&call.trace_id, &call.span_id));
+    assert_eq!(read.name, "Rekognition/GetFaceLivenessSessionResults");
+    assert_eq!(names(&read), ["aws.request_id", "rpc.method", "rpc.system.name"]);
+    assert_eq!(text(&read.attributes, "rpc.system.name").as_deref(), Some("aws-api"));
+    assert_eq!(text(&read.attributes, "aws.request_id").map(|id| id.len()), Some(36));
+
+    // Who brings no trace starts one.
+    assert_ne!(hex(&calls[1].trace_id), TRACE);
+    assert!(calls[1].parent_span_id.is_empty());
+    assert_eq!(text(&calls[1].attributes, "face_liveness.source").as_deref(), Some("SOURCE_CACHE"));
+    for span in calls.iter().chain([&read]) {
+        assert!(span.events.is_empty() && span.links.is_empty() && span.status.clone().unwrap_or_default().code == 0);
+    }
+    assert_eq!(collector.resource("service.name"), "face-liveness-facade");
+    assert_eq!(collector.resource("service.version"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(collector.resource("deployment.environment.name"), "test");
+}
+
+#[tokio::test]
+async fn a_failure_has_its_code_and_reason_and_is_an_error_only_when_a_server_failed() {
+    let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
+    let running = serve(&aws, &endpoint, &[], &[("OTEL_SERVICE_NAME", "of the environment")]);
+    let mut client = client(&running).await;
+    client.get_liveness_result(request(&id(1))).await.expect_err("not found");
+    simulator.script(Fault::new(FaultKind::Raw { status: 200, content_type: None, body: String::new() }));
+    client.get_liveness_result(request(&id(2))).await.expect_err("no result");
+    client.get_liveness_result(request("")).await.expect_err("no id");
+    eventually("all spans arrive", async || collector.spans(SpanKind::Server).len() == 3).await;
+    eventually("all reads arrive", async || collector.spans(SpanKind::Client).len() == 2).await;
+
+    let rows = |kind| {
+        let spans = collector.spans(kind).into_iter();
+        let row = spans.map(|span| {
+            let text = |name| text(&span.attributes, name).unwrap_or_default();
+            (text("rpc.response.status_code"), text("error.type"), span.status.clone().unwrap_or_default().code())
+        });
+        row.collect::<Vec<_>>()
+    };
+    let row = |code: &str, reason: &str, status| (code.to_owned(), reason.to_owned(), status);
+    assert_eq!(
+        rows(SpanKind::Server),
+        [
+            row("NOT_FOUND", "SESSION_NOT_FOUND", StatusCode::Unset),
+            row("INTERNAL", "UPSTREAM_MALFORMED", StatusCode::Error),
+            row("INVALID_ARGUMENT", "INVALID_REQUEST", StatusCode::Unset),
+        ]
+    );
+    assert_eq!(
+        rows(SpanKind::Client),
+        [row("", "SESSION_NOT_FOUND", StatusCode::Error), row("", "UPSTREAM_MALFORMED", StatusCode::Error)]
+    );
+    assert!(text(&collector.spans(SpanKind::Client)[0].attributes, "aws.request_id").is_some());
+    assert_eq!(collector.resource("service.name"), "of the environment");
+}
+
+#[tokio::test]
+async fn nothing_of_a_person_is_in_a_trace_and_nothing_of_a_trace_is_in_the_log() {
+    let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
+    let images = ImageStore::S3 { bucket: "faces".into(), prefix: "planted-key".into(), version: None };
+    let outcome = Outcome::Succeeded { confidence: Some(87.654) };
+    simulator.place(Session { outcome: outcome.clone(), audit_images: 1, ..ended(1) });
+    simulator.place(Session { outcome, images, ..ended(2) });
+    let running = serve(&aws, &endpoint, &["--log-level", "trace", "--access-log", "all"], &[]);
+    let mut client = client(&running).await;
+    let mut face = Vec::new();
+    for number in [1, 2] {
+        let full = proto::GetLivenessResultRequest { view: ResultView::Full.into(), ..request(&id(number)) };
+        let result = client.get_liveness_result(full).await.expect("an answer").into_inner().result.expect("a result");
+        assert_eq!(result.confidence, Some(87.654));
+        face.extend_from_slice(&result.reference_image.expect("an image").content);
+    }
+    let message = Some("planted-words".to_owned());
+    let code = "AccessDeniedException".to_owned();
+    simulator.script(Fault::new(FaultKind::Error { code, status: 400, message }));
+    client.get_liveness_result(request(&id(3))).await.expect_err("a fault");
+    eventually("all spans arrive", async || collector.spans(SpanKind::Server).len() == 3).await;
+    eventually("all reads arrive", async || collector.spans(SpanKind::Client).len() == 3).await;
+
+    let bytes = collector.bytes();
+    let has = |secret: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
+    assert!(has(b"LIVENESS_STATUS_SUCCEEDED") && has(b"UPSTREAM_ACCESS_DENIED"), "the traces tell what happened");
+    for number in 1..=3 {
+        assert!(!has(id(number).as_bytes()));
+    }
+    for secret in ["87.65", "planted-key", "planted-words", "faces"] {
+        assert!(!has(secret.as_bytes()), "{secret} in a trace");
+    }
+    assert!(!has(&87.654_f32.to_le_bytes()) && !has(&f64::from(87.654_f32).to_le_bytes()), "a confidence in a trace");
+    assert!(face.len() > 16 && !has(&face[..16]), "a face in a trace");
+
+    eventually("the last error is logged", async || running.log().contains("UPSTREAM_ACCESS_DENIED")).await;
+    let log = running.log();
+    let session = text(&collector.spans(SpanKind::Server)[0].attributes, "face_liveness.session_ref");
+    assert!(log.contains(&session.expect("a reference")), "a log line is found by the trace's reference");
+    for of_traces in ["face_liveness.", "rpc.", "otel.", "GetFaceLivenessSessionResults"] {
+        assert!(!log.contains(of_traces), "{of_traces} in the log");
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_parent_is_none_and_one_that_is_not_sampled_is_not_exported() {
+    let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
+    simulator.place(ended(1));
+    let running = serve(&aws, &endpoint, &[], &[]);
+    let mut client = client(&running).await;
+    client.get_liveness_result(traced(1, &format!("00-{TRACE}-{PARENT}-00"))).await.expect("an answer");
+    let malformed = ["", "00", "00-1-1-01", &format!("00-{TRACE}-{:016}-01", 0), &format!("zz-{TRACE}-{PARENT}-01")];
+    for traceparent in malformed {
+        client.get_liveness_result(traced(1, traceparent)).await.expect("an answer");
+    }
+    eventually("the others arrive", async || collector.spans(SpanKind::Server).len() == malformed.len()).await;
+    for span in collector.spans(SpanKind::Server) {
+        assert!(hex(&span.trace_id) != TRACE && span.parent_span_id.is_empty());
+    }
+    assert!(collector.spans(SpanKind::Client).is_empty(), "the read belongs to the call that is not sampled");
+}
+
+#[tokio::test]
+async fn the_call_of_one_who_goes_away_ends_before_the_poll_that_it_began() {
+    let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
+    simulator.place(Session { pace: Pace::Frozen(Status::InProgress), ..Session::new(id(1)) });
+    let running = serve(&aws, &endpoint, &[], &[]);
+    let mut client = client(&running).await;
+    let wait = Some(prost_types::Duration { seconds: 30, nanos: 0 });
+    let waiting = tokio::spawn(async move {
+        client.get_liveness_result(proto::GetLivenessResultRequest { wait, ..request(&id(1)) }).await
+    });
+    eventually("it is read", async || !collector.spans(SpanKind::Client).is_empty()).await;
+    assert!(collector.spans(SpanKind::Server).is_empty());
+    waiting.abort();
+    eventually("the call ends", async || !collector.spans(SpanKind::Server).is_empty()).await;
+    let call = collector.spans(SpanKind::Server).remove(0);
+    assert_eq!(names(&call), ["face_liveness.session_ref", "rpc.method", "rpc.system.name"]);
+    assert!(collector.spans(SpanKind::Client).iter().all(|read| read.parent_span_id == call.span_id));
+}
+
+#[tokio::test]
+async fn the_last_spans_leave_at_the_stop() {
+    let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
+    simulator.place(ended(1));
+    let mut running = serve(&aws, &endpoint, &[], &[("OTEL_BSP_SCHEDULE_DELAY", "3600000")]);
+    client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
+    let status = tokio::task::spawn_blocking(move || running.terminate()).await.expect("it ends");
+    assert!(status.success());
+    assert_eq!(collector.spans(SpanKind::Server).len(), 1);
+    assert_eq!(collector.spans(SpanKind::Client).len(), 1);
+}
+
+#[tokio::test]
+async fn a_collector_behind_tls_is_trusted_by_the_machines_roots() {
+    let ((simulator, aws), (collector, endpoint, root)) = (simulator().await, Collector::start_with_tls().await);
+    simulator.place(ended(1));
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/collector.pem");
+    std::fs::write(file, root).expect("cargo made the folder");
+    let running = serve(&aws, &endpoint, &[], &[("SSL_CERT_FILE", file)]);
+    client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
+    eventually("the span arrives", async || !collector.spans(SpanKind::Server).is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_or_hangs_slows_no_request_and_holds_the_stop_for_two_seconds_at_most() {
+    let (simulator, aws) = simulator().await;
+    simulator.place(ended(1));
+    let (hanging, hangs) = listen().await;
+    let (closed, away) = listen().await;
+    drop(closed);
+    // A queue of ten, so that it is full.
+    let settings = [("OTEL_BSP_MAX_QUEUE_SIZE", "10"), ("OTEL_EXPORTER_OTLP_TIMEOUT", "60000")];
+    for (endpoint, warning) in [(&away, Some("spans do not reach the collector")), (&hangs, None)] {
+        let mut running = serve(&aws, endpoint, &[], &settings);
+        let mut client = client(&running).await;
+        let started = Instant::now();
+        for _ in 0..100 {
+            client.get_liveness_result(request(&id(1))).await.expect("an answer");
+        }
+        // Any of these would have waited for 60 s; a busy machine needs a while for a hundred calls, too.
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        if let Some(warning) = warning {
+            eventually("it is told", async || running.log().contains(warning)).await;
+        }
+        let stopped = Instant::now();
+        let (running, status) = tokio::task::spawn_blocking(move || {
+            let status = running.terminate();
+            (running, status)
+        })
+        .await
+        .expect("it ends");
+        assert!(status.success());
+        assert!(stopped.elapsed() < Duration::from_secs(5), "{:?}", stopped.elapsed());
+        eventually("the log is read to its end", async || running.log().contains(r#""stopped""#)).await;
+        assert!(running.log().matches("WARN").count() <= 2, "a flood: {}", running.log());
+    }
+    drop(hanging);
+}
+
+#[tokio::test]
+async fn a_collector_that_cannot_be_meant_is_told_and_the_service_serves() {
+    let (simulator, aws) = simulator().await;
+    simulator.place(ended(1));
+    for (endpoint, settings) in [
+        ("http://collector with spaces", &[][..]),
+        ("http://127.0.0.1:4318", &[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]),
+    ] {
+        let running = serve(&aws, endpoint, &[], settings);
+        assert_eq!(running.warnings.len(), 1, "{:?}", running.warnings);
+        assert!(running.warnings[0].contains("OTEL_EXPORTER_OTLP_"), "{:?}", running.warnings);
+        client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
+    }
+}
