@@ -5,6 +5,7 @@ mod binary;
 mod cache;
 mod errors;
 mod facade;
+mod faults;
 mod health;
 mod privacy;
 mod program;
