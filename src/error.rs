@@ -140,6 +140,8 @@ pub struct Error {
     pub aws_code: Option<String>,
     /// AWS's request id, which its support asks for; absent when there was no answer.
     pub aws_request_id: Option<String>,
+    /// Whether AWS refused a signature of another time than its own. The SDK has learnt AWS's from that answer, and signs the next read with it.
+    pub clock_was_off: bool,
     violation: Option<Violation>,
     /// The delay before a retry, where it is not the row's.
     retry_after: Option<Duration>,
@@ -166,7 +168,7 @@ pub struct Context<'a> {
 impl Error {
     /// An error of a reason that says it all.
     pub const fn new(reason: Reason) -> Self {
-        Self { reason, aws_code: None, aws_request_id: None, violation: None, retry_after: None }
+        Self { reason, aws_code: None, aws_request_id: None, clock_was_off: false, violation: None, retry_after: None }
     }
 
     /// INVALID_REQUEST: what is wrong with which field.

@@ -3,6 +3,8 @@
 //! One `read` is one HTTP attempt. The SDK's own retries are off, since they would spend the quota behind the service's
 //! back. What is cached or retried is not known here.
 
+mod answer_limit;
+
 use crate::{
     convert,
     error::{Error, Reason, cleaned_request_id},
@@ -10,6 +12,7 @@ use crate::{
     session::SessionId,
     telemetry::spans,
 };
+use answer_limit::AnswerLimit;
 use aws_config::{BehaviorVersion, SdkConfig, identity::IdentityCache, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_rekognition::{
     Client,
@@ -101,6 +104,7 @@ impl Rekognition {
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .identity_cache(credentials)
+            .interceptor(AnswerLimit)
             .build();
         let region = shared.region().map(|region| region.as_ref().into());
         Self { client: Client::from_conf(config), credentials: shared.credentials_provider(), region }

@@ -9,7 +9,13 @@ use aws_sdk_rekognition::{
     config::http::HttpResponse,
     error::{ConnectorError, ProvideErrorMetadata, SdkError},
     operation::{RequestId, get_face_liveness_session_results::GetFaceLivenessSessionResultsError},
+    primitives::{DateTime, DateTimeFormat},
 };
+use http_body_util::LengthLimitError;
+use std::{error, iter, time::SystemTime};
+
+/// AWS takes a signature for five minutes to either side of its own clock. The SDK calls a clock off from here on.
+const MAX_SKEW_SECONDS: u64 = 4 * 60;
 
 impl From<SdkError<GetFaceLivenessSessionResultsError, HttpResponse>> for Error {
     fn from(error: SdkError<GetFaceLivenessSessionResultsError, HttpResponse>) -> Self {
@@ -23,14 +29,29 @@ impl From<SdkError<GetFaceLivenessSessionResultsError, HttpResponse>> for Error 
             SdkError::DispatchFailure(failure) => {
                 failure.as_connector_error().map_or(Reason::UpstreamCredentials, of_connector)
             }
+            // No result is that long. A proxy's page may be, and says with its status what it is about.
+            SdkError::ResponseError(context) if is_too_long(&error) => of_http_status(context.raw().status().as_u16()),
             // The answer began and did not end.
             SdkError::ResponseError(_) => Reason::UpstreamUnavailable,
             // The SDK could not build the request, or found a new way to fail.
             _ => Reason::UpstreamUnknown,
         };
         let aws_request_id = error.request_id().map(cleaned_request_id).filter(|id| !id.is_empty());
-        Self { aws_code, aws_request_id, ..Self::new(reason) }
+        let refused = matches!(reason, Reason::UpstreamCredentials | Reason::UpstreamAccessDenied);
+        let clock_was_off = refused && error.raw_response().is_some_and(is_of_another_time);
+        Self { aws_code, aws_request_id, clock_was_off, ..Self::new(reason) }
     }
+}
+
+fn is_too_long(error: &(dyn error::Error + 'static)) -> bool {
+    iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
+}
+
+/// Whether AWS's clock and this machine's are so far apart that AWS takes no signature of this machine's.
+fn is_of_another_time(response: &HttpResponse) -> bool {
+    let date = response.headers().get("date").and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
+    let now = DateTime::from(SystemTime::now());
+    date.is_some_and(|date| date.secs().abs_diff(now.secs()) > MAX_SKEW_SECONDS)
 }
 
 /// The codes that Face Liveness models, those that all of AWS may answer, and the spellings of both that the SDKs know.
@@ -85,12 +106,14 @@ fn of_http_status(status: u16) -> Reason {
     }
 }
 
-/// A request that was not sent: the network's fault, or this machine's. The SDK reports missing credentials and a missing
-/// region as neither network nor time.
+/// A request without an answer: the network's fault, or this machine's. The SDK reports missing credentials and a missing
+/// region as neither network nor time. So it does a connection that was closed before the answer, or an answer that is no HTTP, but what these
+/// come of at once is an error of its HTTP client. Deeper down that may be the one of a credential provider.
 fn of_connector(error: &ConnectorError) -> Reason {
+    let source = error::Error::source(error);
     if error.is_timeout() {
         Reason::UpstreamTimeout
-    } else if error.is_io() {
+    } else if error.is_io() || source.is_some_and(|source| source.is::<hyper_util::client::legacy::Error>()) {
         Reason::UpstreamUnavailable
     } else {
         Reason::UpstreamCredentials

@@ -71,20 +71,6 @@ async fn a_state_is_current_for_the_pending_ttl() {
 }
 
 #[tokio::test]
-async fn a_malformed_answer_is_never_cached() {
-    let facade = Facade::start(&[]).await;
-    facade.place(succeeded(&id(1)));
-    for body in ["", "{}", "{\"SessionId\":", "<html>"] {
-        facade.fault(FaultKind::Raw { status: 200, content_type: None, body: body.into() });
-        let status = facade.get(&id(1)).await.expect_err("malformed");
-        assert_eq!(reason(&status), "UPSTREAM_MALFORMED", "{body:?}");
-        facade.simulator.clear_faults();
-    }
-    let response = facade.get(&id(1)).await.expect("an answer");
-    assert_eq!(response.source(), Source::Upstream);
-}
-
-#[tokio::test]
 async fn the_newest_result_survives_a_full_cache() {
     let facade = Facade::start(&["--result-cache-entries", "10"]).await;
     for number in 0..30 {

@@ -7,6 +7,7 @@ mod certificates;
 mod connections;
 mod errors;
 mod facade;
+mod faults;
 mod health;
 mod port;
 mod privacy;

@@ -69,8 +69,15 @@ impl Poll {
                 self.fail(error, now).await;
                 None
             }
+            Err(error) if error.clock_was_off && self.attempts == 0 => {
+                // The next read is signed with AWS's time. Told and remembered, this error would cost callers the seconds that credentials take.
+                self.attempts += 1;
+                self.not_before = now;
+                None
+            }
             Err(error) if self.capture => {
                 // The session is still there for those who come back when this is mended.
+                self.attempts = 0;
                 self.not_before = now + CAPTURE_PERIOD;
                 self.polls.cache.remember(self.id, &error, error.retry_delay().unwrap_or_default()).await;
                 self.tell(error, Says::All);
