@@ -52,7 +52,9 @@ pub async fn run(config: config::Serve) -> Result<(), End> {
 
 /// What the configuration names and does not hold itself; or what is wrong with it, in a sentence each.
 fn read_files(config: &config::Server) -> Result<(Option<Tls>, SessionRefKey), Vec<String>> {
-    let tls = config.tls.files().map(Tls::load).transpose();
+    let flags = "--tls-cert, --tls-key and --tls-client-ca (FACE_LIVENESS_TLS_CERT, _KEY, _CLIENT_CA)";
+    let load = |files| Tls::load(files).map_err(|sentence| format!("{flags}: {sentence}"));
+    let tls = config.tls.files().map(load).transpose();
     let key = config.session_ref_key_file.as_deref().map_or_else(|| Ok(SessionRefKey::random()), SessionRefKey::read);
     match (tls, key) {
         (Ok(tls), Ok(key)) => Ok((tls, key)),

@@ -11,6 +11,7 @@ mod errors;
 mod facade;
 mod faults;
 mod health;
+mod log;
 mod port;
 mod privacy;
 mod program;
