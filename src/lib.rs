@@ -7,6 +7,7 @@
 //! Modules are listed in reading order. [`config`] holds every setting, [`server`] wires the rooms together, and [`commands`] are what
 //! the binary does. The [`simulator`] is a Rekognition for laptops and tests; it knows nothing of the rest.
 
+pub mod client;
 pub mod commands;
 pub mod config;
 pub mod convert;

@@ -1,0 +1,3 @@
+//! Who asks, as far as someone else vouches for it. Who may see what is not decided here.
+
+pub mod xfcc;
