@@ -12,6 +12,8 @@ pub mod commands;
 pub mod config;
 pub mod convert;
 pub mod error;
+#[cfg(all(any(test, fuzzing), feature = "simulator"))]
+pub mod fuzzing;
 pub mod proto;
 pub mod rekognition;
 pub mod results;

@@ -135,5 +135,5 @@ impl Rekognition {
     }
 }
 
-#[cfg(all(test, feature = "simulator"))]
+#[cfg(all(any(test, fuzzing), feature = "simulator"))]
 mod in_process;

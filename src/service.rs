@@ -2,8 +2,8 @@
 //!
 //! Neither AWS nor the cache is known here.
 
-mod deadline;
-mod question;
+pub(crate) mod deadline;
+pub(crate) mod question;
 mod response;
 
 pub use question::{MIN_CONFIDENCE_RULE, is_min_confidence};
