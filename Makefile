@@ -1,9 +1,10 @@
 # The laptop and CI run these same lines. Tools live outside of the clone: see scripts/tools.
 
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face-liveness-facade/tools
+FUZZ_SECONDS ?= 60
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
-.PHONY: test check interop-simulator interop-service bench-throttling bench-waiters tools-check tools-interop
+.PHONY: test check interop-simulator interop-service bench-throttling bench-waiters fuzz tools-check tools-interop tools-fuzz
 
 test: ## All tests. Needs cargo and a C compiler.
 	cargo test
@@ -31,8 +32,20 @@ bench-throttling: ## How late callers learn of a finished session, with and with
 bench-waiters: ## What 10,000 waiting callers cost. A minute.
 	cargo bench --bench waiters
 
+fuzz: tools-fuzz ## Made-up input for all that reads bytes from outside, FUZZ_SECONDS a target. What is found is in fuzz/artifacts.
+	@# So that what is fuzzed is what is shipped.
+	cp Cargo.lock fuzz/Cargo.lock
+	cd fuzz && for target in $(notdir $(wildcard fuzz/corpus/*)); do \
+		mkdir -p found/$$target && \
+		$(TOOLS)/bin/cargo-fuzz run --sanitizer none $$target found/$$target corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -verbosity=0 -print_funcs=0 -print_final_stats=1 || exit; \
+	done
+
 tools-check:
 	TOOLS=$(TOOLS) scripts/tools check
 
 tools-interop:
 	TOOLS=$(TOOLS) scripts/tools interop
+
+tools-fuzz:
+	TOOLS=$(TOOLS) scripts/tools fuzz

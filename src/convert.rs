@@ -18,16 +18,18 @@ const NO_VALUE: &str = "no value was set";
 /// The contract's message for `output`, image content included.
 ///
 /// # Errors
-/// UPSTREAM_MALFORMED when `output` is not a result of `session_id`: empty, another session's, without a status, or with a
+/// UPSTREAM_MALFORMED when `output` is not a result of `session_id`: empty, another session's, without a legible status, or with a
 /// confidence that is not a number from 0 to 100.
 pub fn liveness_result(
     session_id: &str,
     output: GetFaceLivenessSessionResultsOutput,
 ) -> Result<proto::LivenessResult, Error> {
     let confidence_is_sound = output.confidence.is_none_or(|score| (0.0..=100.0).contains(&score));
-    if output.session_id != session_id || output.status.as_str() == NO_VALUE || !confidence_is_sound {
+    // A status of which the caller could not be told a letter is none.
+    let has_status = output.status.as_str() != NO_VALUE && !cleaned(output.status.as_str()).is_empty();
+    if output.session_id != session_id || !has_status || !confidence_is_sound {
         let mut error = Error::new(Reason::UpstreamMalformed);
-        error.aws_request_id = output.request_id().map(cleaned_request_id);
+        error.aws_request_id = output.request_id().map(cleaned_request_id).filter(|id| !id.is_empty());
         return Err(error);
     }
     let status = status(&output.status);

@@ -4,14 +4,16 @@
 //! [`rekognition`] read AWS, once for all who ask; [`convert`] turns AWS's answer into the contract's message, and nothing behind it
 //! knows an AWS type. What goes wrong on the way is an [`error::Error`], a row of one table, and becomes a `Status` at the edge only.
 //!
-//! Modules are listed in reading order. [`config`] holds every setting, [`server`] wires the rooms together, and [`commands`] are what
-//! the binary does. The [`simulator`] is a Rekognition for laptops and tests; it knows nothing of the rest.
+//! [`client`] says who asks and whether it may, [`telemetry`] what is counted, traced and logged. [`config`] holds every setting, [`server`]
+//! wires the rooms together, and [`commands`] are what the binary does. The [`simulator`] is a Rekognition for laptops and tests; it knows nothing of the rest.
 
 pub mod client;
 pub mod commands;
 pub mod config;
 pub mod convert;
 pub mod error;
+#[cfg(all(any(test, fuzzing), feature = "simulator"))]
+pub mod fuzzing;
 mod process;
 pub mod proto;
 pub mod rekognition;

@@ -45,6 +45,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a read said.
+#[derive(Debug)]
 pub struct Read {
     pub result: proto::LivenessResult,
     /// AWS's request id, which its support asks for.
@@ -152,5 +153,5 @@ impl Rekognition {
     }
 }
 
-#[cfg(all(test, feature = "simulator"))]
+#[cfg(all(any(test, fuzzing), feature = "simulator"))]
 mod in_process;

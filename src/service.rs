@@ -2,9 +2,9 @@
 //!
 //! Neither AWS nor the cache is known here.
 
-mod deadline;
+pub(crate) mod deadline;
 mod log;
-mod question;
+pub(crate) mod question;
 mod response;
 mod sending;
 

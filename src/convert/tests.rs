@@ -95,6 +95,8 @@ fn what_is_not_a_result_of_this_session_is_malformed() {
         ("empty", empty.build().expect("the required members are set")),
         ("another session's", another),
         ("without a status", output(NO_VALUE, None)),
+        ("with an empty status", output("", None)),
+        ("with nothing but marks for a status", output("-?é", None)),
         ("not a number", output("SUCCEEDED", Some(f32::NAN))),
         ("infinite", output("SUCCEEDED", Some(f32::INFINITY))),
         ("above the scale", output("SUCCEEDED", Some(100.1))),

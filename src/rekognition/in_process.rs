@@ -1,5 +1,5 @@
-//! The real SDK with the simulator right behind it, without a socket between: what waits then waits for tokio's clock only, so that
-//! a test can pause it and let minutes pass in no time.
+//! The real SDK with the simulator, or whatever else answers, right behind it, without a socket between: what waits then waits for
+//! tokio's clock only, so that a test can pause it and let minutes pass in no time.
 
 use super::Rekognition;
 use crate::simulator::Simulator;
@@ -16,7 +16,12 @@ use tower::ServiceExt;
 impl Rekognition {
     /// A client of this simulator in this process.
     pub fn in_process(simulator: &Simulator, timeout: Duration) -> Self {
-        let connector = SharedHttpConnector::new(Connector(simulator.router()));
+        Self::answered_by(simulator.router(), timeout)
+    }
+
+    /// A client of whatever these routes answer.
+    pub fn answered_by(router: Router, timeout: Duration) -> Self {
+        let connector = SharedHttpConnector::new(Connector(router));
         let http = http_client_fn(move |_, _| connector.clone());
         Self::with_http_client(http, "http://simulator", "us-east-1", timeout)
     }
@@ -38,5 +43,23 @@ impl HttpConnector for Connector {
             HttpResponse::try_from(axum::http::Response::from_parts(head, body))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::Reason, session::SessionId, telemetry::spans};
+
+    #[tokio::test]
+    async fn a_request_id_of_which_nothing_is_left_is_absent() {
+        let asked = SessionId::parse("2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab").expect("a valid id");
+        for (id, told) in [("7f-0a", Some("7f-0a")), ("", None), ("\"?\"", None)] {
+            let router = Router::new().fallback(move || async move { ([("x-amzn-requestid", id)], "{}") });
+            let read =
+                Rekognition::answered_by(router, Duration::from_secs(5)).read(asked, &spans::Caller::current()).await;
+            let error = read.expect_err("not a result");
+            assert_eq!((error.reason, error.aws_request_id.as_deref()), (Reason::UpstreamMalformed, told), "{id:?}");
+        }
     }
 }

@@ -1,0 +1,96 @@
+//! What a caller sends: the message and the deadline.
+
+use super::{SESSION_ID, assert_sound};
+use crate::{
+    error::{Context, Error},
+    proto,
+    service::{deadline::Deadline, is_min_confidence, question::Question},
+    session::SessionId,
+};
+use prost::Message;
+use std::time::Duration;
+use tokio::time::Instant;
+use tonic::metadata::{MetadataMap, MetadataValue};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The settings of the server, chosen by the first byte; a `grpc-timeout` up to the first line feed; and the message.
+pub fn request(data: &[u8]) {
+    let [settings, data @ ..] = data else { return };
+    let floor = [None, Some(1.5), Some(80.0), Some(100.0)][usize::from(settings & 3)];
+    let max_wait = Duration::from_secs([0, 1, 50, 3600][usize::from(settings >> 2 & 3)]);
+    let (timeout, message) = super::text::split(data, b"\n").unwrap_or((b"", data));
+    let Ok(request) = proto::GetLivenessResultRequest::decode(message) else { return };
+    let wait = match Question::of(&request, floor, max_wait) {
+        Ok(question) => {
+            assert_accepted(&question, &request, floor, max_wait);
+            question.wait.unwrap_or_default()
+        }
+        Err(error) => {
+            assert_refused(&error, &request, floor, max_wait);
+            Duration::ZERO
+        }
+    };
+    assert_deadline(timeout, wait);
+    let elsewhere = proto::GetLivenessResultRequest { session_id: SESSION_ID.into(), ..request.clone() };
+    assert_eq!(format!("{request:?}"), format!("{elsewhere:?}"), "an id is never printed");
+}
+
+fn assert_accepted(
+    question: &Question,
+    request: &proto::GetLivenessResultRequest,
+    floor: Option<f32>,
+    max_wait: Duration,
+) {
+    assert_eq!(question.session_id.to_wire(), request.session_id);
+    assert!(question.wait.is_none_or(|wait| !wait.is_zero() && wait <= max_wait));
+    assert!(request.wait.is_none_or(|wait| wait.seconds >= 0 && (0..1_000_000_000).contains(&wait.nanos)));
+    assert!((0..=3).contains(&request.view));
+    let asked = request.min_confidence;
+    assert_eq!(question.min_confidence.is_some(), asked.is_some() || floor.is_some());
+    if let Some(applied) = question.min_confidence {
+        assert!(is_min_confidence(applied) && [asked, floor].contains(&Some(applied)));
+        assert!(asked.is_none_or(|asked| applied >= asked) && floor.is_none_or(|floor| applied >= floor));
+    }
+}
+
+fn assert_refused(error: &Error, request: &proto::GetLivenessResultRequest, floor: Option<f32>, max_wait: Duration) {
+    assert_eq!(error.reason.to_string(), "INVALID_REQUEST");
+    let context = Context { session_id: &request.session_id, region: None, time_left: Duration::ZERO };
+    let status = error.to_status(&context);
+    assert_sound(&status);
+    if SessionId::parse(&request.session_id).is_none() {
+        // What is no id may be somebody's id all the same, or a secret put into the wrong field.
+        let empty = proto::GetLivenessResultRequest { session_id: String::new(), ..request.clone() };
+        let told = Question::of(&empty, floor, max_wait).expect_err("an empty id is none").to_status(&context);
+        assert_eq!(told.message(), status.message());
+    }
+}
+
+/// The rule once more, in whole nanoseconds and from gRPC's grammar.
+fn assert_deadline(timeout: &[u8], wait: Duration) {
+    let Ok(value) = MetadataValue::try_from(timeout) else { return };
+    let mut metadata = MetadataMap::new();
+    metadata.insert("grpc-timeout", value);
+    let (now, second) = (Instant::now(), 1_000_000_000_u128);
+    let deadline = Deadline::of(&metadata, now, wait);
+    let unit = |unit: &u8| match unit {
+        b'H' => Some(3600 * second),
+        b'M' => Some(60 * second),
+        b'S' => Some(second),
+        b'm' => Some(1_000_000),
+        b'u' => Some(1_000),
+        b'n' => Some(1),
+        _ => None,
+    };
+    let named = match timeout {
+        [digits @ .., last] if (1..=8).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) => {
+            unit(last).map(|unit| unit * digits.iter().fold(0, |number, digit| number * 10 + u128::from(digit - b'0')))
+        }
+        _ => None,
+    };
+    let nanos = named.unwrap_or((Duration::from_secs(30) + wait).as_nanos()).min(DAY.as_nanos());
+    let answered = nanos - (nanos / 10).min(second / 20);
+    assert_eq!((deadline.answer_by() - now).as_nanos(), answered);
+    assert!(deadline.time_left() <= DAY);
+}
