@@ -141,6 +141,33 @@ mod tests {
     }
 
     #[test]
+    fn a_key_file_gives_the_same_references_whatever_white_space_surrounds_it_and_a_short_one_is_refused() {
+        let file = |name: &str, content: &str| {
+            let path = std::env::temp_dir().join(format!("face-liveness-{name}-{}", std::process::id()));
+            std::fs::write(&path, content).expect("the folder for temporary files takes one");
+            let key = SessionRefKey::read(&path);
+            std::fs::remove_file(path).ok();
+            key
+        };
+        let id = SessionId::parse(ID).expect("a valid id");
+        let [plain, with_newline] = [file("plain", "0123456789abcdef"), file("newline", "0123456789abcdef\n")]
+            .map(|key| key.expect("16 bytes").reference(id).to_string());
+        // HMAC-SHA256 of the id's 16 bytes, by openssl.
+        assert_eq!(plain, "e4db8b3501c6");
+        assert_eq!(plain, with_newline);
+        let refusal = file("short", "0123456789abcde\n").err().expect("15 bytes");
+        assert!(refusal.contains("holds 15 bytes and needs 16"), "{refusal}");
+        assert!(SessionRefKey::read("/nowhere".as_ref()).err().expect("no file").contains("/nowhere cannot be read"));
+    }
+
+    #[test]
+    fn a_random_id_is_one_that_aws_could_have_made() {
+        let id = SessionId::random().to_wire();
+        assert!(SessionId::parse(&id).is_some());
+        assert_eq!((&id[14..15], "89ab".contains(&id[19..20])), ("4", true), "{id}");
+    }
+
+    #[test]
     fn a_reference_is_stable_under_its_key_and_differs_under_another() {
         let (key, other) = (SessionRefKey::random(), SessionRefKey::random());
         let id = SessionId::parse(ID).expect("a valid id");

@@ -1,25 +1,5 @@
 use super::*;
 
-const ALL: [Reason; 17] = [
-    Reason::InvalidRequest,
-    Reason::UpstreamInvalidParameter,
-    Reason::SessionNotFound,
-    Reason::SessionGone,
-    Reason::UpstreamAccessDenied,
-    Reason::ClientNotAllowed,
-    Reason::ImagesNotAllowed,
-    Reason::UpstreamThrottled,
-    Reason::QuotaExhausted,
-    Reason::Overloaded,
-    Reason::UpstreamUnavailable,
-    Reason::UpstreamTimeout,
-    Reason::UpstreamCredentials,
-    Reason::ShuttingDown,
-    Reason::DeadlineExceeded,
-    Reason::UpstreamMalformed,
-    Reason::UpstreamUnknown,
-];
-
 const ID: &str = "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab";
 
 fn context(time_left: Duration) -> Context<'static> {
@@ -54,7 +34,7 @@ fn every_reason_has_the_code_and_the_retry_of_the_contract() {
         ("UPSTREAM_MALFORMED", Internal, false),
         ("UPSTREAM_UNKNOWN", Unknown, false),
     ];
-    for (reason, (name, code, retry)) in ALL.into_iter().zip(expected) {
+    for (reason, (name, code, retry)) in Reason::ALL.into_iter().zip(expected) {
         let status = Error::new(reason).to_status(&context(Duration::from_secs(30)));
         let details = status.get_error_details();
         let info = details.error_info().expect("every error has an ErrorInfo");
@@ -82,7 +62,7 @@ fn the_pushback_is_the_retry_delay_when_it_fits_the_deadline_and_minus_one_when_
 
 #[test]
 fn the_session_id_is_told_in_the_resource_info_of_not_found_and_nowhere_else() {
-    for reason in ALL {
+    for reason in Reason::ALL {
         let status = Error::new(reason).to_status(&context(Duration::from_secs(30)));
         assert!(!status.message().contains(ID));
         let resource = status.get_error_details().resource_info().map(|info| info.resource_name.clone());
@@ -150,4 +130,24 @@ fn a_trouble_of_aws_or_of_this_service_is_a_servers_fault_and_a_callers_is_not()
     {
         assert!(!Error::new(reason).is_server_fault(), "{reason}");
     }
+}
+
+#[test]
+fn what_is_too_large_is_overload_that_no_retry_mends() {
+    let status = Error::too_large("request", 4096).to_status(&context(Duration::MAX));
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(status.message(), "request: must not be larger than 4096 bytes");
+    let details = status.get_error_details();
+    assert_eq!(details.error_info().map(|info| info.reason.as_str()), Some("OVERLOADED"));
+    assert!(details.retry_info().is_none() && status.metadata().get("grpc-retry-pushback-ms").is_none());
+}
+
+#[test]
+fn an_answer_of_the_framework_gets_a_reason_and_one_of_ours_keeps_its_own() {
+    let of = |status: Status| Error::of_framework(status.into_http::<()>().headers(), 4096).map(|error| error.reason);
+    assert_eq!(of(Status::new(Code::OutOfRange, "too large")), Some(Reason::Overloaded));
+    assert_eq!(of(Status::new(Code::Internal, "no message")), Some(Reason::InvalidRequest));
+    assert_eq!(of(Status::new(Code::Unimplemented, "no such method")), None);
+    assert_eq!(of(Error::new(Reason::UpstreamMalformed).to_status(&context(Duration::MAX))), None);
+    assert!(Error::of_framework(&HeaderMap::new(), 4096).is_none());
 }

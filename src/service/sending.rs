@@ -119,3 +119,56 @@ impl http_body::Body for Parts {
         Poll::Ready(Some(Ok(Frame::data(held.rest.split_to(part)))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt, Full};
+    use std::convert::Infallible;
+    use tokio::time::advance;
+
+    fn body(bytes: usize) -> Body {
+        Body::new(Full::new(Bytes::from(vec![7; bytes])).map_err(|never: Infallible| match never {}))
+    }
+
+    async fn take(room: &Room, bytes: usize) -> Result<Sending, Error> {
+        room.take(bytes, Instant::now() + Duration::from_secs(5)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_room_is_told_so_at_its_time_and_the_next_has_what_becomes_free() {
+        let room = Room::new();
+        let first = take(&room, MAX_BYTES - PIECE).await.expect("there is room");
+        take(&room, 10 * PIECE).await.map(drop).expect_err("there is none");
+        take(&room, PIECE).await.expect("one piece is left");
+        drop(first);
+        take(&room, 10 * PIECE).await.expect("it is free again");
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_given_whole_and_in_parts() {
+        let room = Room::new();
+        let mut body = take(&room, 3 * PART).await.expect("there is room").body(body(2 * PART + 1));
+        let mut parts = Vec::new();
+        while let Some(frame) = body.frame().await {
+            parts.push(frame.expect("it is sent").into_data().expect("there are no trailers").len());
+        }
+        assert_eq!(parts, [PART, PART, 1]);
+        drop(body);
+        take(&room, MAX_BYTES).await.expect("all is free again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_takes_is_given_up_though_nobody_looks() {
+        let room = Room::new();
+        let mut body = take(&room, MAX_BYTES).await.expect("there is room").body(body(2 * PART));
+        body.frame().await.expect("a part").expect("it is sent");
+        // The task that gives up starts to count when it first runs.
+        tokio::task::yield_now().await;
+        advance(LONGEST).await;
+        tokio::task::yield_now().await;
+        take(&room, MAX_BYTES).await.expect("its room is free");
+        let status = body.frame().await.expect("an end").expect_err("it was given up");
+        assert!(status.message().contains("too much"), "{status:?}");
+    }
+}
