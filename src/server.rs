@@ -4,35 +4,22 @@ mod admin;
 mod calls;
 mod health;
 pub mod incoming;
+mod reflection;
+mod socket;
 pub mod tls;
 
+pub use socket::{address, bind};
+
 use crate::{
-    client::Clients,
-    config,
-    error::{self, Reason},
-    proto::{self, face_liveness_service_server::FaceLivenessServiceServer},
-    rekognition::Rekognition,
-    results::Results,
-    service::Service,
-    session::SessionRefKey,
-    telemetry::metrics::Metrics,
+    config, error::Reason, proto::face_liveness_service_server::FaceLivenessServiceServer, rekognition::Rekognition,
+    results::Results, service::Service, session::SessionRefKey, telemetry::metrics::Metrics,
 };
 use health::Health;
-use incoming::{Incoming, Limits, Peer, Protocol, Refusal};
-use std::{
-    io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use incoming::{Incoming, Limits, Protocol, Refusal};
+use std::{sync::Arc, time::Duration};
 use tls::Tls;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Request, Status,
-    service::{Interceptor, interceptor::InterceptedService},
-};
-use tonic_reflection::server::{v1, v1alpha};
 
 /// The service's name in health checks. `""` stands for the process.
 pub const SERVICE_NAME: &str = "faceliveness.v1.FaceLivenessService";
@@ -110,7 +97,7 @@ impl Server {
             }
         };
 
-        let (v1, v1alpha) = config.service.reflection.then(|| reflection(&clients)).unzip();
+        let (v1, v1alpha) = config.service.reflection.then(|| reflection::services(&clients)).unzip();
         let watch = {
             let metrics = Arc::clone(&metrics);
             move |services| calls::Watched::new(services, Arc::clone(&metrics))
@@ -168,33 +155,6 @@ fn jittered(age: Duration) -> Option<Duration> {
     (!age.is_zero()).then(|| age.mul_f64(0.9 + 0.2 * fastrand::f64()))
 }
 
-/// Binds `address`, which `flag` gave; where the machine has no IPv6, the unspecified address means IPv4's.
-///
-/// # Errors
-/// One sentence for an operator.
-pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, String> {
-    let bound = match TcpListener::bind(address).await {
-        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != io::ErrorKind::AddrInUse => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
-        }
-        bound => bound,
-    };
-    bound.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("{address} is in use by another process: stop that one, or choose another address with {flag}")
-        }
-        _ => format!("cannot listen on {address}: {error}"),
-    })
-}
-
-/// The address of a bound socket.
-///
-/// # Errors
-/// One sentence for an operator.
-pub fn address(listener: &TcpListener) -> Result<SocketAddr, String> {
-    listener.local_addr().map_err(|error| format!("the socket has no address: {error}"))
-}
-
 /// Ready once there are credentials, and for good: a later trouble with AWS is shared by all replicas, and held results are
 /// answered without AWS.
 async fn become_ready(rekognition: &Rekognition, health: &Health) {
@@ -229,41 +189,4 @@ async fn renew_certificates(tls: Option<&Tls>, metrics: &Metrics) {
         metrics.tls_reloads.with_label_values(&[if renewed.is_ok() { "ok" } else { "failed" }]).inc();
     };
     tls.watch(CERTIFICATES_PERIOD, told).await;
-}
-
-/// Reflection in both versions, since older tools speak v1alpha only. It knows google.rpc, so that they print error details. Who may not
-/// ask may not ask what could be asked.
-fn reflection(
-    clients: &Clients,
-) -> (
-    Guarded<v1::ServerReflectionServer<impl v1::ServerReflection>>,
-    Guarded<v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection>>,
-) {
-    let builder = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    let sound = "the descriptors were compiled with this program";
-    let guard = Guard { clients: clients.clone() };
-    let v1 = InterceptedService::new(builder().build_v1().expect(sound), guard.clone());
-    (v1, InterceptedService::new(builder().build_v1alpha().expect(sound), guard))
-}
-
-type Guarded<S> = InterceptedService<S, Guard>;
-
-/// Lets those through who may ask.
-#[derive(Clone)]
-struct Guard {
-    clients: Clients,
-}
-
-impl Interceptor for Guard {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        let peer = request.extensions().get::<Arc<Peer>>();
-        let caller = self.clients.caller(peer.map(|peer| &**peer), request.metadata());
-        let allowed = self.clients.may_ask(&caller).map_err(|error| error.to_status(&error::Context::default()));
-        allowed.map(|()| request)
-    }
 }

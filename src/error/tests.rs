@@ -1,4 +1,6 @@
 use super::*;
+use tonic::{Status, codegen::http::HeaderMap};
+use tonic_types::StatusExt;
 
 const ID: &str = "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab";
 

@@ -3,55 +3,18 @@
 //! Every series is there from the start, at zero: a rate over a counter that appears with its first event misses that event. Labels have
 //! values from this program's own tables only, never from outside.
 
+mod calls;
 mod new;
 
+pub use calls::Calls;
 pub use prometheus::IntCounter;
 
+use calls::AllCalls;
 use new::{New, sound};
-use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
+use prometheus::{Encoder, Gauge, Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
 use std::sync::Arc;
 
-/// gRPC's codes by their numbers, as go-grpc-middleware spells them in `grpc_code`.
-const CODES: [&str; 17] = [
-    "OK",
-    "Canceled",
-    "Unknown",
-    "InvalidArgument",
-    "DeadlineExceeded",
-    "NotFound",
-    "AlreadyExists",
-    "PermissionDenied",
-    "ResourceExhausted",
-    "FailedPrecondition",
-    "Aborted",
-    "OutOfRange",
-    "Unimplemented",
-    "Internal",
-    "Unavailable",
-    "DataLoss",
-    "Unauthenticated",
-];
-
-/// `Unknown` among [`CODES`].
-const UNKNOWN: usize = 2;
-
-/// The calls that this program serves, with GetLivenessResult first; all others are one more, `unknown`.
-const METHODS: [(&str, &str, &str); 6] = [
-    ("unary", "faceliveness.v1.FaceLivenessService", "GetLivenessResult"),
-    ("unary", "grpc.health.v1.Health", "Check"),
-    ("server_stream", "grpc.health.v1.Health", "Watch"),
-    ("unary", "grpc.health.v1.Health", "List"),
-    ("bidi_stream", "grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),
-    ("bidi_stream", "grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"),
-];
-
-/// A cached answer takes well under a millisecond, a read from AWS some tens, a wait up to a minute.
-const CALL_SECONDS: &[f64] =
-    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 const READ_SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const LIMITER_SECONDS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
@@ -70,7 +33,7 @@ pub const NEEDS: [&str; 3] = ["first_read", "re_read", "capture"];
 /// Every metric of the process.
 pub struct Metrics {
     registry: Registry,
-    calls: [Arc<Calls>; METHODS.len() + 1],
+    calls: AllCalls,
     /// Answers by [`SOURCES`] and [`STATUSES`].
     results: [[IntCounter; STATUSES.len()]; SOURCES.len()],
     /// Refused requests by the reason in their ErrorInfo.
@@ -99,22 +62,6 @@ pub struct Metrics {
     pub polls: IntGauge,
 }
 
-/// The calls of one method.
-pub struct Calls {
-    pub is_stream: bool,
-    pub started: IntCounter,
-    handled: [IntCounter; CODES.len()],
-    pub seconds: Histogram,
-}
-
-impl Calls {
-    /// The counter of calls that ended with this gRPC code.
-    pub fn handled(&self, code: i32) -> &IntCounter {
-        let index = usize::try_from(code).ok().filter(|index| *index < CODES.len()).unwrap_or(UNKNOWN);
-        &self.handled[index]
-    }
-}
-
 impl Metrics {
     /// `reasons` are those of the errors that callers are told, `closings` those of connections.
     pub fn new(reasons: &[&str], closings: &[&str]) -> Self {
@@ -141,7 +88,7 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         sound(registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())));
         Self {
-            calls: calls(&new),
+            calls: AllCalls::new(&new),
             results: SOURCES.map(|source| STATUSES.map(|status| results.with_label_values(&[source, status]))),
             errors: new.counters(
                 "face_liveness_errors_total",
@@ -204,11 +151,7 @@ impl Metrics {
 
     /// The calls of the method at this path, such as `/grpc.health.v1.Health/Check`.
     pub fn calls(&self, path: &str) -> &Arc<Calls> {
-        let is_at = |(_, service, method): &(&str, &str, &str)| {
-            let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(service));
-            rest.and_then(|rest| rest.strip_prefix('/')) == Some(method)
-        };
-        &self.calls[METHODS.iter().position(is_at).unwrap_or(METHODS.len())]
+        self.calls.of(path)
     }
 
     /// The counter of answers with the contract's `Source` and `LivenessStatus`.
@@ -233,32 +176,6 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 /// Whether a read can end so; the other reasons are of requests that made none.
 fn is_of_a_read(reason: &str) -> bool {
     reason.starts_with("UPSTREAM_") || reason == "SESSION_NOT_FOUND"
-}
-
-fn calls(new: &New<'_>) -> [Arc<Calls>; METHODS.len() + 1] {
-    let labels = ["grpc_type", "grpc_service", "grpc_method"];
-    let opts = |name: &str, help: &str| Opts::new(name, help);
-    let started = IntCounterVec::new(opts("grpc_server_started_total", "Calls that began."), &labels);
-    let handled = IntCounterVec::new(
-        opts("grpc_server_handled_total", "Calls that ended, by their code."),
-        &[&labels[..], &["grpc_code"]].concat(),
-    );
-    let seconds = HistogramVec::new(
-        HistogramOpts::new("grpc_server_handling_seconds", "How long calls took until their answer.")
-            .buckets(CALL_SECONDS.into()),
-        &labels,
-    );
-    let (started, handled, seconds) =
-        (new.register(sound(started)), new.register(sound(handled)), new.register(sound(seconds)));
-    std::array::from_fn(|index| {
-        let (kind, service, method) = METHODS.get(index).copied().unwrap_or(("unary", "unknown", "unknown"));
-        Arc::new(Calls {
-            is_stream: kind != "unary",
-            started: started.with_label_values(&[kind, service, method]),
-            handled: CODES.map(|code| handled.with_label_values(&[kind, service, method, code])),
-            seconds: seconds.with_label_values(&[kind, service, method]),
-        })
-    })
 }
 
 #[cfg(test)]

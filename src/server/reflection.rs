@@ -1,0 +1,47 @@
+//! Reflection, for those who may ask.
+
+use super::incoming::Peer;
+use crate::{client::Clients, error, proto};
+use std::sync::Arc;
+use tonic::{
+    Request, Status,
+    service::{Interceptor, interceptor::InterceptedService},
+};
+use tonic_reflection::server::{v1, v1alpha};
+
+/// Both versions, since older tools speak v1alpha only. It knows google.rpc, so that they print error details. Who may not
+/// ask may not ask what could be asked.
+pub fn services(
+    clients: &Clients,
+) -> (
+    Guarded<v1::ServerReflectionServer<impl v1::ServerReflection>>,
+    Guarded<v1alpha::ServerReflectionServer<impl v1alpha::ServerReflection>>,
+) {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let sound = "the descriptors were compiled with this program";
+    let guard = Guard { clients: clients.clone() };
+    let v1 = InterceptedService::new(builder().build_v1().expect(sound), guard.clone());
+    (v1, InterceptedService::new(builder().build_v1alpha().expect(sound), guard))
+}
+
+pub type Guarded<S> = InterceptedService<S, Guard>;
+
+/// Lets those through who may ask.
+#[derive(Clone)]
+pub struct Guard {
+    clients: Clients,
+}
+
+impl Interceptor for Guard {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        let peer = request.extensions().get::<Arc<Peer>>();
+        let caller = self.clients.caller(peer.map(|peer| &**peer), request.metadata());
+        let allowed = self.clients.may_ask(&caller).map_err(|error| error.to_status(&error::Context::default()));
+        allowed.map(|()| request)
+    }
+}
