@@ -64,7 +64,7 @@ impl fmt::Display for Caller<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.names.first(), self.address) {
             (Some(name), _) => f.write_str(name),
-            (None, Some(address)) => write!(f, "{}", address.ip()),
+            (None, Some(address)) => write!(f, "{}", address.ip().to_canonical()),
             (None, None) => f.write_str("unknown"),
         }
     }

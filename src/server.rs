@@ -41,9 +41,6 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Probes and scrapes are few.
 const MAX_ADMIN_CONNECTIONS: usize = 200;
 
-/// How often certificate files are read again. Kubernetes itself takes up to a minute to change a mounted secret.
-const CERTIFICATES_PERIOD: Duration = Duration::from_secs(10);
-
 /// How long until the credential chain is asked again: a sidecar or an agent may not be up yet when this service starts.
 const CREDENTIALS_RETRY: Duration = Duration::from_secs(2);
 
@@ -170,23 +167,8 @@ async fn become_ready(rekognition: &Rekognition, health: &Health) {
     tracing::info!("ready");
 }
 
-/// Takes over certificate files as they change.
 async fn renew_certificates(tls: Option<&Tls>, metrics: &Metrics) {
-    let Some(tls) = tls else { return };
-    let expiry = || {
-        let since = tls.not_after().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-        metrics.tls_not_after.set(since.map_or(0.0, |since| since.as_secs_f64()));
-    };
-    expiry();
-    let told = |renewed: Result<(), &str>| {
-        expiry();
-        match renewed {
-            Ok(()) => tracing::info!("new certificate files are served from now on"),
-            Err(sentence) => tracing::error!(
-                "the certificate files have changed and cannot be used, so the old ones are kept: {sentence}"
-            ),
-        }
-        metrics.tls_reloads.with_label_values(&[if renewed.is_ok() { "ok" } else { "failed" }]).inc();
-    };
-    tls.watch(CERTIFICATES_PERIOD, told).await;
+    if let Some(tls) = tls {
+        tls.renew(metrics).await;
+    }
 }

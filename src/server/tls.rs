@@ -4,6 +4,7 @@
 //! never replaces what is sound. Connections are not made here.
 
 mod files;
+mod renewal;
 #[cfg(test)]
 mod tests;
 

@@ -4,11 +4,11 @@ use rustls::pki_types::pem::PemObject;
 use std::{fs, path::PathBuf};
 
 /// Files of a test, removed with it.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
     /// A sound set, with its own CA as the clients'.
-    fn new(test: &str) -> Self {
+    pub fn new(test: &str) -> Self {
         let path = std::env::temp_dir().join(format!("face-liveness-tls-{test}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         let folder = Self(path);
@@ -17,7 +17,7 @@ impl Folder {
         folder
     }
 
-    fn write(&self, name: &str, content: &str) -> &Self {
+    pub fn write(&self, name: &str, content: &str) -> &Self {
         fs::write(self.path(name), content).unwrap();
         self
     }
@@ -30,7 +30,7 @@ impl Folder {
         Files { cert: self.path("tls.crt"), key: self.path("tls.key"), client_ca: Some(self.path("ca.crt")) }
     }
 
-    fn load(&self) -> Result<Tls, String> {
+    pub fn load(&self) -> Result<Tls, String> {
         Tls::load(self.files())
     }
 
@@ -47,12 +47,12 @@ impl Drop for Folder {
     }
 }
 
-fn params() -> CertificateParams {
+pub fn params() -> CertificateParams {
     CertificateParams::new(["localhost".to_owned()]).unwrap()
 }
 
 /// A certificate and its key as PEM.
-fn issue(params: CertificateParams) -> (String, String) {
+pub fn issue(params: CertificateParams) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
