@@ -172,3 +172,6 @@ async fn renew_certificates(tls: Option<&Tls>, metrics: &Metrics) {
         tls.renew(metrics).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

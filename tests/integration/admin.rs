@@ -33,7 +33,7 @@ async fn metrics(facade: &Facade) -> String {
 }
 
 /// The value of a series, spelled as the metrics spell it.
-fn value(metrics: &str, series: &str) -> f64 {
+pub fn value(metrics: &str, series: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {series} in\n{metrics}")).parse().expect("a number")
 }

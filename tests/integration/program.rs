@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tokio::net::TcpListener;
 
@@ -37,6 +38,17 @@ impl Running {
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal();
         self.child.wait().expect("it ends")
+    }
+
+    /// Waits for the end, for twenty seconds at most.
+    pub async fn end(&mut self) -> ExitStatus {
+        for _ in 0..4000 {
+            if let Some(status) = self.child.try_wait().expect("it can be asked for") {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("it never ended; its log:\n{}", self.log());
     }
 
     /// All that it has logged.
@@ -72,6 +84,16 @@ pub fn serve(flags: &[&str], settings: &[(&str, &str)]) -> Running {
     let log = Arc::default();
     follow(lines, Arc::clone(&log));
     Running { child, address, admin_address, warnings, log }
+}
+
+/// AWS's settings for a program that reads from `endpoint`.
+pub fn aws(endpoint: &str) -> [(&str, &str); 4] {
+    [
+        ("AWS_ENDPOINT_URL_REKOGNITION", endpoint),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "any"),
+        ("AWS_SECRET_ACCESS_KEY", "any"),
+    ]
 }
 
 /// Reads to the end: a pipe that nobody reads fills up and stops the program.
