@@ -4,7 +4,7 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face-liveness-facade/tools
 FUZZ_SECONDS ?= 60
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
-.PHONY: test check interop-simulator interop-service bench-throttling bench-waiters fuzz tools-check tools-interop tools-fuzz
+.PHONY: test check interop-simulator interop-service interop-mesh bench-throttling bench-waiters fuzz tools-check tools-interop tools-mesh tools-fuzz
 
 test: ## All tests. Needs cargo and a C compiler.
 	cargo test
@@ -22,9 +22,13 @@ interop-simulator: tools-interop ## The simulator against boto3 and the AWS SDK 
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run simulator $(BINARY)
 
-interop-service: tools-interop ## The service against grpcurl, buf curl and a Python client.
+interop-service: tools-interop ## The service against grpcurl, buf curl, promtool and a Python client.
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run service $(BINARY)
+
+interop-mesh: tools-mesh ## Two instances of the service behind Envoy: stops under load, mutual TLS, forwarded identities.
+	cargo build
+	TOOLS=$(TOOLS) tests/interop/run mesh $(BINARY)
 
 bench-throttling: ## How late callers learn of a finished session, with and without this service. Six minutes.
 	cargo bench --bench throttling
@@ -46,6 +50,9 @@ tools-check:
 
 tools-interop:
 	TOOLS=$(TOOLS) scripts/tools interop
+
+tools-mesh:
+	TOOLS=$(TOOLS) scripts/tools mesh
 
 tools-fuzz:
 	TOOLS=$(TOOLS) scripts/tools fuzz

@@ -1,43 +1,25 @@
 """Calls a `demo` as a service in Python would, with stubs generated from proto/ at this moment.
 
-    service_grpcio.py ADDRESS
+    service_grpcio.py ADDRESS ADMIN      the gRPC port and the admin port
 """
 
-import pathlib
+import re
 import subprocess
 import sys
-import tempfile
 import time
+import urllib.request
 
 import grpc
-from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_status import rpc_status
 
-from promises import Broken, equal, holds, promise, run
+from contract import details, pb, pb_grpc, refused
+from promises import equal, holds, promise, run
 
-ADDRESS = sys.argv[1]
-PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto"
+ADDRESS, ADMIN = sys.argv[1:]
 SERVICE = "faceliveness.v1.FaceLivenessService"
 
 # Seconds. Longer than three reads that time out take, and than any other answer.
 DEADLINE = 20
-
-
-def generate():
-    """The stubs, in a folder that lives as long as this process."""
-    folder = tempfile.TemporaryDirectory()
-    file = "faceliveness/v1/face_liveness_service.proto"
-    # As a command, which brings the files of google.protobuf with it.
-    protoc = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO}"]
-    subprocess.run([*protoc, f"--python_out={folder.name}", f"--grpc_python_out={folder.name}", file], check=True)
-    sys.path.insert(0, folder.name)
-    return folder
-
-
-STUBS = generate()
-from faceliveness.v1 import face_liveness_service_pb2 as pb  # noqa: E402
-from faceliveness.v1 import face_liveness_service_pb2_grpc as pb_grpc  # noqa: E402
 
 CHANNEL = grpc.insecure_channel(ADDRESS)
 STUB = pb_grpc.FaceLivenessServiceStub(CHANNEL)
@@ -50,28 +32,6 @@ def session(number):
 
 def get(number, timeout=DEADLINE, **request):
     return STUB.GetLivenessResult(pb.GetLivenessResultRequest(session_id=session(number), **request), timeout=timeout)
-
-
-def refused(call):
-    try:
-        call()
-    except grpc.RpcError as error:
-        return error
-    raise Broken("the call is answered")
-
-
-def details(error):
-    """The error's details by their type: at most one of each."""
-    status = rpc_status.from_call(error)
-    holds(status is not None, f"the error has no details: {error.code().name}, {error.details()}")
-    found = {}
-    for any_ in status.details:
-        name = any_.type_url.rpartition(".")[2]
-        holds(name not in found, f"there are two {name}")
-        detail = getattr(error_details_pb2, name)()
-        holds(any_.Unpack(detail), f"a detail is no {name}")
-        found[name] = detail
-    return found
 
 
 def expect(error, code, reason):
@@ -283,6 +243,19 @@ def watched():
         time.sleep(0.5)
     equal("what it was before", seen, ["LIVENESS_STATUS_CREATED", "LIVENESS_STATUS_IN_PROGRESS"])
     holds(answer.verdict == pb.VERDICT_LIVE, f"the verdict is {pb.Verdict.Name(answer.verdict)}")
+
+
+# Last, when there were hits, misses and errors to count.
+@promise("promtool finds nothing wrong with the metrics")
+def metrics():
+    with urllib.request.urlopen(f"http://{ADMIN}/metrics", timeout=DEADLINE) as answer:
+        text = answer.read()
+    for series in ("results_total{source=\"upstream\"", "results_total{source=\"cache\"", "errors_total{reason=\"UPSTREAM"):
+        counted = re.search(rf"^face_liveness_{re.escape(series)}.* [1-9]\d*$", text.decode(), re.M)
+        holds(counted, f"nothing is counted in {series}")
+    checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
+    equal("what it says", (checked.stdout + checked.stderr).decode(), "")
+    equal("its exit code", checked.returncode, 0)
 
 
 run()
