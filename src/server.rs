@@ -38,6 +38,11 @@ const MAX_STREAMS: u32 = 2_000;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(45);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a connection that is asked to end may take beyond the longest wait: the deadline of a call without one, and the time in which an
+/// answer has to be taken. Then it is cut off: a caller who neither sends its request to the end nor takes its answer would stay for ever.
+/// tonic has a setting for it, which leaves the asking out.
+const AGE_GRACE: Duration = Duration::from_secs(90);
+
 /// Probes and scrapes are few.
 const MAX_ADMIN_CONNECTIONS: usize = 200;
 
@@ -81,7 +86,12 @@ impl Server {
         let service = Service::new(results.clone(), rpc, Arc::clone(&metrics), session_refs);
         let (health, health_service, admin_health) = Health::new(Arc::clone(&metrics)).await;
 
-        let limits = Limits { max_connections: config.max_connections as usize, ..Limits::default() };
+        let age = jittered(config.max_connection_age);
+        let limits = Limits {
+            max_connections: config.max_connections as usize,
+            longest: age.map(|age| age + config.service.max_wait + AGE_GRACE),
+            ..Limits::default()
+        };
         let incoming = Incoming::new(listener, tls.clone(), Protocol::Http2, limits);
         let connections = incoming.connections();
         let scrape = {
@@ -104,7 +114,7 @@ impl Server {
             .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
-        if let Some(age) = jittered(config.max_connection_age) {
+        if let Some(age) = age {
             builder = builder.max_connection_age(age);
         }
         let router = builder

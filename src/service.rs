@@ -8,6 +8,7 @@ pub(crate) mod question;
 mod response;
 mod sending;
 
+pub use deadline::Arrival;
 pub use log::AccessLog;
 pub use question::{MIN_CONFIDENCE_RULE, is_min_confidence};
 pub use sending::Sending;
@@ -132,8 +133,8 @@ impl FaceLivenessService for Service {
         request: Request<proto::GetLivenessResultRequest>,
     ) -> Result<Response<proto::GetLivenessResultResponse>, Status> {
         let service = &*self.0;
-        let started = Instant::now();
         let (metadata, extensions, request) = request.into_parts();
+        let started = extensions.get::<Arrival>().map_or_else(Instant::now, |arrival| arrival.0);
         let peer = extensions.get::<Arc<Peer>>().map(|peer| &**peer);
         let caller = service.settings.clients.caller(peer, &metadata);
         let question = Question::of(&request, service.settings.min_confidence, service.settings.max_wait);

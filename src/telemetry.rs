@@ -61,7 +61,8 @@ impl Telemetry {
 }
 
 /// Targets that are not this program's are capped at INFO whatever the level: the AWS SDK and the HTTP stack print requests and
-/// bodies below that.
+/// bodies below that. HTTP/2 warns of what callers do wrong, a line for each connection that somebody cares to open; its errors alone
+/// are of interest.
 fn subscriber(format: Option<Format>, level: Level, traces: Option<&Traces>) -> impl Subscriber + Send + Sync + use<> {
     let level = match level {
         Level::Error => LevelFilter::ERROR,
@@ -72,6 +73,7 @@ fn subscriber(format: Option<Format>, level: Level, traces: Option<&Traces>) -> 
     };
     let targets = Targets::new()
         .with_default(level.min(LevelFilter::INFO))
+        .with_target("h2", level.min(LevelFilter::ERROR))
         .with_target(env!("CARGO_CRATE_NAME"), level)
         .with_target("access", level)
         .with_target(spans::TARGET, LevelFilter::OFF);

@@ -6,7 +6,7 @@
 use super::{MAX_REQUEST_BYTES, SERVICE_NAME};
 use crate::{
     error::{self, Error},
-    service::Sending,
+    service::{Arrival, Sending},
     telemetry::metrics::{Calls, Metrics},
 };
 use pin_project_lite::pin_project;
@@ -14,8 +14,8 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
 };
+use tokio::time::Instant;
 use tonic::{
     body::Body,
     codegen::{
@@ -57,10 +57,12 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
         self.services.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let arrival = Arrival(Instant::now());
+        request.extensions_mut().insert(arrival);
         let path = request.uri().path();
         let is_ours = path.strip_prefix('/').is_some_and(|path| path.starts_with(SERVICE_NAME));
-        let end = End::of(self.metrics.calls(path));
+        let end = End::of(self.metrics.calls(path), arrival);
         let answer = match header_bytes(request.headers()) {
             0..=MAX_HEADER_BYTES => Some(self.services.call(request)),
             _ => None,
@@ -163,9 +165,9 @@ struct End {
 }
 
 impl End {
-    fn of(calls: &Arc<Calls>) -> Self {
+    fn of(calls: &Arc<Calls>, arrival: Arrival) -> Self {
         calls.started.inc();
-        Self { calls: Some((Arc::clone(calls), Instant::now())) }
+        Self { calls: Some((Arc::clone(calls), arrival.0)) }
     }
 
     fn is_of_stream(&self) -> bool {

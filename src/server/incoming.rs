@@ -50,6 +50,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// How long the first bytes may take after it.
     pub first_bytes: Duration,
+    /// How long a connection may last, whatever is under way on it; for ever without.
+    pub longest: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -60,6 +62,7 @@ impl Default for Limits {
             // A handshake is two round trips and a signature; ten seconds leave room for lost packets and a busy machine.
             handshake: Duration::from_secs(10),
             first_bytes: Duration::from_secs(10),
+            longest: None,
         }
     }
 }
@@ -121,6 +124,7 @@ impl Incoming {
             protocol: self.protocol,
             handshake: self.limits.handshake,
             first_bytes: self.limits.first_bytes,
+            longest: self.limits.longest,
         };
         self.opening.spawn(opening.run(stream, address, place));
     }

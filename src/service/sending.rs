@@ -28,8 +28,8 @@ const PIECE: usize = 1024;
 /// A megabyte in a minute is slower than any network that is worth waiting for.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// HTTP/2 takes what it is given, whether the caller reads it or not; so it is given a part at a time.
-const PART: usize = 64 * 1024;
+/// HTTP/2 takes what it is given, whether the caller reads it or not; so it is given a part at a time, as large as its frames are.
+const PART: usize = 16 * 1024;
 
 /// The room for answers with images. Cheap to clone.
 #[derive(Clone)]
@@ -116,7 +116,8 @@ impl http_body::Body for Parts {
             }
         }
         let part = held.rest.len().min(PART);
-        Poll::Ready(Some(Ok(Frame::data(held.rest.split_to(part)))))
+        // A copy: HTTP/2 keeps the part of a caller who reads nothing, and a slice would keep the whole answer with it.
+        Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(&held.rest.split_to(part))))))
     }
 }
 
@@ -124,11 +125,24 @@ impl http_body::Body for Parts {
 mod tests {
     use super::*;
     use http_body_util::{BodyExt, Full};
-    use std::convert::Infallible;
+    use std::{convert::Infallible, sync::Weak};
     use tokio::time::advance;
 
     fn body(bytes: usize) -> Body {
         Body::new(Full::new(Bytes::from(vec![7; bytes])).map_err(|never: Infallible| match never {}))
+    }
+
+    /// An answer of a megabyte, and how many hold on to it.
+    fn counted() -> (Body, Weak<()>) {
+        struct Answer(Vec<u8>, #[expect(dead_code, reason = "it is counted")] Arc<()>);
+        impl AsRef<[u8]> for Answer {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        let memory = Arc::new(());
+        let held = Arc::downgrade(&memory);
+        (Body::new(Full::new(Bytes::from_owner(Answer(vec![7; 1024 * 1024], memory)))), held)
     }
 
     async fn take(room: &Room, bytes: usize) -> Result<Sending, Error> {
@@ -170,5 +184,17 @@ mod tests {
         take(&room, MAX_BYTES).await.expect("its room is free");
         let status = body.frame().await.expect("an end").expect_err("it was given up");
         assert!(status.message().contains("too much"), "{status:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_takes_leaves_memory_but_for_the_part_that_was_given_to_http2() {
+        let room = Room::new();
+        let (answer, memory) = counted();
+        let mut body = take(&room, 1024 * 1024).await.expect("there is room").body(answer);
+        let part = body.frame().await.expect("a part").expect("it is sent").into_data().expect("there are no trailers");
+        assert!(memory.upgrade().is_some());
+        tokio::time::sleep(2 * LONGEST).await;
+        assert!(memory.upgrade().is_none());
+        assert_eq!(part.len(), PART);
     }
 }

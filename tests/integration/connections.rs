@@ -10,19 +10,23 @@ use face_liveness_facade::server::{
     incoming::{Limits, Protocol, Refusal},
     tls::Tls,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 use tonic::{Code, transport::Server};
+use tonic_health::pb::HealthCheckRequest;
 
 const SOON: Duration = Duration::from_millis(50);
 const NEVER: Duration = Duration::from_secs(3600);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn limits(max_connections: usize, time: Duration) -> Limits {
-    Limits { max_connections, handshake: time, first_bytes: time }
+    Limits { max_connections, handshake: time, first_bytes: time, longest: None }
 }
 
 /// Reads until the other end has closed, which it has to do within ten seconds.
@@ -182,6 +186,21 @@ async fn a_connection_that_reaches_its_age_ends_and_gives_its_place_back() {
     let mut client = port.client(None).await.expect("a connection");
     ask(&mut client).await.expect("an answer");
     eventually("it has ended", async || port.connections.live() == 0).await;
+    ask(&mut client).await.expect("an answer on a new connection");
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_end_when_it_is_asked_to_is_cut_off() {
+    let server = Server::builder().max_connection_age(SOON);
+    let limits = Limits { longest: Some(10 * SOON), ..limits(10, NEVER) };
+    let port = Port::with(None, limits, Protocol::Http2, server).await;
+    let mut client = port.client(None).await.expect("a connection");
+    let mut watch = client.watch(HealthCheckRequest::default()).await.expect("a watch").into_inner();
+    watch.message().await.expect("an answer").expect("a state");
+    let started = Instant::now();
+    watch.message().await.expect_err("it is cut off");
+    assert!(started.elapsed() > 4 * SOON, "it is asked first");
+    eventually("its place is free", async || port.connections.live() == 0).await;
     ask(&mut client).await.expect("an answer on a new connection");
 }
 

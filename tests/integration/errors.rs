@@ -2,8 +2,13 @@
 
 use crate::facade::{Facade, id, reason, request};
 use face_liveness_facade::{proto, simulator::FaultKind};
+use prost::Message;
 use std::time::{Duration, Instant};
-use tonic::{Code, Status};
+use tokio::net::TcpStream;
+use tonic::{
+    Code, Status,
+    codegen::{Bytes, http},
+};
 use tonic_types::StatusExt;
 
 fn error(code: &str, status: u16) -> FaultKind {
@@ -45,6 +50,27 @@ async fn a_deadline_that_is_about_to_pass_is_told_as_such_and_in_time() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
     assert_details(&status, false, "deadline");
     assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_deadline_counts_from_the_headers_on_though_the_message_comes_later() {
+    let facade = Facade::start(&[]).await;
+    facade.fault(FaultKind::Hang);
+    let stream = TcpStream::connect(facade.address).await.expect("it listens");
+    let (mut client, connection) =
+        h2::client::Builder::new().handshake::<_, Bytes>(stream).await.expect("it speaks HTTP/2");
+    tokio::spawn(connection);
+    let call = http::Request::post("http://localhost/faceliveness.v1.FaceLivenessService/GetLivenessResult");
+    let call = call.header("content-type", "application/grpc").header("grpc-timeout", "500m");
+    let (answer, mut message) = client.send_request(call.body(()).expect("it is sound"), false).expect("it is open");
+    // Longer than the head start of the answer.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let content = request(&id(1)).encode_to_vec();
+    let prefix = [0, 0, 0, 0, content.len() as u8];
+    message.send_data([&prefix, &content[..]].concat().into(), true).expect("it is open");
+    let answer = answer.await.expect("an answer");
+    let status = Status::from_header_map(answer.headers()).expect("a status alone");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ mod errors;
 mod facade;
 mod faults;
 mod health;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod log;
 mod port;
 mod privacy;

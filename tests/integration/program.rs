@@ -51,6 +51,13 @@ impl Running {
         panic!("it never ended; its log:\n{}", self.log());
     }
 
+    /// Its memory in bytes, as Linux counts it.
+    pub fn resident(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kB") * 1024
+    }
+
     /// All that it has logged.
     pub fn log(&self) -> String {
         self.log.lock().expect("the reader does not panic").clone()

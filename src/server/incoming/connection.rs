@@ -10,10 +10,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    time::{Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
@@ -44,6 +46,8 @@ pub struct Connection {
     first: FirstBytes,
     io: Io,
     peer: Arc<Peer>,
+    /// When it is cut off, whatever is under way on it.
+    end: Option<Pin<Box<Sleep>>>,
     _place: Place,
 }
 
@@ -75,8 +79,17 @@ impl FirstBytes {
 }
 
 impl Connection {
-    pub(super) fn new(io: Io, first: FirstBytes, peer: Peer, place: Place) -> Self {
-        Self { first, io, peer: Arc::new(peer), _place: place }
+    pub(super) fn new(io: Io, first: FirstBytes, peer: Peer, place: Place, longest: Option<Duration>) -> Self {
+        Self { first, io, peer: Arc::new(peer), end: longest.map(|longest| Box::pin(sleep(longest))), _place: place }
+    }
+
+    /// An error from its end on. Whoever reads or writes asks first, and so is woken at the end.
+    fn check_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let is_over = |end: &mut Pin<Box<Sleep>>| end.as_mut().poll(context).is_ready();
+        match self.end.as_mut().is_some_and(is_over) {
+            true => Err(io::ErrorKind::TimedOut.into()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -91,6 +104,7 @@ impl Connected for Connection {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.check_end(context)?;
         if this.first.give(buffer) {
             return Poll::Ready(Ok(()));
         }
@@ -103,7 +117,9 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
+        let this = self.get_mut();
+        this.check_end(context)?;
+        match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Io::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
@@ -114,7 +130,9 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().io {
+        let this = self.get_mut();
+        this.check_end(context)?;
+        match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Io::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }

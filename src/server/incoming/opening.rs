@@ -23,6 +23,7 @@ pub(super) struct Opening {
     pub(super) protocol: Protocol,
     pub(super) handshake: Duration,
     pub(super) first_bytes: Duration,
+    pub(super) longest: Option<Duration>,
 }
 
 /// Why a connection was not opened. The reason is for the log: words of ours, never the peer's.
@@ -31,10 +32,11 @@ struct Fault(Refusal, &'static str);
 impl Opening {
     /// None when it was refused; that is counted then.
     pub(super) async fn run(self, stream: TcpStream, address: SocketAddr, place: Place) -> Option<Connection> {
+        let longest = self.longest;
         match self.open(stream).await {
             Ok((io, first)) => {
                 let peer = Peer::new(address, names(&io), &place);
-                Some(Connection::new(io, first, peer, place))
+                Some(Connection::new(io, first, peer, place, longest))
             }
             Err(Fault(refusal, reason)) => {
                 tracing::debug!(%address, reason, "a connection was not opened");

@@ -1,0 +1,13 @@
+//! Callers who mean harm, against the program itself: whatever they do, others are answered, and when they are gone nothing of it is left.
+//!
+//! Linux only: it reads the program's memory in `/proc`.
+
+mod floods;
+mod headers;
+mod limits;
+mod messages;
+mod raw;
+mod resets;
+mod strangers;
+mod target;
+mod unread;
