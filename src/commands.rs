@@ -15,36 +15,30 @@ use tokio::signal::unix::{SignalKind, signal};
 /// What shells say of a process that a signal ended: 128 and SIGINT's number.
 const STOPPED_AT_ONCE: i32 = 130;
 
-/// Why a command ended badly.
-#[derive(Debug)]
-pub enum End {
-    /// The configuration is bad: a sentence for each thing to mend.
-    Usage(Vec<String>),
-    /// It could not start, or failed later: one sentence.
-    Failed(String),
-}
-
-impl From<String> for End {
-    fn from(sentence: String) -> Self {
-        Self::Failed(sentence)
+/// What is wrong with the files that a command is told of, and with what it is asked, in a sentence each.
+pub fn problems(command: &Command) -> Vec<String> {
+    match command {
+        Command::Serve(config) => serve::problems(&config.server),
+        Command::SessionRef(config) => session_ref::problems(config),
+        _ => Vec::new(),
     }
 }
 
 /// Runs a command to its end.
 ///
 /// # Errors
-/// Sentences for an operator.
-pub fn run(command: Command) -> Result<(), End> {
+/// One sentence that says why it could not start, or why it ended badly.
+pub fn run(command: Command) -> Result<(), String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
     let end = runtime.block_on(async {
         match command {
             Command::Serve(config) => serve::run(config).await,
             #[cfg(feature = "simulator")]
-            Command::Demo(config) => Ok(demo::run(config).await?),
+            Command::Demo(config) => demo::run(config).await,
             #[cfg(feature = "simulator")]
-            Command::Simulate(config) => Ok(simulate::run(config).await?),
-            Command::Check(config) => Ok(check::run(config).await?),
-            Command::Health(config) => Ok(health::run(config).await?),
+            Command::Simulate(config) => simulate::run(config).await,
+            Command::Check(config) => check::run(config).await,
+            Command::Health(config) => health::run(config).await,
             Command::SessionRef(config) => session_ref::run(config),
         }
     });

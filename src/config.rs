@@ -10,7 +10,7 @@ mod service;
 mod simulator;
 mod value;
 
-pub use read::{Misuse, read};
+pub use read::read;
 pub use serve::{Access, ClientIdentity, Serve, Server, Tls};
 pub use service::{Images, QuotaTps, Service};
 #[cfg(feature = "simulator")]

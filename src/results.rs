@@ -140,6 +140,11 @@ impl Results {
         self.0.tasks.close();
     }
 
+    /// Ends the reads under way too. Who waits for one is answered with what is known, or SHUTTING_DOWN.
+    pub fn give_up(&self) {
+        self.0.giving_up.cancel();
+    }
+
     /// Completes after a stop, when the last poll has ended.
     pub async fn stopped(&self) {
         self.0.tasks.wait().await;

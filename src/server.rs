@@ -43,6 +43,10 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// tonic has a setting for it, which leaves the asking out.
 const AGE_GRACE: Duration = Duration::from_secs(90);
 
+/// What is left of the drain timeout when reads of AWS that hang are given up: enough for those who wait for them to be told so, and to ask
+/// another replica.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
 /// Probes and scrapes are few.
 const MAX_ADMIN_CONNECTIONS: usize = 200;
 
@@ -136,7 +140,10 @@ impl Server {
         });
         let cut_off = async {
             draining.cancelled().await;
-            tokio::time::sleep(config.drain_timeout).await;
+            let last_moment = (config.drain_timeout / 10).min(LAST_MOMENT);
+            tokio::time::sleep(config.drain_timeout - last_moment).await;
+            results.give_up();
+            tokio::time::sleep(last_moment).await;
         };
         let admin_limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, ..Limits::default() };
         let admin = admin::services(health.clone(), admin_health, scrape).serve_with_incoming(Incoming::new(

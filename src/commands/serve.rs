@@ -1,6 +1,6 @@
 //! The service, against AWS.
 
-use super::{End, stop_signal};
+use super::stop_signal;
 use crate::{
     config, process, rekognition,
     rekognition::Rekognition,
@@ -10,13 +10,13 @@ use crate::{
 };
 use std::{cell::OnceCell, time::Instant};
 
-pub async fn run(config: config::Serve) -> Result<(), End> {
+pub async fn run(config: config::Serve) -> Result<(), String> {
     let config::Serve { listen, admin_listen, server: config, log, validate } = config;
-    let (tls, session_refs) = read_files(&config).map_err(End::Usage)?;
     if validate {
         println!("The configuration is valid.");
         return Ok(());
     }
+    let (tls, session_refs) = (tls(&config)?, session_refs(&config)?);
     let stop = stop_signal();
     let telemetry = telemetry::init(log.log_format, log.log_level);
     process::prepare();
@@ -45,21 +45,24 @@ pub async fn run(config: config::Serve) -> Result<(), End> {
     match end {
         Ok(Stopped::Drained) => tracing::info!("stopped"),
         Ok(Stopped::CutOff) => tracing::warn!("stopped; requests that outlasted the drain timeout were cut off"),
-        Err(error) => return Err(format!("the server failed: {error}").into()),
+        Err(error) => return Err(format!("the server failed: {error}")),
     }
     Ok(())
 }
 
-/// What the configuration names and does not hold itself; or what is wrong with it, in a sentence each.
-fn read_files(config: &config::Server) -> Result<(Option<Tls>, SessionRefKey), Vec<String>> {
+/// What is wrong with the files that the configuration names.
+pub fn problems(config: &config::Server) -> Vec<String> {
+    [tls(config).err(), session_refs(config).err()].into_iter().flatten().collect()
+}
+
+fn tls(config: &config::Server) -> Result<Option<Tls>, String> {
     let flags = "--tls-cert, --tls-key and --tls-client-ca (FACE_LIVENESS_TLS_CERT, _KEY, _CLIENT_CA)";
     let load = |files| Tls::load(files).map_err(|sentence| format!("{flags}: {sentence}"));
-    let tls = config.tls.files().map(load).transpose();
-    let key = config.session_ref_key_file.as_deref().map_or_else(|| Ok(SessionRefKey::random()), SessionRefKey::read);
-    match (tls, key) {
-        (Ok(tls), Ok(key)) => Ok((tls, key)),
-        (tls, key) => Err([tls.err(), key.err()].into_iter().flatten().collect()),
-    }
+    config.tls.files().map(load).transpose()
+}
+
+fn session_refs(config: &config::Server) -> Result<SessionRefKey, String> {
+    config.session_ref_key_file.as_deref().map_or_else(|| Ok(SessionRefKey::random()), SessionRefKey::read)
 }
 
 /// AWS says of an unsupported region no more than AccessDenied, and of a wrong one that it knows no session.

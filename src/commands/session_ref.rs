@@ -1,28 +1,34 @@
 //! What stands for a session in the logs, for a support ticket.
 
-use super::End;
 use crate::{
     config,
     session::{SessionId, SessionRefKey},
 };
 use std::io::Read;
 
-pub fn run(config: config::SessionRef) -> Result<(), End> {
-    let config::SessionRef { session_id, session_ref_key_file } = config;
-    let key = SessionRefKey::read(&session_ref_key_file).map_err(|sentence| End::Usage(vec![sentence]))?;
-    let session_id = match session_id.as_str() {
-        "-" => {
-            let mut text = String::new();
-            // An id and a line's end; whatever is longer is none.
-            let read = std::io::stdin().take(64).read_to_string(&mut text);
-            read.map_err(|error| format!("cannot read standard input: {error}"))?;
-            text
-        }
-        _ => session_id,
-    };
-    let Some(id) = SessionId::parse(session_id.trim()) else {
-        return Err(End::Usage(vec!["the session id must be a UUID of 36 characters in lower-case hex".to_owned()]));
-    };
-    println!("{}", key.reference(id));
+/// In place of an id: it is on standard input.
+const STANDARD_INPUT: &str = "-";
+
+/// What is wrong with the key, and with the id as far as it was said.
+pub fn problems(config: &config::SessionRef) -> Vec<String> {
+    let key = SessionRefKey::read(&config.session_ref_key_file).err();
+    let id = (config.session_id != STANDARD_INPUT).then(|| parse(&config.session_id).err()).flatten();
+    key.into_iter().chain(id).collect()
+}
+
+pub fn run(config: config::SessionRef) -> Result<(), String> {
+    let config::SessionRef { mut session_id, session_ref_key_file } = config;
+    let key = SessionRefKey::read(&session_ref_key_file)?;
+    if session_id == STANDARD_INPUT {
+        session_id.clear();
+        // An id and a line's end; whatever is longer is none.
+        let read = std::io::stdin().take(64).read_to_string(&mut session_id);
+        read.map_err(|error| format!("cannot read standard input: {error}"))?;
+    }
+    println!("{}", key.reference(parse(session_id.trim())?));
     Ok(())
+}
+
+fn parse(text: &str) -> Result<SessionId, String> {
+    SessionId::parse(text).ok_or_else(|| "the session id must be a UUID of 36 characters in lower-case hex".to_owned())
 }

@@ -4,38 +4,29 @@ use super::{Cli, Command, environment};
 use clap::{CommandFactory, FromArgMatches, error::ContextKind, error::ContextValue, error::ErrorKind};
 use std::{error::Error, ffi::OsString};
 
-/// Why there is no command to run.
-#[derive(Debug)]
-pub enum Misuse {
-    /// Not a command line of this program, or a request for help or the version: clap says it best.
-    Usage(clap::Error),
-    /// Bad values, in a sentence each.
-    Values(Vec<String>),
-}
-
-/// The command, with everything that it can be told without looking at files.
+/// The command, and all that is wrong with what it is told, in a sentence each. What is wrong counts as not said in the command.
 ///
 /// # Errors
-/// When anything is wrong with the command line, the variables of this program, or those of AWS and OpenTelemetry that it heeds.
+/// Not a command line of this program, or a request for help or the version: clap says it best.
 pub fn read(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<Cli, Misuse> {
+) -> Result<(Cli, Vec<String>), clap::Error> {
     let mut arguments: Vec<_> = arguments.into_iter().collect();
     let mut command = Cli::command();
     let mut problems = Vec::new();
     let cli = loop {
         let error = match command.clone().try_get_matches_from(&arguments) {
-            Ok(matches) => break Cli::from_arg_matches(&matches).map_err(Misuse::Usage)?,
+            Ok(matches) => break Cli::from_arg_matches(&matches)?,
             Err(error) => error,
         };
-        let Some(bad) = bad_argument(&command, &error) else { return Err(Misuse::Usage(error)) };
+        let Some(bad) = bad_argument(&command, &error) else { return Err(error) };
         problems.push(sentence(&bad, &error));
         // Read once more without this one, for what else there is. Each round has a value less.
         let given = arguments.len();
         without(&mut arguments, bad.get_long().unwrap_or_default());
         if arguments.len() == given && bad.get_env().is_none() {
-            return Err(Misuse::Usage(error));
+            return Err(error);
         }
         command = forget_variable(command, &bad);
     };
@@ -47,7 +38,7 @@ pub fn read(
         Command::Check(_) => problems.extend(environment::problems(variable)),
         _ => {}
     }
-    if problems.is_empty() { Ok(cli) } else { Err(Misuse::Values(problems)) }
+    Ok((cli, problems))
 }
 
 /// The flag whose value is bad.

@@ -100,11 +100,7 @@ proptest! {
 fn told(arguments: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
     let arguments = ["face-liveness-facade", "serve"].iter().chain(arguments).map(Into::into);
     let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-    match read(arguments, variable) {
-        Err(Misuse::Values(sentences)) => sentences,
-        Err(Misuse::Usage(error)) => panic!("{error}"),
-        Ok(_) => Vec::new(),
-    }
+    read(arguments, variable).expect("a command line").1
 }
 
 #[test]

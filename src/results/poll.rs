@@ -122,7 +122,9 @@ impl Poll {
             };
             match self.turn(need).await {
                 Turn::Read(permit) => {
-                    let read = self.read(caller).await;
+                    let Some(read) = self.polls.giving_up.run_until_cancelled(self.read(caller)).await else {
+                        return Some(Err(Error::new(Reason::ShuttingDown)));
+                    };
                     if let Some(end) = self.learn(read, permit).await {
                         return Some(end);
                     }

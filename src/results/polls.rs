@@ -76,7 +76,9 @@ pub struct Polls {
     pub session_refs: Arc<SessionRefKey>,
     /// Places for reads under way.
     pub reads: Semaphore,
+    /// A stop has begun, and later: not even reads under way are waited for.
     pub stopping: CancellationToken,
+    pub giving_up: CancellationToken,
     pub tasks: TaskTracker,
     under_way: Mutex<HashMap<SessionId, Entry>>,
 }
@@ -123,6 +125,7 @@ impl Polls {
             session_refs,
             reads: Semaphore::new(MAX_READS),
             stopping: CancellationToken::new(),
+            giving_up: CancellationToken::new(),
             tasks: TaskTracker::new(),
             under_way: Mutex::default(),
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     admin::{get, value},
-    facade::{eventually, id, request},
+    facade::{eventually, id, reason, request},
     program::{Running, aws, serve, simulator},
 };
 use face_liveness_facade::{
@@ -24,12 +24,17 @@ use tokio::{
     net::TcpStream,
     task::JoinSet,
 };
-use tonic::transport::Channel;
+use tonic::{codegen::http::Request, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 /// A session that has ended, and one that never does.
 const ENDED: u32 = 1;
 const ENDLESS: u32 = 2;
+
+/// What a stop takes at most by the settings of the tests that reach it.
+const TIMES: Duration = Duration::from_millis(500 + 1000);
+
+const STARTED: &str = r#"grpc_server_started_total{grpc_method="GetLivenessResult",grpc_service="faceliveness.v1.FaceLivenessService",grpc_type="unary"}"#;
 
 /// How much longer than its settings a stop may take on a busy machine.
 const ALLOWANCE: Duration = Duration::from_secs(3);
@@ -154,8 +159,7 @@ async fn a_read_under_way_at_the_stop_is_answered() {
 }
 
 #[tokio::test]
-async fn a_read_that_hangs_holds_the_stop_no_longer_than_the_drain_times() {
-    let times = Duration::from_millis(500 + 1000);
+async fn who_waits_for_a_read_that_hangs_is_sent_to_another_replica_before_the_stop_ends() {
     let flags = ["--drain-delay", "500ms", "--drain-timeout", "1s", "--upstream-timeout", "1h"];
     let (simulator, mut running) = start(&flags).await;
     simulator.script(Fault::new(FaultKind::Hang));
@@ -165,10 +169,31 @@ async fn a_read_that_hangs_holds_the_stop_no_longer_than_the_drain_times() {
     let signalled = Instant::now();
     running.signal();
     assert_eq!(running.end().await.code(), Some(0));
+    assert!(signalled.elapsed() < TIMES + ALLOWANCE, "it stopped after {:?}", signalled.elapsed());
+    assert_eq!(reason(&call.await.expect("no panic").expect_err("nothing is known")), "SHUTTING_DOWN");
+}
+
+#[tokio::test]
+async fn a_caller_who_never_ends_its_request_holds_the_stop_no_longer_than_the_drain_times() {
+    let (_simulator, mut running) = start(&["--drain-delay", "500ms", "--drain-timeout", "1s"]).await;
+    let stream = TcpStream::connect(&running.address).await.expect("it listens");
+    let (mut sender, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
+    let connection = tokio::spawn(connection);
+    let request = Request::post("http://localhost/faceliveness.v1.FaceLivenessService/GetLivenessResult");
+    let request = request.header("content-type", "application/grpc").body(()).expect("it is sound");
+    let _unended = sender.send_request(request, false).expect("the connection is open");
+    eventually("the call is under way", async || {
+        let (_, metrics) = get(&running.admin_address, "/metrics").await;
+        value(&metrics, STARTED) == 1.0
+    })
+    .await;
+    let signalled = Instant::now();
+    running.signal();
+    assert_eq!(running.end().await.code(), Some(0));
     let took = signalled.elapsed();
-    assert!(took >= times && took < times + ALLOWANCE, "it stopped after {took:?}");
+    assert!(took >= TIMES && took < TIMES + ALLOWANCE, "it stopped after {took:?}");
     eventually("it says so", async || running.log().contains("outlasted the drain timeout")).await;
-    call.await.expect("no panic").expect_err("it was cut off");
+    connection.abort();
 }
 
 /// A client that counts how often it connects.
