@@ -20,6 +20,7 @@ PROMISES = {
         f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "2",
         f"{CONTAINER}/env/FACE_LIVENESS_RESULT_TTL": NOTHING,
         f"{CONTAINER}/env/AWS_EC2_METADATA_DISABLED": "true",
+        f"{CONTAINER}/env/MALLOC_MMAP_THRESHOLD_": "65536",
         f"{CONTAINER}/resources/limits/memory": "937Mi",
         f"{CONTAINER}/resources/requests/memory": "937Mi",
         f"{CONTAINER}/resources/limits/cpu": NOTHING,
