@@ -4,7 +4,8 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face-liveness-facade/tools
 FUZZ_SECONDS ?= 60
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
-.PHONY: test check interop-simulator interop-service interop-mesh bench-throttling bench-waiters fuzz tools-check tools-interop tools-mesh tools-fuzz
+.PHONY: test check interop-simulator interop-service interop-mesh e2e-chart chart-generate bench-throttling bench-waiters fuzz \
+	tools-check tools-interop tools-mesh tools-chart tools-fuzz
 
 test: ## All tests. Needs cargo and a C compiler.
 	cargo test
@@ -29,6 +30,15 @@ interop-service: tools-interop ## The service against grpcurl, buf curl, promtoo
 interop-mesh: tools-mesh ## Two instances of the service behind Envoy: stops under load, mutual TLS, forwarded identities.
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run mesh $(BINARY)
+
+e2e-chart: tools-chart ## The Helm chart, without a cluster: schemas, policy, alerts, and the program run as the manifests say.
+	cargo build
+	TOOLS=$(TOOLS) tests/chart/run $(BINARY)
+
+chart-generate: tools-chart ## What the chart says of the program's options, and its README.
+	cargo build
+	scripts/chart-options $(BINARY)
+	$(TOOLS)/bin/helm-docs --sort-values-order file --log-level warning --chart-search-root helm/face-liveness-facade
 
 bench-throttling: ## How late callers learn of a finished session, with and without this service. Six minutes.
 	cargo bench --bench throttling
@@ -56,3 +66,6 @@ tools-mesh:
 
 tools-fuzz:
 	TOOLS=$(TOOLS) scripts/tools fuzz
+
+tools-chart:
+	TOOLS=$(TOOLS) scripts/tools chart

@@ -1,0 +1,68 @@
+{{/* What does not go together, and would show late in a cluster. All of it at once. */}}
+{{- define "face-liveness-facade.checks" -}}
+{{- $problems := list -}}
+{{- $grace := include "face-liveness-facade.leastGracePeriod" . | int64 -}}
+{{- if and .Values.terminationGracePeriodSeconds (lt (int64 .Values.terminationGracePeriodSeconds) $grace) -}}
+{{- $problems = append $problems (printf "terminationGracePeriodSeconds is %d, and a stop takes up to %d s: config.drainDelay, config.drainTimeout and 5 s. Give it that, or leave it out" (int64 .Values.terminationGracePeriodSeconds) $grace) -}}
+{{- end -}}
+{{- $memory := include "face-liveness-facade.leastMemory" . | int64 -}}
+{{- with dig "limits" "memory" "" .Values.resources -}}
+{{- $given := include "face-liveness-facade.scalar" . -}}
+{{- if lt (include "face-liveness-facade.bytes" $given | int64) (mul $memory 1048576) -}}
+{{- $problems = append $problems (printf "resources.limits.memory is %s, and up to %dMi may be needed: give it that, or hold less by config.imageCacheSize, resultCacheEntries, maxRequests or maxConnections" $given $memory) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.tls -}}
+{{- $secrets := list (ternary "x" "" .certificate.enabled) .existingSecret | compact | len -}}
+{{- $cas := list .clientCa.existingSecret .clientCa.existingConfigMap | compact | len -}}
+{{- if and .enabled (ne $secrets 1) -}}
+{{- $problems = append $problems "tls.enabled needs either tls.existingSecret or tls.certificate.enabled" -}}
+{{- end -}}
+{{- if and (not .enabled) (or $secrets $cas) -}}
+{{- $problems = append $problems "tls.existingSecret, tls.certificate and tls.clientCa are of no use without tls.enabled" -}}
+{{- end -}}
+{{- if gt $cas 1 -}}
+{{- $problems = append $problems "tls.clientCa has either existingSecret or existingConfigMap" -}}
+{{- end -}}
+{{- if and .enabled .certificate.enabled (not .certificate.issuerRef.name) -}}
+{{- $problems = append $problems "tls.certificate needs issuerRef.name" -}}
+{{- end -}}
+{{- if and (or $.Values.config.allowedClients $.Values.config.imageClients) (not $cas) (ne (include "face-liveness-facade.option" (list $ "clientIdentity")) "xfcc") -}}
+{{- $problems = append $problems "config.allowedClients and config.imageClients need to know clients by name: give tls.clientCa, or config.clientIdentity xfcc behind Istio" -}}
+{{- end -}}
+{{- if and .enabled $.Values.mesh.istio.enabled -}}
+{{- $problems = append $problems "tls.enabled hides the calls from mesh.istio: let one of them encrypt" -}}
+{{- end -}}
+{{- if and $.Values.tests.grpcurlImage (or $cas $.Values.mesh.istio.authorizationPolicy.enabled) -}}
+{{- $problems = append $problems "tests.grpcurlImage calls as nobody, whom tls.clientCa and mesh.istio.authorizationPolicy refuse" -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.mesh -}}
+{{- if and .istio.enabled .linkerd.enabled -}}
+{{- $problems = append $problems "mesh.istio and mesh.linkerd exclude each other" -}}
+{{- end -}}
+{{- if and .istio.authorizationPolicy.enabled (not .istio.authorizationPolicy.principals) -}}
+{{- $problems = append $problems "mesh.istio.authorizationPolicy without principals would let nobody call" -}}
+{{- end -}}
+{{- if and .istio.serviceEntry.enabled (not $.Values.aws.region) -}}
+{{- $problems = append $problems "mesh.istio.serviceEntry needs aws.region" -}}
+{{- end -}}
+{{- if and (not .istio.enabled) (or .istio.authorizationPolicy.enabled .istio.serviceEntry.enabled) -}}
+{{- $problems = append $problems "mesh.istio.authorizationPolicy and mesh.istio.serviceEntry need mesh.istio.enabled" -}}
+{{- end -}}
+{{- end -}}
+{{- if eq (int .Values.ports.grpc) (int .Values.ports.admin) -}}
+{{- $problems = append $problems "ports.grpc and ports.admin must differ" -}}
+{{- end -}}
+{{- if and .Values.service.headless (ne .Values.service.type "ClusterIP") -}}
+{{- $problems = append $problems "service.headless needs service.type ClusterIP" -}}
+{{- end -}}
+{{- with .Values.autoscaling -}}
+{{- if and .enabled (lt (int .maxReplicas) (int .minReplicas)) -}}
+{{- $problems = append $problems "autoscaling.maxReplicas is below minReplicas" -}}
+{{- end -}}
+{{- end -}}
+{{- with $problems -}}
+{{- fail (printf "\n- %s" (join "\n- " .)) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,142 @@
+{{/* What the container is told, and what follows from it: the grace period and the memory. */}}
+
+{{/* A value as the binary reads it. Helm's whole numbers are floats, and large ones would be written 1e+06. */}}
+{{- define "face-liveness-facade.scalar" -}}
+{{- if kindIs "slice" . }}{{ join "," . }}
+{{- else if kindIs "float64" . }}{{ if eq . (floor .) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
+{{- else }}{{ . }}
+{{- end }}
+{{- end -}}
+
+{{/* An option's value, or the binary's default: (list . NAME). */}}
+{{- define "face-liveness-facade.option" -}}
+{{- $root := first . -}}{{- $name := last . -}}
+{{- if hasKey $root.Values.config $name -}}
+{{- include "face-liveness-facade.scalar" (get $root.Values.config $name) -}}
+{{- else -}}
+{{- $options := $root.Files.Get "files/options.json" | fromJson -}}
+{{- get (get $options $name) "default" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "face-liveness-facade.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
+{{- $sum := 0 -}}
+{{- range regexFindAll "[0-9]+(ms|s|m|h|d)" . -1 -}}
+{{- $sum = add $sum (mul (regexFind "^[0-9]+" . | int64) (get $units (regexFind "[a-z]+$" .))) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}
+
+{{/* The bytes of 256MiB as the binary writes it, or of 256Mi as Kubernetes does. */}}
+{{- define "face-liveness-facade.bytes" -}}
+{{- $units := dict "" 1 "k" 1000 "ki" 1024 "m" 1000000 "mi" 1048576 "g" 1000000000 "gi" 1073741824 -}}
+{{- $unit := regexFind "[a-zA-Z]*$" . | lower | trimSuffix "b" -}}
+{{- if not (and (hasKey $units $unit) (regexMatch "^[0-9]+(\\.[0-9]+)? ?[a-zA-Z]*$" .)) -}}
+{{- fail (printf "%q is not a size such as 256MiB, nor a quantity such as 256Mi" .) -}}
+{{- end -}}
+{{- mulf (regexFind "^[0-9.]+" . | float64) (get $units $unit) | ceil | int64 -}}
+{{- end -}}
+
+{{/* How long a stop takes at most. */}}
+{{- define "face-liveness-facade.drainSeconds" -}}
+{{- $delay := include "face-liveness-facade.option" (list . "drainDelay") | include "face-liveness-facade.milliseconds" -}}
+{{- $timeout := include "face-liveness-facade.option" (list . "drainTimeout") | include "face-liveness-facade.milliseconds" -}}
+{{- divf (add $delay $timeout) 1000 | ceil | int64 -}}
+{{- end -}}
+
+{{/* Five seconds more, for the kubelet's own delay and the process's end. */}}
+{{- define "face-liveness-facade.leastGracePeriod" -}}
+{{- add (include "face-liveness-facade.drainSeconds" .) 5 -}}
+{{- end -}}
+
+{{/*
+What the pod may need when everything is full, in MiB:
+
+  imageCacheSize
+  + resultCacheEntries x  1 KiB   an outcome, its key and the cache's own
+  + maxRequests        x 10 KiB   a caller who waits, measured with ten thousand of them
+  + maxConnections     x 20 KiB   an idle connection, measured with four thousand
+  +  64 MiB                       answers with images on their way out, which the service bounds to that
+  + 128 MiB                       the process, reads under way, sessions being polled, and what the allocator keeps
+*/}}
+{{- define "face-liveness-facade.leastMemory" -}}
+{{- $images := include "face-liveness-facade.option" (list . "imageCacheSize") | include "face-liveness-facade.bytes" | int64 -}}
+{{- $entries := include "face-liveness-facade.option" (list . "resultCacheEntries") | int64 -}}
+{{- $requests := include "face-liveness-facade.option" (list . "maxRequests") | int64 -}}
+{{- $connections := include "face-liveness-facade.option" (list . "maxConnections") | int64 -}}
+{{- $bytes := add $images (mul 1024 (add $entries (mul 10 $requests) (mul 20 $connections))) -}}
+{{- add 192 (divf $bytes 1048576 | ceil | int64) -}}
+{{- end -}}
+
+{{- define "face-liveness-facade.resources" -}}
+{{- $resources := deepCopy .Values.resources -}}
+{{- $computed := printf "%sMi" (include "face-liveness-facade.leastMemory" .) -}}
+{{- $limits := merge (default dict $resources.limits) (dict "memory" $computed) -}}
+{{- $requests := merge (default dict $resources.requests) (dict "memory" $limits.memory) -}}
+{{- toYaml (merge (dict "limits" $limits "requests" $requests) $resources) -}}
+{{- end -}}
+
+{{- define "face-liveness-facade.quotaReplicas" -}}
+{{- max 1 (ternary .Values.autoscaling.minReplicas .Values.replicaCount .Values.autoscaling.enabled | int64) -}}
+{{- end -}}
+
+{{/* What AWS's SDK is told; the pod that tests it is told the same. */}}
+{{- define "face-liveness-facade.awsEnv" -}}
+{{- with .Values.aws.region }}
+- name: AWS_REGION
+  value: {{ . | quote }}
+{{- end }}
+{{- if not .Values.aws.imds }}
+- name: AWS_EC2_METADATA_DISABLED
+  value: "true"
+{{- end }}
+{{- end -}}
+
+{{/* glibc gives faces back to the system only when they lie apart from the rest; otherwise it keeps as much again as they ever took. */}}
+{{- define "face-liveness-facade.ownEnv" -}}
+{{- $variables := dict
+  "MALLOC_MMAP_THRESHOLD_" "65536"
+  "FACE_LIVENESS_LISTEN" (printf "[::]:%d" (int .Values.ports.grpc))
+  "FACE_LIVENESS_ADMIN_LISTEN" (printf "[::]:%d" (int .Values.ports.admin))
+  "FACE_LIVENESS_QUOTA_REPLICAS" (include "face-liveness-facade.quotaReplicas" .) -}}
+{{- $options := .Files.Get "files/options.json" | fromJson -}}
+{{- range $name, $value := .Values.config -}}
+{{- $option := get $options $name | required (printf "config.%s is not an option of serve" $name) -}}
+{{- $_ := set $variables $option.variable (include "face-liveness-facade.scalar" $value) -}}
+{{- end -}}
+{{- with .Values.tls -}}
+{{- if .enabled -}}
+{{- $_ := set $variables "FACE_LIVENESS_TLS_CERT" "/etc/face-liveness-facade/tls/tls.crt" -}}
+{{- $_ := set $variables "FACE_LIVENESS_TLS_KEY" "/etc/face-liveness-facade/tls/tls.key" -}}
+{{- if or .clientCa.existingSecret .clientCa.existingConfigMap -}}
+{{- $_ := set $variables "FACE_LIVENESS_TLS_CLIENT_CA" (printf "/etc/face-liveness-facade/client-ca/%s" .clientCa.key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.sessionRefKey -}}
+{{- if .existingSecret -}}
+{{- $_ := set $variables "FACE_LIVENESS_SESSION_REF_KEY_FILE" (printf "/etc/face-liveness-facade/session-ref/%s" .key) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.tracing.endpoint -}}
+{{- $_ := set $variables "OTEL_EXPORTER_OTLP_ENDPOINT" . -}}
+{{- end -}}
+{{- range $name, $value := $variables }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- end -}}
+
+{{- define "face-liveness-facade.env" -}}
+{{- $own := print (include "face-liveness-facade.awsEnv" .) (include "face-liveness-facade.ownEnv" .) -}}
+{{- $names := dict -}}
+{{- range fromYamlArray $own }}{{ $_ := set $names .name true }}{{ end -}}
+{{- range .Values.env }}
+{{- if hasKey $names .name }}{{ fail (printf "env: %s is set by the chart already: use config, aws or the value of its own" .name) }}{{ end }}
+{{- end }}
+{{- trim $own }}
+{{- with .Values.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}

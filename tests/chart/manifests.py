@@ -1,0 +1,82 @@
+"""Holds the rendered manifests against the schemas of Kubernetes, and hands custom resources on.
+
+  manifests.py RENDERED SCRATCH
+
+RENDERED has helm3/*.yaml and helm4/*.yaml. Written are SCRATCH/custom.json, with the custom resources, and SCRATCH/policy/{server,tests}/, what
+checkov looks at.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import kubernetes_validate
+import yaml
+
+VERSIONS = ["1.28", "1.31", kubernetes_validate.latest_version()]
+
+CUSTOM_GROUPS = {"monitoring.coreos.com", "cert-manager.io", "networking.istio.io", "security.istio.io"}
+
+
+class Loader(yaml.CSafeLoader):
+    """One that refuses a key which is there twice, as the API server does."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        if twice := {key for key in keys if keys.count(key) > 1}:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def main():
+    rendered, scratch = Path(sys.argv[1]), Path(sys.argv[2])
+    problems, custom, seen = [], {}, {}
+    for file in sorted((rendered / "helm4").iterdir()):
+        objects = load(file)
+        if load(rendered / "helm3" / file.name) != objects:
+            problems.append(f"{file.name}: Helm 3 and 4 render different objects")
+        names = [(thing["kind"], thing["metadata"]["name"]) for thing in objects]
+        problems += [f"{file.name}: {name} is there twice" for name in set(names) if names.count(name) > 1]
+        for thing in objects:
+            where = f"{file.name}: {thing['kind']} {thing['metadata']['name']}"
+            problems += [f"{where}: {problem}" for problem in habits(thing)]
+            text = json.dumps(thing, sort_keys=True)
+            if thing["apiVersion"].split("/")[0] in CUSTOM_GROUPS:
+                custom[text] = {"where": where, "object": thing}
+            elif text not in seen:
+                seen[text] = where
+                problems += [f"{where}: {problem}" for problem in invalid(thing)]
+            group = "tests" if thing["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "test" else "server"
+            folder = scratch / "policy" / group
+            folder.mkdir(parents=True, exist_ok=True)
+            with open(folder / file.name, "a") as out:
+                yaml.safe_dump(thing, out, explicit_start=True)
+    (scratch / "custom.json").write_text(json.dumps(list(custom.values())))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"{len(seen)} objects are valid for Kubernetes {', '.join(VERSIONS)}; {len(custom)} custom resources are handed on")
+    sys.exit(bool(problems))
+
+
+def load(file):
+    return [thing for thing in yaml.load_all(file.read_text(), Loader) if thing]
+
+
+def habits(thing):
+    metadata = thing["metadata"]
+    if "namespace" not in metadata:
+        yield "has no namespace"
+    if len(metadata["name"]) > 63:
+        yield "has too long a name"
+
+
+# A kind without a schema raises as well.
+def invalid(thing):
+    for version in VERSIONS:
+        try:
+            kubernetes_validate.validate(thing, version, strict=True)
+        except Exception as error:
+            yield f"{version}: {getattr(error, 'message', error)}"
+
+
+main()

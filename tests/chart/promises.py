@@ -1,0 +1,154 @@
+"""What the chart promises of its manifests, by the values that they are rendered from.
+
+  promises.py RENDERED
+"""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+POD = "Deployment/face-liveness-facade/spec/template/spec"
+CONTAINER = f"{POD}/containers/0"
+
+# Where nothing may be, and where anything may.
+NOTHING, ANYTHING = object(), object()
+
+PROMISES = {
+    "default": {
+        "Deployment/face-liveness-facade/spec/replicas": 2,
+        f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "2",
+        f"{CONTAINER}/env/FACE_LIVENESS_RESULT_TTL": NOTHING,
+        f"{CONTAINER}/env/AWS_EC2_METADATA_DISABLED": "true",
+        f"{CONTAINER}/env/MALLOC_MMAP_THRESHOLD_": "65536",
+        f"{CONTAINER}/resources/limits/memory": "937Mi",
+        f"{CONTAINER}/resources/requests/memory": "937Mi",
+        f"{CONTAINER}/resources/limits/cpu": NOTHING,
+        f"{CONTAINER}/readinessProbe/grpc": {"port": 9090, "service": "faceliveness.v1.FaceLivenessService"},
+        f"{CONTAINER}/livenessProbe/grpc": {"port": 9090},
+        f"{CONTAINER}/startupProbe/grpc": {"port": 9090},
+        f"{CONTAINER}/securityContext/capabilities/drop": ["ALL"],
+        f"{POD}/terminationGracePeriodSeconds": 30,
+        f"{POD}/automountServiceAccountToken": False,
+        f"{POD}/enableServiceLinks": False,
+        f"{POD}/topologySpreadConstraints/0/topologyKey": "topology.kubernetes.io/zone",
+        f"{POD}/topologySpreadConstraints/0/labelSelector/matchLabels/app.kubernetes.io~1component": "server",
+        "ServiceAccount/face-liveness-facade/automountServiceAccountToken": False,
+        "Service/face-liveness-facade/spec/ports/0/appProtocol": "kubernetes.io/h2c",
+        "Service/face-liveness-facade/spec/clusterIP": NOTHING,
+        "PodDisruptionBudget/face-liveness-facade": ANYTHING,
+        "NetworkPolicy/face-liveness-facade": ANYTHING,
+        "Pod/face-liveness-facade-test/metadata/annotations/helm.sh~1hook": "test",
+        "HorizontalPodAutoscaler/face-liveness-facade": NOTHING,
+        "ServiceMonitor/face-liveness-facade": NOTHING,
+        "PrometheusRule/face-liveness-facade": NOTHING,
+        "ConfigMap/face-liveness-facade-dashboard": NOTHING,
+        "Job/face-liveness-facade-test": NOTHING,
+        "VirtualService/face-liveness-facade": NOTHING,
+    },
+    "production": {
+        f"{CONTAINER}/image": "registry.example.com/team/face-liveness-facade@sha256:" + "0123456789abcdef" * 4,
+        f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "3",
+        f"{CONTAINER}/env/FACE_LIVENESS_RESULT_TTL": "30m",
+        f"{CONTAINER}/env/OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.monitoring:4317",
+        "ServiceAccount/face-liveness-facade/metadata/annotations/eks.amazonaws.com~1role-arn": ANYTHING,
+        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/0/annotations/runbook_url": "https://runbooks.example.com/face-liveness#facelivenessdown",
+        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/0/labels/team": "identity",
+        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/12": ANYTHING,
+        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/13": NOTHING,
+    },
+    "options": {
+        f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "6",
+        f"{CONTAINER}/env/FACE_LIVENESS_RESULT_CACHE_ENTRIES": "2000000",
+        f"{CONTAINER}/env/FACE_LIVENESS_MAX_REQUESTS": "1000000",
+        f"{CONTAINER}/env/FACE_LIVENESS_MIN_CONFIDENCE": "99.5",
+        f"{CONTAINER}/env/FACE_LIVENESS_CAPTURE": "false",
+        f"{CONTAINER}/env/FACE_LIVENESS_ALLOWED_CLIENTS": "spiffe://cluster.local/ns/shop/*,checkout.example.com",
+        f"{CONTAINER}/resources/limits/memory": "13467Mi",
+        f"{POD}/terminationGracePeriodSeconds": 67,
+    },
+    "autoscaled": {
+        "Deployment/face-liveness-facade/spec/replicas": NOTHING,
+        f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "3",
+        f"{CONTAINER}/resources/limits/memory": "2Gi",
+        f"{CONTAINER}/resources/requests/memory": "512Mi",
+        f"{POD}/terminationGracePeriodSeconds": 60,
+    },
+    "tls-cert-manager": {
+        "Service/face-liveness-facade/spec/ports/0/appProtocol": "https",
+        f"{CONTAINER}/env/FACE_LIVENESS_TLS_CLIENT_CA": "/etc/face-liveness-facade/client-ca/ca-bundle.crt",
+        "Certificate/face-liveness-facade/spec/secretName": "face-liveness-facade-tls",
+        f"{POD}/volumes/0/secret/secretName": "face-liveness-facade-tls",
+    },
+    "tls-secret": {
+        "Service/liveness/spec/clusterIP": "None",
+        "Deployment/liveness/spec/template/spec/volumes/0/secret/secretName": "liveness-tls",
+        "Certificate/liveness": NOTHING,
+    },
+    "istio": {
+        "VirtualService/face-liveness-facade/spec/http/0/retries/attempts": 0,
+        "DestinationRule/face-liveness-facade/spec/trafficPolicy/loadBalancer/consistentHash/httpHeaderName": "x-face-liveness-route",
+        "DestinationRule/face-liveness-facade/spec/trafficPolicy/outlierDetection/splitExternalLocalOriginErrors": True,
+        "DestinationRule/face-liveness-facade/spec/trafficPolicy/outlierDetection/consecutive5xxErrors": 0,
+        "DestinationRule/face-liveness-facade/spec/trafficPolicy/outlierDetection/consecutiveGatewayErrors": 0,
+        "AuthorizationPolicy/face-liveness-facade/spec/action": "ALLOW",
+        "ServiceEntry/face-liveness-facade-aws/spec/hosts/0": "rekognition.eu-west-1.amazonaws.com",
+        "Deployment/face-liveness-facade/spec/template/metadata/annotations/proxy.istio.io~1config": "terminationDrainDuration: 25s",
+    },
+    "linkerd": {
+        "Deployment/face-liveness-facade/spec/template/metadata/annotations/linkerd.io~1inject": "enabled",
+        "Deployment/face-liveness-facade/spec/template/metadata/annotations/config.linkerd.io~1skip-inbound-ports": "9090",
+    },
+    "small": {
+        f"{CONTAINER}/env/AWS_EC2_METADATA_DISABLED": NOTHING,
+        f"{POD}/serviceAccountName": "default",
+        f"{POD}/topologySpreadConstraints": NOTHING,
+        "ServiceAccount/face-liveness-facade": NOTHING,
+        "PodDisruptionBudget/face-liveness-facade": NOTHING,
+        "NetworkPolicy/face-liveness-facade": NOTHING,
+        "Pod/face-liveness-facade-test": NOTHING,
+    },
+    "argocd": {
+        "Job/face-liveness-facade-test/metadata/annotations/argocd.argoproj.io~1hook": "PostSync",
+        "Pod/face-liveness-facade-test": NOTHING,
+    },
+    "levers": {
+        "Deployment/face-liveness-facade/metadata/labels/cost-centre": "4711",
+        "Deployment/face-liveness-facade/spec/template/metadata/annotations/checksum~1extra-objects": ANYTHING,
+        "Deployment/face-liveness-facade/spec/template/spec/containers/0/image": "registry.example.com/team/face-liveness-facade:0.1.0+build.7",
+        "ConfigMap/face-liveness-facade-more": ANYTHING,
+    },
+}
+
+
+def main():
+    rendered, wrong, held = Path(sys.argv[1]), 0, 0
+    for name, promises in PROMISES.items():
+        objects = {}
+        for thing in yaml.safe_load_all((rendered / f"{name}.yaml").read_text()):
+            if thing:
+                objects.setdefault(thing["kind"], {})[thing["metadata"]["name"]] = thing
+        for path, promised in promises.items():
+            found = look(objects, path)
+            if found != promised and not (promised is ANYTHING and found is not NOTHING):
+                wrong += 1
+                print(f"{name}: {path} is {'not there' if found is NOTHING else found}, and not as promised", file=sys.stderr)
+            held += 1
+    print(f"{held} promises are held against the manifests")
+    sys.exit(bool(wrong))
+
+
+def look(here, path):
+    for part in path.split("/"):
+        part = part.replace("~1", "/")
+        if isinstance(here, list):
+            by_name = {entry.get("name"): entry.get("value") for entry in here if isinstance(entry, dict)}
+            here = (here[int(part)] if int(part) < len(here) else NOTHING) if part.isdigit() else by_name.get(part, NOTHING)
+        else:
+            here = here.get(part, NOTHING)
+        if here is NOTHING:
+            return NOTHING
+    return here
+
+
+main()
