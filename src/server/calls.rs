@@ -108,6 +108,7 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Call<F> {
             }
             response = error.to_status(&error::Context::default()).into_http();
         }
+        keep_our_words_only(response.headers_mut());
         if let Some(code) = code(response.headers()) {
             this.end.with(code);
             return Poll::Ready(Ok(response));
@@ -121,6 +122,14 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Call<F> {
             Some(sending) => response.map(|body| sending.body(body)),
             None => response,
         }))
+    }
+}
+
+/// The framework's sentences repeat what a caller said, such as a symbol that reflection does not know or an encoding, and callers and
+/// proxies log them. So an error that was not made here, which is one without details, has its code alone.
+fn keep_our_words_only(headers: &mut HeaderMap) {
+    if !headers.contains_key("grpc-status-details-bin") {
+        headers.remove("grpc-message");
     }
 }
 
@@ -148,7 +157,10 @@ impl http_body::Body for Stream {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
         let this = self.project();
-        let frame = ready!(this.body.poll_frame(context));
+        let mut frame = ready!(this.body.poll_frame(context));
+        if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
+            keep_our_words_only(trailers);
+        }
         if let Some(Ok(frame)) = &frame
             && let Some(code) = frame.trailers_ref().and_then(code)
         {

@@ -38,3 +38,15 @@ async fn reflection_can_be_switched_off() {
     let status = client.server_reflection_info(tokio_stream::empty()).await.expect_err("not served");
     assert_eq!(status.code(), tonic::Code::Unimplemented);
 }
+
+#[tokio::test]
+async fn what_a_caller_said_is_not_repeated_to_it_in_an_error() {
+    use v1::server_reflection_request::MessageRequest;
+    let facade = Facade::start(&[]).await;
+    let mut client = v1::server_reflection_client::ServerReflectionClient::new(facade.channel().await);
+    let ask = MessageRequest::FileContainingSymbol("said".to_owned());
+    let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(ask) };
+    let mut stream = client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream").into_inner();
+    let status = stream.message().await.expect_err("there is no such symbol");
+    assert_eq!((status.code(), status.message()), (tonic::Code::NotFound, ""));
+}
