@@ -4,7 +4,7 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face-liveness-facade/tools
 FUZZ_SECONDS ?= 60
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
-.PHONY: test check interop-simulator interop-service interop-mesh e2e-chart chart-generate bench-throttling bench-waiters fuzz \
+.PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e-chart chart-generate bench-throttling bench-waiters fuzz \
 	tools-check tools-interop tools-mesh tools-chart tools-fuzz
 
 test: ## All tests. Needs cargo and a C compiler.
@@ -18,6 +18,9 @@ check: tools-check ## Format, lints, contract, licences, rooms.
 	$(TOOLS)/bin/buf format --diff --exit-code
 	$(TOOLS)/bin/cargo-deny --log-level error check licenses bans sources
 	scripts/rooms
+
+privacy-proof: ## Where a face, a score, an S3 key or a session id is found after every answer and fault: the README's table, as it is.
+	cargo test --test integration privacy::a_face_a_score -- --nocapture
 
 interop-simulator: tools-interop ## The simulator against boto3 and the AWS SDK for JavaScript.
 	cargo build

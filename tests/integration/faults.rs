@@ -7,8 +7,9 @@ mod edge;
 mod matrix;
 mod road;
 
+pub use edge::{At, Edge};
+
 use crate::facade::id;
-use edge::At;
 use face_liveness_facade::simulator::FaultKind;
 use matrix::{Cached, Expected, Row, run};
 use road::Trouble;
@@ -45,7 +46,7 @@ const TIMEOUT: Expected = Expected {
     most: Duration::from_millis(1_500).saturating_add(BACKOFFS).saturating_add(WORK),
     ..after_three_attempts(Code::Unavailable, "UPSTREAM_TIMEOUT")
 };
-const SHORT: &[&str] = &["--upstream-timeout", "500ms"];
+pub const SHORT: &[&str] = &["--upstream-timeout", "500ms"];
 /// No name server is asked for it.
 const TOO_LONG_A_NAME: &str = "a-label-of-more-than-sixty-three-characters-which-is-the-most-there-is.invalid";
 const ANSWER: Expected = at_once(Code::Ok, "", Cached::Answer);
@@ -54,6 +55,21 @@ const ANSWER: Expected = at_once(Code::Ok, "", Cached::Answer);
 async fn every_fault_has_its_status_its_memory_its_reads_and_its_time_and_passes() {
     // The slow ones first.
     run(troubles_on_the_way().into_iter().chain(error_codes()).chain(answers_that_are_no_result()).collect()).await;
+}
+
+/// What AWS, or somebody before it, answers in these rows.
+pub fn answers() -> Vec<FaultKind> {
+    let rows = troubles_on_the_way().into_iter().chain(error_codes()).chain(answers_that_are_no_result());
+    let answer = |row: Row| match row.at {
+        At::Answer(kind) => Some(kind),
+        At::Road(_) | At::Name(_) => None,
+    };
+    rows.filter_map(answer).collect()
+}
+
+/// Where nothing is answered in these rows.
+pub fn roads() -> Vec<At> {
+    troubles_on_the_way().into_iter().map(|row| row.at).filter(|at| !matches!(at, At::Answer(_))).collect()
 }
 
 fn error_codes() -> Vec<Row> {

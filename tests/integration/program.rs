@@ -2,9 +2,10 @@
 
 use face_liveness_facade::simulator::Simulator;
 use std::{
-    io::{BufRead, BufReader},
-    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread::{self, JoinHandle},
     time::Duration,
 };
 use tokio::net::TcpListener;
@@ -24,13 +25,49 @@ pub struct Running {
     pub admin_address: String,
     /// What it said before it listened.
     pub warnings: Vec<String>,
-    log: Arc<Mutex<String>>,
+    /// Standard error and standard output.
+    written: [Written; 2],
+    /// How much of the log was there when it listened.
+    head: usize,
 }
 
+/// What is written to a pipe, and who reads it.
+struct Written(Arc<Mutex<Vec<u8>>>, Option<JoinHandle<()>>);
+
 impl Running {
+    /// Starts a `serve`, and reads its log until it says where it listens.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
+        let (said, lines) = mpsc::channel();
+        let log = Written::follow(child.stderr.take().expect("it is piped"), Some(said));
+        let output = Written::follow(child.stdout.take().expect("it is piped"), None);
+        let (mut warnings, mut head) = (Vec::new(), 0);
+        let (address, admin_address) = loop {
+            let line = lines.recv().expect("the log goes on");
+            head += line.len();
+            let event: serde_json::Value = serde_json::from_slice(&line).expect("the log is JSON");
+            match &event["address"] {
+                serde_json::Value::String(address) => {
+                    break (address.clone(), event["admin_address"].as_str().expect("an admin port").to_owned());
+                }
+                _ => warnings.push(event["message"].as_str().unwrap_or_default().to_owned()),
+            }
+        };
+        Self { child, address, admin_address, warnings, written: [log, output], head }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGTERM.
     pub fn signal(&self) {
-        let kill = Command::new("kill").arg(self.child.id().to_string()).status();
+        self.send("TERM");
+    }
+
+    /// Sends the signal of that name.
+    pub fn send(&self, signal: &str) {
+        let kill = Command::new("kill").args(["-s", signal, &self.pid().to_string()]).status();
         assert!(kill.expect("there is kill").success());
     }
 
@@ -53,14 +90,22 @@ impl Running {
 
     /// Its memory in bytes, as Linux counts it.
     pub fn resident(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kB") * 1024
     }
 
-    /// All that it has logged.
+    /// Waits for the end, and gives all that was ever written to standard error and standard output.
+    pub fn into_written(mut self) -> (ExitStatus, Vec<u8>) {
+        let status = self.child.wait().expect("it ends");
+        let all = self.written.iter_mut().flat_map(Written::rest).collect();
+        (status, all)
+    }
+
+    /// What it has logged since it listens.
     pub fn log(&self) -> String {
-        self.log.lock().expect("the reader does not panic").clone()
+        let log = self.written[0].0.lock().expect("the reader does not panic");
+        String::from_utf8_lossy(&log[self.head..]).into_owned()
     }
 }
 
@@ -71,26 +116,42 @@ impl Drop for Running {
     }
 }
 
-/// Starts `serve` with these flags and AWS settings, and reads its log until it says where it listens.
+/// Starts `serve` with these flags and AWS settings.
 pub fn serve(flags: &[&str], settings: &[(&str, &str)]) -> Running {
+    Running::start(program(&arguments(flags)).envs(settings.iter().copied()))
+}
+
+/// Those of a `serve` that [`Running`] can follow.
+pub fn arguments<'a>(flags: &[&'a str]) -> Vec<&'a str> {
     let own = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"];
-    let arguments = [&own[..], &["--drain-delay", "0s"], flags].concat();
-    let mut child = program(&arguments).envs(settings.iter().copied()).spawn().expect("the program starts");
-    let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-    let mut warnings = Vec::new();
-    let (address, admin_address) = loop {
-        let line = lines.next().expect("the log goes on").expect("the log is text");
-        let event: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
-        match &event["address"] {
-            serde_json::Value::String(address) => {
-                break (address.clone(), event["admin_address"].as_str().expect("an admin port").to_owned());
+    [&own[..], &["--drain-delay", "0s"], flags].concat()
+}
+
+impl Written {
+    /// Reads to the end: a pipe that nobody reads fills up and stops the program.
+    fn follow(pipe: impl Read + Send + 'static, lines: Option<mpsc::Sender<Vec<u8>>>) -> Self {
+        let written: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let followed = Arc::clone(&written);
+        let reader = thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while pipe.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+                followed.lock().expect("nobody panics with it").extend_from_slice(&line);
+                let line = std::mem::take(&mut line);
+                // Nobody listens any more once it is known where it listens.
+                lines.as_ref().map(|lines| lines.send(line).ok());
             }
-            _ => warnings.push(event["message"].as_str().unwrap_or_default().to_owned()),
+        });
+        Self(written, Some(reader))
+    }
+
+    /// All of it, once the other end is closed.
+    fn rest(&mut self) -> Vec<u8> {
+        if let Some(reader) = self.1.take() {
+            reader.join().expect("it does not panic");
         }
-    };
-    let log = Arc::default();
-    follow(lines, Arc::clone(&log));
-    Running { child, address, admin_address, warnings, log }
+        std::mem::take(&mut self.0.lock().expect("nobody panics with it"))
+    }
 }
 
 /// AWS's settings for a program that reads from `endpoint`.
@@ -101,17 +162,6 @@ pub fn aws(endpoint: &str) -> [(&str, &str); 4] {
         ("AWS_ACCESS_KEY_ID", "any"),
         ("AWS_SECRET_ACCESS_KEY", "any"),
     ]
-}
-
-/// Reads to the end: a pipe that nobody reads fills up and stops the program.
-fn follow(lines: std::io::Lines<BufReader<ChildStderr>>, log: Arc<Mutex<String>>) {
-    std::thread::spawn(move || {
-        for line in lines.map_while(Result::ok) {
-            let mut log = log.lock().expect("nobody panics with it");
-            log.push_str(&line);
-            log.push('\n');
-        }
-    });
 }
 
 pub async fn simulator() -> (Simulator, String) {

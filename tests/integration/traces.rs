@@ -1,6 +1,6 @@
 //! Traces, as a collector gets them from the program.
 
-mod collector;
+pub mod collector;
 
 use crate::{
     facade::{eventually, id, request},
@@ -8,8 +8,8 @@ use crate::{
 };
 use collector::{Collector, listen, names, serve, text};
 use face_liveness_facade::{
-    proto::{self, ResultView, face_liveness_service_client::FaceLivenessServiceClient},
-    simulator::{Fault, FaultKind, ImageStore, Outcome, Pace, Session, Status},
+    proto::{self, face_liveness_service_client::FaceLivenessServiceClient},
+    simulator::{Fault, FaultKind, Pace, Session, Status},
 };
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use std::time::{Duration, Instant};
@@ -124,44 +124,16 @@ async fn a_failure_has_its_code_and_reason_and_is_an_error_only_when_a_server_fa
 }
 
 #[tokio::test]
-async fn nothing_of_a_person_is_in_a_trace_and_nothing_of_a_trace_is_in_the_log() {
+async fn a_log_line_is_found_by_its_traces_reference_and_nothing_else_of_a_trace_is_in_the_log() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
-    let images = ImageStore::S3 { bucket: "faces".into(), prefix: "planted-key".into(), version: None };
-    let outcome = Outcome::Succeeded { confidence: Some(87.654) };
-    simulator.place(Session { outcome: outcome.clone(), audit_images: 1, ..ended(1) });
-    simulator.place(Session { outcome, images, ..ended(2) });
+    simulator.place(ended(1));
     let running = serve(&aws, &endpoint, &["--log-level", "trace", "--access-log", "all"], &[]);
-    let mut client = client(&running).await;
-    let mut face = Vec::new();
-    for number in [1, 2] {
-        let full = proto::GetLivenessResultRequest { view: ResultView::Full.into(), ..request(&id(number)) };
-        let result = client.get_liveness_result(full).await.expect("an answer").into_inner().result.expect("a result");
-        assert_eq!(result.confidence, Some(87.654));
-        face.extend_from_slice(&result.reference_image.expect("an image").content);
-    }
-    let message = Some("planted-words".to_owned());
-    let code = "AccessDeniedException".to_owned();
-    simulator.script(Fault::new(FaultKind::Error { code, status: 400, message }));
-    client.get_liveness_result(request(&id(3))).await.expect_err("a fault");
-    eventually("all spans arrive", async || collector.spans(SpanKind::Server).len() == 3).await;
-    eventually("all reads arrive", async || collector.spans(SpanKind::Client).len() == 3).await;
-
-    let bytes = collector.bytes();
-    let has = |secret: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
-    assert!(has(b"LIVENESS_STATUS_SUCCEEDED") && has(b"UPSTREAM_ACCESS_DENIED"), "the traces tell what happened");
-    for number in 1..=3 {
-        assert!(!has(id(number).as_bytes()));
-    }
-    for secret in ["87.65", "planted-key", "planted-words", "faces"] {
-        assert!(!has(secret.as_bytes()), "{secret} in a trace");
-    }
-    assert!(!has(&87.654_f32.to_le_bytes()) && !has(&f64::from(87.654_f32).to_le_bytes()), "a confidence in a trace");
-    assert!(face.len() > 16 && !has(&face[..16]), "a face in a trace");
-
-    eventually("the last error is logged", async || running.log().contains("UPSTREAM_ACCESS_DENIED")).await;
-    let log = running.log();
+    client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
+    eventually("the call arrives", async || !collector.spans(SpanKind::Server).is_empty()).await;
+    eventually("it is logged", async || running.log().contains("asked")).await;
     let session = text(&collector.spans(SpanKind::Server)[0].attributes, "face_liveness.session_ref");
-    assert!(log.contains(&session.expect("a reference")), "a log line is found by the trace's reference");
+    let log = running.log();
+    assert!(log.contains(&session.expect("a reference")), "{log}");
     for of_traces in ["face_liveness.", "rpc.", "otel.", "GetFaceLivenessSessionResults"] {
         assert!(!log.contains(of_traces), "{of_traces} in the log");
     }

@@ -1,0 +1,213 @@
+//! The program under watch: in folders of its own, with a collector and a simulated AWS, looked at until its end.
+
+use super::told::Told;
+use crate::{
+    program::{Running, arguments, program},
+    traces::collector::Collector,
+};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::spawn_blocking,
+};
+use tonic::transport::{Channel, ClientTlsConfig};
+
+/// Where a program that writes would write unasked.
+const FOLDERS: [(&str, &str); 7] = [
+    ("HOME", "home"),
+    ("TMPDIR", "tmp"),
+    ("XDG_CACHE_HOME", "cache"),
+    ("XDG_CONFIG_HOME", "config"),
+    ("XDG_DATA_HOME", "data"),
+    ("XDG_RUNTIME_DIR", "runtime"),
+    ("XDG_STATE_HOME", "state"),
+];
+
+/// What the program may do by the operating system's limits, in the shell's words.
+#[derive(Clone, Copy, PartialEq)]
+pub enum May {
+    /// Write no byte to any file: SIGXFSZ would end it.
+    WriteNothing,
+    /// Leave as large a core as the machine allows.
+    Dump,
+}
+
+pub struct Subject {
+    pub running: Running,
+    pub told: Told,
+    folder: Folder,
+    collector: Collector,
+    seen: Seen,
+}
+
+/// All that it wrote and sent but its answers, with what was looked at.
+#[derive(Default)]
+pub struct Seen {
+    pub log: Vec<u8>,
+    pub pages: Vec<u8>,
+    pub scrapes: usize,
+    pub traces: Vec<u8>,
+    pub spans: usize,
+    pub disk: Disk,
+}
+
+#[derive(Default)]
+pub struct Disk {
+    pub folders: usize,
+    /// Programs that a write would have ended.
+    pub confined: usize,
+    /// How often it was looked at which files are open; never where that is nobody's to see.
+    pub looks: usize,
+    /// What should not be: files made, files open for writing.
+    pub found: Vec<String>,
+}
+
+impl Subject {
+    /// Starts the program with all that it can be made to log and trace.
+    pub async fn start(may: May, aws: &str, flags: &[&str], told: &Told) -> Self {
+        let (collector, endpoint) = Collector::start().await;
+        let folder = Folder::new();
+        let flags = [&["--log-level", "trace", "--access-log", "all"], flags].concat();
+        let program = program(&arguments(&flags));
+        let limit = match may {
+            May::WriteNothing => "ulimit -f 0",
+            May::Dump => r#"ulimit -c "$(ulimit -Hc)""#,
+        };
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!(r#"{limit}; exec "$0" "$@""#)])
+            .arg(program.get_program())
+            .args(program.get_args())
+            .env_clear();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir(folder.0.join("work"));
+        command.envs(FOLDERS.map(|(name, of)| (name, folder.0.join(of))));
+        command.envs([
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("AWS_ENDPOINT_URL_REKOGNITION", aws),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "any"),
+            ("AWS_SECRET_ACCESS_KEY", "any"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_BSP_SCHEDULE_DELAY", "10"),
+        ]);
+        let running = spawn_blocking(move || Running::start(&mut command)).await.expect("it starts");
+        let disk = Disk { confined: usize::from(may == May::WriteNothing), ..Disk::default() };
+        Self { running, told: told.clone(), folder, collector, seen: Seen { disk, ..Seen::default() } }
+    }
+
+    pub fn channel(&self, tls: Option<ClientTlsConfig>) -> Channel {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let endpoint = Channel::from_shared(format!("{scheme}://{}", self.running.address)).expect("an address");
+        let endpoint = match tls {
+            Some(tls) => endpoint.tls_config(tls).expect("sound certificates"),
+            None => endpoint,
+        };
+        endpoint.connect_lazy()
+    }
+
+    /// Reads its admin port, and which files it has open.
+    pub async fn look(&mut self) {
+        for path in ["/", "/metrics", "/livez", "/readyz"] {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+            let page = said(&self.running.admin_address, request.as_bytes()).await;
+            assert!(page.starts_with(b"HTTP/1.1 200") || path == "/readyz", "{path} is answered");
+            self.seen.pages.extend(page);
+        }
+        self.seen.scrapes += 1;
+        match open_files(self.running.pid()) {
+            Ok(files) => self.seen.disk.found.extend(files),
+            // The files of a process that may not dump are root's to see, and on Linux only.
+            Err(_) => return,
+        }
+        self.seen.disk.looks += 1;
+    }
+
+    /// Ends it with that signal, and takes what is left to see.
+    pub async fn end(mut self, signal: &str) -> (ExitStatus, Seen) {
+        self.look().await;
+        self.running.send(signal);
+        let Self { running, folder, collector, mut seen, .. } = self;
+        let (status, log) = spawn_blocking(|| running.into_written()).await.expect("it ends");
+        (seen.log, seen.traces) = (log, collector.bytes());
+        seen.spans = collector.spans(SpanKind::Server).len() + collector.spans(SpanKind::Client).len();
+        seen.disk.folders = FOLDERS.len() + 1;
+        let made = files(&folder.0).into_iter().map(|file| format!("{} was made", file.display()));
+        seen.disk.found.extend(made);
+        (status, seen)
+    }
+}
+
+impl Seen {
+    pub fn and(mut self, other: Self) -> Self {
+        self.log.extend(other.log);
+        self.pages.extend(other.pages);
+        self.traces.extend(other.traces);
+        self.scrapes += other.scrapes;
+        self.spans += other.spans;
+        self.disk.folders += other.disk.folders;
+        self.disk.confined += other.disk.confined;
+        self.disk.looks += other.disk.looks;
+        self.disk.found.extend(other.disk.found);
+        self
+    }
+}
+
+/// What a port says to these bytes until it closes.
+pub async fn said(address: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let mut said = Vec::new();
+    // It may close before it has read all, or with a reset.
+    stream.write_all(bytes).await.ok();
+    stream.read_to_end(&mut said).await.ok();
+    said
+}
+
+/// A new folder with all of [`FOLDERS`] and a place to work, all of them empty; removed with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("privacy-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let folder = Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name));
+        for name in FOLDERS.iter().map(|(_, name)| *name).chain(["work"]) {
+            fs::create_dir_all(folder.0.join(name)).expect("cargo made the folder");
+        }
+        folder
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("it is a folder").map(|entry| entry.expect("it can be read").path());
+    entries.flat_map(|entry| if entry.is_dir() { files(&entry) } else { vec![entry] }).collect()
+}
+
+/// The files that a process has open for writing.
+fn open_files(pid: u32) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let entry = entry?.path();
+        // One may be closed in between.
+        let (Ok(target), Ok(metadata)) = (fs::read_link(&entry), fs::metadata(&entry)) else { continue };
+        let info = fs::read_to_string(entry.to_string_lossy().replace("/fd/", "/fdinfo/")).unwrap_or_default();
+        let flags = info.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+        // O_WRONLY and O_RDWR.
+        if metadata.is_file() && flags.is_none_or(|flags| flags & 0b11 != 0) {
+            found.push(format!("{} was open for writing", target.display()));
+        }
+    }
+    Ok(found)
+}
