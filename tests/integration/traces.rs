@@ -13,6 +13,7 @@ use face_liveness_facade::{
 };
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use std::time::{Duration, Instant};
+use tokio::net::TcpSocket;
 use tonic::{Request, transport::Channel};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -204,8 +205,10 @@ async fn a_collector_that_is_away_or_hangs_slows_no_request_and_holds_the_stop_f
     let (simulator, aws) = simulator().await;
     simulator.place(ended(1));
     let (hanging, hangs) = listen().await;
-    let (closed, away) = listen().await;
-    drop(closed);
+    // Bound and not listening: a port that is free becomes the collector of another test.
+    let closed = TcpSocket::new_v4().expect("a socket");
+    closed.bind("127.0.0.1:0".parse().expect("an address")).expect("loopback has a free port");
+    let away = format!("http://{}", closed.local_addr().expect("a bound socket has an address"));
     // A queue of ten, so that it is full.
     let settings = [("OTEL_BSP_MAX_QUEUE_SIZE", "10"), ("OTEL_EXPORTER_OTLP_TIMEOUT", "60000")];
     for (endpoint, warning) in [(&away, Some("spans do not reach the collector")), (&hangs, None)] {
@@ -232,7 +235,7 @@ async fn a_collector_that_is_away_or_hangs_slows_no_request_and_holds_the_stop_f
         eventually("the log is read to its end", async || running.log().contains(r#""stopped""#)).await;
         assert!(running.log().matches("WARN").count() <= 2, "a flood: {}", running.log());
     }
-    drop(hanging);
+    drop((hanging, closed));
 }
 
 #[tokio::test]
