@@ -18,7 +18,7 @@ pub use simulator::{Demo, Simulate};
 
 use crate::telemetry;
 use clap::{Args, Parser, Subcommand};
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// One typed, cached gRPC call in front of Amazon Rekognition Face Liveness.
 #[derive(Debug, Parser)]
@@ -67,8 +67,11 @@ pub struct Check {
 #[derive(Args, Debug)]
 pub struct Health {
     /// Where the server listens for plaintext gRPC: its admin port, or its gRPC port without TLS.
-    #[arg(long, default_value = "127.0.0.1:9090", value_name = "HOST:PORT")]
-    pub address: String,
+    /// [default: the port of FACE_LIVENESS_ADMIN_LISTEN, or 9090, of this machine]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub address: Option<String>,
+    #[arg(long, hide = true, env = "FACE_LIVENESS_ADMIN_LISTEN", default_value = serve::ADMIN_LISTEN, value_parser = value::address)]
+    pub admin_listen: SocketAddr,
     /// The service that is asked for; "" stands for the process.
     #[arg(long, default_value = crate::server::SERVICE_NAME, value_name = "NAME")]
     pub service: String,

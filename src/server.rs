@@ -16,7 +16,10 @@ use crate::{
 };
 use health::Health;
 use incoming::{Incoming, Limits, Protocol, Refusal};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tls::Tls;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -100,7 +103,9 @@ impl Server {
         let connections = incoming.connections();
         let scrape = {
             let (service, results, metrics) = (service.clone(), results.clone(), Arc::clone(&metrics));
+            let one_at_a_time = Arc::new(Mutex::new(()));
             move || {
+                let _guard = one_at_a_time.lock().expect("nothing panics under this lock");
                 results.measure(&metrics);
                 metrics.requests_in_flight.set(service.in_flight() as i64);
                 connections.measure(&metrics);
@@ -108,10 +113,13 @@ impl Server {
             }
         };
 
-        let (v1, v1alpha) = config.service.reflection.then(|| reflection::services(&clients)).unzip();
+        // Of streams that have no end of their own.
+        let ending = CancellationToken::new();
+        let (v1, v1alpha) = config.service.reflection.then(|| reflection::services(&clients, &metrics)).unzip();
         let watch = {
             let metrics = Arc::clone(&metrics);
-            move |services| calls::Watched::new(services, Arc::clone(&metrics))
+            let ending = ending.clone();
+            move |services| calls::Watched::new(services, Arc::clone(&metrics), ending.clone())
         };
         let mut builder = tonic::transport::Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
@@ -136,6 +144,7 @@ impl Server {
             tokio::time::sleep(config.drain_delay).await;
             draining.cancel();
             health.end().await;
+            ending.cancel();
             results.stop();
         });
         let cut_off = async {
@@ -145,7 +154,8 @@ impl Server {
             results.give_up();
             tokio::time::sleep(last_moment).await;
         };
-        let admin_limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, ..Limits::default() };
+        let longest = Some(2 * admin::MAX_CONNECTION_AGE);
+        let admin_limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, longest, ..Limits::default() };
         let admin = admin::services(health.clone(), admin_health, scrape).serve_with_incoming(Incoming::new(
             admin,
             None,
@@ -156,7 +166,13 @@ impl Server {
         let readiness = stopping.run_until_cancelled(become_ready(&rekognition, &health));
         let upkeep = async { tokio::join!(readiness, results.run(), renew_certificates(tls.as_ref(), &metrics)) };
         tokio::select! {
-            end = async { serve.await?; results.stopped().await; Ok(Stopped::Drained) } => end,
+            end = async {
+                serve.await?;
+                // All who could be answered are, and what is still read ends with this process.
+                results.give_up();
+                results.stopped().await;
+                Ok(Stopped::Drained)
+            } => end,
             () = cut_off => Ok(Stopped::CutOff),
             end = admin => end.map(|()| unreachable!("it serves until the process ends")),
             _ = upkeep => unreachable!("the cache is maintained for ever"),
@@ -174,10 +190,12 @@ fn jittered(age: Duration) -> Option<Duration> {
 async fn become_ready(rekognition: &Rekognition, health: &Health) {
     let mut told = false;
     while let Err(error) = rekognition.check_credentials().await {
-        if !told {
-            tracing::warn!(reason = %error.reason, "no AWS credentials or region yet: not ready until there are");
-            told = true;
+        if !told && rekognition.region().is_none() {
+            tracing::error!("not ready, and never will be: set AWS_REGION, and start again");
+        } else if !told {
+            tracing::warn!(reason = %error.reason, "no AWS credentials yet: not ready until there are");
         }
+        told = true;
         tokio::time::sleep(CREDENTIALS_RETRY).await;
     }
     health.become_ready().await;

@@ -75,7 +75,8 @@ fn subscriber(format: Option<Format>, level: Level, traces: Option<&Traces>) -> 
         .with_default(level.min(LevelFilter::INFO))
         .with_target("h2", level.min(LevelFilter::ERROR))
         .with_target(env!("CARGO_CRATE_NAME"), level)
-        .with_target("access", level)
+        // Who has seen faces is told at every level: --access-log is its switch.
+        .with_target("access", LevelFilter::INFO)
         .with_target(spans::TARGET, LevelFilter::OFF);
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { Format::Text } else { Format::Json });
@@ -108,6 +109,6 @@ mod tests {
 
     #[test]
     fn without_a_collector_the_log_alone_decides_which_lines_are_looked_at() {
-        assert_eq!(subscriber(None, Level::Warn, None).max_level_hint(), Some(LevelFilter::WARN));
+        assert_eq!(subscriber(None, Level::Debug, None).max_level_hint(), Some(LevelFilter::DEBUG));
     }
 }

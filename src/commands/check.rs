@@ -25,7 +25,8 @@ pub async fn run(config: config::Check) -> Result<(), String> {
     }
     if rekognition.check_credentials().await.is_err() {
         return Err("there are no AWS credentials: give the process a role (IRSA, EKS Pod Identity, an instance profile), or set \
-                    AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                    AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. If it has one of these, its token cannot be \
+                    read, or where credentials come from (STS, an agent, IMDS) cannot be reached or refuses"
             .to_owned());
     }
     println!("credentials  found");

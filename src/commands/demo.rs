@@ -10,13 +10,13 @@ use crate::{
     simulator::{self, Fault, FaultKind, ImageStore, Outcome, Pace, Session, Simulator, Status},
     telemetry,
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 use tokio::net::TcpListener;
 
 pub async fn run(config: config::Demo) -> Result<(), String> {
     let (listen, config) = (config.listen, config.server());
     let stop = stop_signal();
-    telemetry::init(Some(telemetry::Format::Text), telemetry::Level::Info);
+    let telemetry = telemetry::init(Some(telemetry::Format::Text), telemetry::Level::Info);
     process::prepare();
     let listener = server::bind(listen, "--listen").await?;
     // Of the system's choice, since a developer's machine may have a Prometheus on the usual one.
@@ -29,11 +29,16 @@ pub async fn run(config: config::Demo) -> Result<(), String> {
     println!("{}", guide(address, admin_address));
     let session_refs = SessionRefKey::random();
     let server = Server { listener, admin, tls: None, session_refs, config, rekognition }.run(stop);
-    tokio::select! {
+    let end = tokio::select! {
         end = server => end.map(drop).map_err(|error| format!("the server failed: {error}")),
         end = simulator.serve(aws, std::future::pending()) => end.map_err(|error| format!("the simulator failed: {error}")),
-    }
+    };
+    telemetry.shutdown(LAST_SPANS).await;
+    end
 }
+
+/// How long the last spans may take to leave.
+const LAST_SPANS: Duration = Duration::from_secs(1);
 
 /// The id of a session in the demo: easy to see in a log, and to tell from a real one.
 fn id(number: &str) -> String {

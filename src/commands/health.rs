@@ -5,7 +5,8 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 pub async fn run(config: config::Health) -> Result<(), String> {
-    let config::Health { address, service, timeout } = config;
+    let config::Health { address, admin_listen, service, timeout } = config;
+    let address = address.unwrap_or_else(|| format!("127.0.0.1:{}", admin_listen.port()));
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| {
         format!("--address cannot be {address:?}: it must be a host and a port, such as 127.0.0.1:9090")
     })?;

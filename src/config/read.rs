@@ -20,7 +20,7 @@ pub fn read(
             Ok(matches) => break Cli::from_arg_matches(&matches)?,
             Err(error) => error,
         };
-        let Some(bad) = bad_argument(&command, &error) else { return Err(error) };
+        let Some(bad) = bad_argument(&command, &arguments, &error) else { return Err(error) };
         problems.push(sentence(&bad, &error));
         // Read once more without this one, for what else there is. Each round has a value less.
         let given = arguments.len();
@@ -42,15 +42,15 @@ pub fn read(
 }
 
 /// The flag whose value is bad.
-fn bad_argument(command: &clap::Command, error: &clap::Error) -> Option<clap::Arg> {
+fn bad_argument(command: &clap::Command, arguments: &[OsString], error: &clap::Error) -> Option<clap::Arg> {
     if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
         return None;
     }
     // As the help has it: `--image-ttl <DURATION>`.
     let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else { return None };
     let flag = shown.split_whitespace().next()?.strip_prefix("--")?;
-    let mut arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
-    arguments.find(|argument| argument.get_long() == Some(flag)).cloned()
+    let called = arguments.iter().skip(1).find_map(|name| command.find_subcommand(name))?;
+    called.get_arguments().find(|argument| argument.get_long() == Some(flag)).cloned()
 }
 
 fn sentence(argument: &clap::Arg, error: &clap::Error) -> String {
@@ -62,7 +62,9 @@ fn sentence(argument: &clap::Arg, error: &clap::Error) -> String {
     };
     let rule = match (error.source(), error.get(ContextKind::ValidValue)) {
         (Some(source), _) => format!(": it {source}"),
-        (None, Some(ContextValue::Strings(valid))) => format!(": it must be one of {}", valid.join(", ")),
+        (None, Some(ContextValue::Strings(valid))) if !valid.is_empty() => {
+            format!(": it must be one of {}", valid.join(", "))
+        }
         _ => String::new(),
     };
     format!("--{flag}{variable}{value}{rule}")

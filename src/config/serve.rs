@@ -12,6 +12,8 @@ use crate::{
 use clap::{Args, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub const ADMIN_LISTEN: &str = "[::]:9090";
+
 pub const SESSION_REF_KEY_FILE: &str = "File with the key of the references that stand for session ids in logs, the same for \
                                         all replicas; 16 bytes at least, such as `openssl rand -base64 32` writes";
 
@@ -21,7 +23,7 @@ pub struct Serve {
     #[arg(long, env = "FACE_LIVENESS_LISTEN", default_value = "[::]:50051", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
     /// Address of the admin port, plaintext: /metrics, /livez, /readyz, and gRPC health.
-    #[arg(long, env = "FACE_LIVENESS_ADMIN_LISTEN", default_value = "[::]:9090", value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, env = "FACE_LIVENESS_ADMIN_LISTEN", default_value = ADMIN_LISTEN, value_name = "ADDRESS", value_parser = address)]
     pub admin_listen: SocketAddr,
     #[command(flatten)]
     pub server: Server,
@@ -142,7 +144,9 @@ impl Serve {
         let Server { tls, access, .. } = &self.server;
         let half = tls.tls_cert.is_some() != tls.tls_key.is_some();
         let lists = !access.allowed_clients.is_empty() || !access.image_clients.is_empty();
-        let one_port = self.listen.port() != 0 && self.listen.port() == self.admin_listen.port();
+        let (grpc, admin) = (self.listen, self.admin_listen);
+        let overlap = grpc.ip() == admin.ip() || grpc.ip().is_unspecified() || admin.ip().is_unspecified();
+        let one_port = grpc.port() != 0 && grpc.port() == admin.port() && overlap;
         let nameless = access.client_identity == ClientIdentity::Tls && tls.tls_client_ca.is_none();
         let rules = [
             (

@@ -113,9 +113,11 @@ impl Service {
             QuotaTps::Auto => quota,
             QuotaTps::Rate(rate) => rate,
         };
+        // Room for none is no time to hold any: an outcome that has no place has no expiry to tell, and no images beside it.
+        let result_ttl = if self.result_cache_entries == 0 { Duration::ZERO } else { self.result_ttl };
         results::Settings {
             limits: results::Limits {
-                result_ttl: self.result_ttl,
+                result_ttl,
                 result_entries: self.result_cache_entries,
                 image_ttl: self.image_ttl,
                 image_bytes: self.image_cache_size.as_u64(),
@@ -124,7 +126,7 @@ impl Service {
             },
             pending_ttl: self.pending_ttl,
             // What is not held need not be captured.
-            capture: self.capture && !self.result_ttl.is_zero() && self.result_cache_entries > 0,
+            capture: self.capture && !result_ttl.is_zero(),
             rate: (account > 0.0).then(|| account / f64::from(self.quota_replicas)),
         }
     }

@@ -39,7 +39,7 @@ pub struct Simulate {
     #[arg(long, default_value = "127.0.0.1:4580", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
     /// Reads and creations a second, each; beyond it AWS's ThrottlingException. 0 never throttles.
-    #[arg(long, default_value_t = 25, value_name = "RATE")]
+    #[arg(long, default_value_t = 25, value_name = "RATE", value_parser = rate)]
     pub quota_tps: u32,
     /// How long each answer takes.
     #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = duration)]
@@ -58,6 +58,10 @@ pub struct Simulate {
     pub speed: f64,
     #[command(flatten)]
     pub log: Log,
+}
+
+fn rate(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "must be a whole number")
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -29,6 +29,14 @@ impl Error {
         }
     }
 
+    /// The error as the end of an answer that had begun. Its caller waits for nothing that could be told in addition.
+    pub fn to_trailers(&self) -> HeaderMap {
+        let mut trailers = HeaderMap::new();
+        let written = self.to_status(&Context::default()).add_header(&mut trailers);
+        written.expect("a message of this table is a header's value");
+        trailers
+    }
+
     /// The error as gRPC carries it: code, message, details, and the pushback trailer where a retry may help.
     pub fn to_status(&self, context: &Context<'_>) -> Status {
         let row = self.reason.row();

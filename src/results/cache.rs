@@ -183,6 +183,8 @@ impl Cache {
     fn lifetimes(&self, now: Instant, images: &Images) -> (Instant, Instant) {
         let image_ttl = match images.size() {
             0 => Duration::ZERO,
+            // It would be evicted at once, and read again for everyone who asks.
+            size if (size + ENTRY_BYTES) as u64 > self.limits.image_bytes => Duration::ZERO,
             _ => self.limits.image_ttl.min(self.limits.result_ttl),
         };
         (now + self.limits.result_ttl, now + image_ttl)

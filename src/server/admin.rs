@@ -5,8 +5,12 @@
 use super::health::Health;
 use crate::telemetry::metrics;
 use axum::{Router, http::StatusCode, http::header::CONTENT_TYPE, routing::get};
+use std::time::Duration;
 use tonic::{service::Routes, transport::server::Router as Services};
 use tonic_health::pb::health_server::{self, HealthServer};
+
+/// A connection is asked to end at this age, and cut off at twice that, so that none keeps the places of the few for ever.
+pub const MAX_CONNECTION_AGE: Duration = Duration::from_secs(60);
 
 const INDEX: &str = "/metrics  Prometheus metrics
 /livez    200 while the process lives
@@ -31,5 +35,9 @@ pub fn services(
         .route("/metrics", get(move || async move { ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], scrape()) }))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready));
-    tonic::transport::Server::builder().accept_http1(true).add_routes(Routes::from(router)).add_service(health_service)
+    tonic::transport::Server::builder()
+        .accept_http1(true)
+        .max_connection_age(MAX_CONNECTION_AGE)
+        .add_routes(Routes::from(router))
+        .add_service(health_service)
 }

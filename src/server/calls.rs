@@ -5,7 +5,7 @@
 
 use super::{MAX_REQUEST_BYTES, SERVICE_NAME};
 use crate::{
-    error::{self, Error},
+    error::{self, Error, Reason},
     service::{Arrival, Sending},
     telemetry::metrics::{Calls, Metrics},
 };
@@ -16,6 +16,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{
     body::Body,
     codegen::{
@@ -40,11 +41,13 @@ const UNKNOWN: i32 = 2;
 pub struct Watched<S> {
     services: S,
     metrics: Arc<Metrics>,
+    ending: CancellationToken,
 }
 
 impl<S> Watched<S> {
-    pub const fn new(services: S, metrics: Arc<Metrics>) -> Self {
-        Self { services, metrics }
+    /// `ending` ends the streams that nothing else ends.
+    pub const fn new(services: S, metrics: Arc<Metrics>, ending: CancellationToken) -> Self {
+        Self { services, metrics, ending }
     }
 }
 
@@ -61,14 +64,15 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
         let arrival = Arrival(Instant::now());
         request.extensions_mut().insert(arrival);
         let path = request.uri().path();
-        let is_ours = path.strip_prefix('/').is_some_and(|path| path.starts_with(SERVICE_NAME));
+        let method = path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME));
+        let is_ours = method.is_some_and(|method| method.starts_with('/'));
         let end = End::of(self.metrics.calls(path), arrival);
         let answer = match header_bytes(request.headers()) {
             0..=MAX_HEADER_BYTES => Some(self.services.call(request)),
             _ => None,
         };
         let metrics = is_ours.then(|| Arc::clone(&self.metrics));
-        Call { answer, end, metrics }
+        Call { answer, end, metrics, ending: self.ending.clone() }
     }
 }
 
@@ -85,6 +89,7 @@ pin_project! {
         end: End,
         // Of a call of this service.
         metrics: Option<Arc<Metrics>>,
+        ending: CancellationToken,
     }
 }
 
@@ -115,7 +120,8 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Call<F> {
         }
         if this.end.is_of_stream() {
             let end = std::mem::take(this.end);
-            return Poll::Ready(Ok(response.map(|body| Body::new(Stream { body, end }))));
+            let ending = this.ending.clone().cancelled_owned();
+            return Poll::Ready(Ok(response.map(|body| Body::new(Stream { body, end, ending }))));
         }
         this.end.with(OK);
         Poll::Ready(Ok(match response.extensions_mut().remove::<Sending>() {
@@ -145,6 +151,9 @@ pin_project! {
         #[pin]
         body: Body,
         end: End,
+        // One that is open would hold a stop up.
+        #[pin]
+        ending: WaitForCancellationFutureOwned,
     }
 }
 
@@ -157,7 +166,13 @@ impl http_body::Body for Stream {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
         let this = self.project();
-        let mut frame = ready!(this.body.poll_frame(context));
+        let mut frame = match this.body.poll_frame(context) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(this.ending.poll(context));
+                Some(Ok(http_body::Frame::trailers(Error::new(Reason::ShuttingDown).to_trailers())))
+            }
+        };
         if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
             keep_our_words_only(trailers);
         }

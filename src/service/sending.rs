@@ -28,6 +28,9 @@ const PIECE: usize = 1024;
 /// A megabyte in a minute is slower than any network that is worth waiting for.
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// Who waits for room holds its faces meanwhile, whether the cache still does or not.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
 /// HTTP/2 takes what it is given, whether the caller reads it or not; so it is given a part at a time, as large as its frames are.
 const PART: usize = 16 * 1024;
 
@@ -49,8 +52,9 @@ impl Room {
     /// Room for so many bytes, first come, first served.
     ///
     /// # Errors
-    /// OVERLOADED when there is none until `answer_by`.
+    /// OVERLOADED when there is none until `answer_by`, or for a while.
     pub async fn take(&self, bytes: usize, answer_by: Instant) -> Result<Sending, Error> {
+        let answer_by = answer_by.min(Instant::now() + LONGEST_WAIT);
         let pieces = u32::try_from(bytes.div_ceil(PIECE).min(MAX_BYTES / PIECE)).expect("the room has fewer pieces");
         let taken = timeout_at(answer_by, Arc::clone(&self.0).acquire_many_owned(pieces)).await;
         let permit = taken.map_err(|_| Error::new(Reason::Overloaded))?.expect("the room is never closed");
@@ -68,7 +72,7 @@ impl Sending {
             tokio::time::sleep(LONGEST).await;
             late.lock().expect(NO_PANIC).give_up();
         });
-        Body::new(Parts { body, held, _watch: AbortOnDropHandle::new(watch) })
+        Body::new(Parts { body, held, told: false, _watch: AbortOnDropHandle::new(watch) })
     }
 }
 
@@ -91,6 +95,8 @@ pin_project! {
         #[pin]
         body: Body,
         held: Arc<Mutex<Held>>,
+        // That it has been given up.
+        told: bool,
         _watch: AbortOnDropHandle<()>,
     }
 }
@@ -103,7 +109,8 @@ impl http_body::Body for Parts {
         let this = self.project();
         let mut held = this.held.lock().expect(NO_PANIC);
         if held.sending.is_none() {
-            return Poll::Ready(Some(Err(Error::new(Reason::Overloaded).to_status(&Default::default()))));
+            let trailers = || Ok(Frame::trailers(Error::new(Reason::Overloaded).to_trailers()));
+            return Poll::Ready((!std::mem::replace(this.told, true)).then(trailers));
         }
         if held.rest.is_empty() {
             let frame = match ready!(this.body.poll_frame(context)) {
@@ -182,8 +189,10 @@ mod tests {
         advance(LONGEST).await;
         tokio::task::yield_now().await;
         take(&room, MAX_BYTES).await.expect("its room is free");
-        let status = body.frame().await.expect("an end").expect_err("it was given up");
-        assert!(status.message().contains("too much"), "{status:?}");
+        let end = body.frame().await.expect("an end").expect("it is no error of the stream");
+        let status = Status::from_header_map(&end.into_trailers().expect("trailers")).expect("a status");
+        assert_eq!(status.message(), Error::new(Reason::Overloaded).to_status(&Default::default()).message());
+        assert!(body.frame().await.is_none());
     }
 
     #[tokio::test(start_paused = true)]
