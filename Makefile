@@ -4,7 +4,7 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face-liveness-facade/tools
 FUZZ_SECONDS ?= 60
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
-.PHONY: test check interop-simulator interop-service bench-throttling bench-waiters fuzz tools-check tools-interop tools-fuzz
+.PHONY: test check interop-simulator interop-service bench-throttling bench-waiters soak fuzz tools-check tools-interop tools-fuzz
 
 test: ## All tests. Needs cargo and a C compiler.
 	cargo test
@@ -28,6 +28,9 @@ interop-service: tools-interop ## The service against grpcurl, buf curl and a Py
 
 bench-throttling: ## How late callers learn of a finished session, with and without this service. Six minutes.
 	cargo bench --bench throttling
+
+soak: ## All kinds of callers and all troubles of AWS for ten minutes, or SOAK_SECONDS: does anything grow?
+	cargo bench --bench soak
 
 bench-waiters: ## What 10,000 waiting callers cost. A minute.
 	cargo bench --bench waiters
