@@ -4,8 +4,7 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face-liveness-facade/tools
 FUZZ_SECONDS ?= 60
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
-.PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e-chart chart-generate bench-throttling bench-waiters fuzz \
-	tools-check tools-interop tools-mesh tools-chart tools-fuzz
+.PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e-chart chart-generate bench-throttling bench-waiters fuzz tools-check tools-interop tools-mesh tools-chart tools-fuzz soak
 
 test: ## All tests. Needs cargo and a C compiler.
 	cargo test
@@ -45,6 +44,9 @@ chart-generate: tools-chart ## What the chart says of the program's options, and
 
 bench-throttling: ## How late callers learn of a finished session, with and without this service. Six minutes.
 	cargo bench --bench throttling
+
+soak: ## All kinds of callers and all troubles of AWS for ten minutes, or SOAK_SECONDS: does anything grow?
+	cargo bench --bench soak
 
 bench-waiters: ## What 10,000 waiting callers cost. A minute.
 	cargo bench --bench waiters
