@@ -2,9 +2,16 @@
 
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face-liveness-facade/tools
 FUZZ_SECONDS ?= 60
+IMAGE ?= face-liveness-facade
+# Where the image's source lies, for its label; and a mirror's name for the Dockerfile's base image.
+IMAGE_SOURCE ?=
+RUST_IMAGE ?=
+IMAGE_ARGS = $(if $(RUST_IMAGE),--build-arg RUST_IMAGE=$(RUST_IMAGE)) --build-arg SOURCE=$(IMAGE_SOURCE) \
+	--build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) --build-arg REVISION=$(shell git rev-parse HEAD)
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
-.PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e-chart chart-generate bench-throttling bench-waiters fuzz tools-check tools-interop tools-mesh tools-chart tools-fuzz soak
+.PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e-chart chart-generate bench-throttling bench-waiters \
+	soak fuzz image image-test engine sbom tools-check tools-interop tools-mesh tools-chart tools-fuzz tools-image tools-sbom
 
 test: ## All tests. Needs cargo and a C compiler.
 	cargo test
@@ -16,6 +23,7 @@ check: tools-check ## Format, lints, contract, licences, rooms.
 	$(TOOLS)/bin/buf lint
 	$(TOOLS)/bin/buf format --diff --exit-code
 	$(TOOLS)/bin/cargo-deny --log-level error check licenses bans sources
+	$(TOOLS)/bin/hadolint Dockerfile
 	scripts/rooms
 
 privacy-proof: ## Where a face, a score, an S3 key or a session id is found after every answer and fault: the README's table, as it is.
@@ -60,6 +68,19 @@ fuzz: tools-fuzz ## Made-up input for all that reads bytes from outside, FUZZ_SE
 			-max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -verbosity=0 -print_funcs=0 -print_final_stats=1 || exit; \
 	done
 
+image: engine ## The images $(IMAGE) and $(IMAGE):demo.
+	docker build $(IMAGE_ARGS) --target service --tag $(IMAGE) .
+	docker build $(IMAGE_ARGS) --target demo --tag $(IMAGE):demo .
+
+image-test: image tools-image ## The images, run with no more rights than they need.
+	TOOLS=$(TOOLS) tests/image/run $(IMAGE) $(IMAGE):demo
+
+engine:
+	@docker info >/dev/null 2>&1 || { echo "No Docker engine answers: install and start one, or set DOCKER_HOST to it." >&2; exit 1; }
+
+sbom: tools-sbom ## What the production program is made of, as CycloneDX.
+	TOOLS=$(TOOLS) scripts/sbom
+
 tools-check:
 	TOOLS=$(TOOLS) scripts/tools check
 
@@ -74,3 +95,9 @@ tools-fuzz:
 
 tools-chart:
 	TOOLS=$(TOOLS) scripts/tools chart
+
+tools-image:
+	TOOLS=$(TOOLS) scripts/tools image
+
+tools-sbom:
+	TOOLS=$(TOOLS) scripts/tools sbom

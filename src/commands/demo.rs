@@ -10,23 +10,25 @@ use crate::{
     simulator::{self, Fault, FaultKind, ImageStore, Outcome, Pace, Session, Simulator, Status},
     telemetry,
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use tokio::net::TcpListener;
 
 pub async fn run(config: config::Demo) -> Result<(), String> {
-    let (listen, config) = (config.listen, config.server());
+    let (listen, admin_listen, config) = (config.listen, config.admin_listen, config.server());
     let stop = stop_signal();
     let telemetry = telemetry::init(Some(telemetry::Format::Text), telemetry::Level::Info);
     process::prepare();
     let listener = server::bind(listen, "--listen").await?;
-    // Of the system's choice, since a developer's machine may have a Prometheus on the usual one.
-    let admin = server::bind(SocketAddr::from(([127, 0, 0, 1], 0)), "--listen").await?;
+    let admin = server::bind(admin_listen, "--admin-listen").await?;
     let (address, admin_address) = (server::address(&listener)?, server::address(&admin)?);
     let aws = TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("cannot start the simulator: {error}"))?;
     let endpoint = format!("http://{}", aws.local_addr().map_err(|error| error.to_string())?);
     let simulator = simulator();
     let rekognition = Rekognition::at(&endpoint, "us-east-1", config.service.upstream_timeout);
-    println!("{}", guide(address, admin_address));
+    println!("{}", guide(to_paste(address), to_paste(admin_address)));
     let session_refs = SessionRefKey::random();
     let server = Server { listener, admin, tls: None, session_refs, config, rekognition }.run(stop);
     let end = tokio::select! {
@@ -82,6 +84,11 @@ fn simulator() -> Simulator {
 
 fn error(code: &str) -> FaultKind {
     FaultKind::Error { code: code.to_owned(), status: 400, message: None }
+}
+
+/// Where this machine reaches a server that listens so. Every address of a container is reached by its published port on loopback.
+fn to_paste(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())) } else { address }
 }
 
 /// What a newcomer reads.
