@@ -4,7 +4,7 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face-liveness-facade/tools
 FUZZ_SECONDS ?= 60
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
-.PHONY: test check interop-simulator interop-service bench-throttling bench-waiters fuzz tools-check tools-interop tools-fuzz
+.PHONY: test check interop-simulator interop-service e2e-clients bench-throttling bench-waiters fuzz tools-check tools-interop tools-clients tools-fuzz
 
 test: ## All tests. Needs cargo and a C compiler.
 	cargo test
@@ -26,6 +26,10 @@ interop-service: tools-interop ## The service against grpcurl, buf curl and a Py
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run service $(BINARY)
 
+e2e-clients: tools-clients ## The examples of clients/, ghz and grpc-health-probe. Two minutes.
+	cargo build
+	TOOLS=$(TOOLS) tests/interop/run clients $(BINARY)
+
 bench-throttling: ## How late callers learn of a finished session, with and without this service. Six minutes.
 	cargo bench --bench throttling
 
@@ -46,6 +50,9 @@ tools-check:
 
 tools-interop:
 	TOOLS=$(TOOLS) scripts/tools interop
+
+tools-clients:
+	TOOLS=$(TOOLS) scripts/tools clients
 
 tools-fuzz:
 	TOOLS=$(TOOLS) scripts/tools fuzz
