@@ -15,6 +15,7 @@ check: tools-check ## Format, lints, contract, licences, rooms.
 	cargo clippy --no-default-features -- -D warnings
 	$(TOOLS)/bin/buf lint
 	$(TOOLS)/bin/buf format --diff --exit-code
+	TOOLS=$(TOOLS) scripts/contract
 	$(TOOLS)/bin/cargo-deny --log-level error check licenses bans sources
 	scripts/rooms
 
