@@ -10,8 +10,9 @@ IMAGE_ARGS = $(if $(RUST_IMAGE),--build-arg RUST_IMAGE=$(RUST_IMAGE)) --build-ar
 	--build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) --build-arg REVISION=$(shell git rev-parse HEAD)
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
-.PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e-chart chart-generate bench-throttling bench-waiters \
-	soak fuzz image image-test engine sbom tools-check tools-interop tools-mesh tools-chart tools-fuzz tools-image tools-sbom
+.PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e-chart e2e-clients chart-generate bench-throttling \
+	bench-waiters soak fuzz image image-test engine sbom tools-check tools-interop tools-mesh tools-clients tools-chart tools-fuzz tools-image \
+	tools-sbom
 
 test: ## All tests. Needs cargo and a C compiler.
 	cargo test
@@ -22,6 +23,7 @@ check: tools-check ## Format, lints, contract, licences, rooms.
 	cargo clippy --no-default-features -- -D warnings
 	$(TOOLS)/bin/buf lint
 	$(TOOLS)/bin/buf format --diff --exit-code
+	TOOLS=$(TOOLS) scripts/contract
 	$(TOOLS)/bin/cargo-deny --log-level error check licenses bans sources
 	$(TOOLS)/bin/hadolint Dockerfile
 	scripts/rooms
@@ -49,6 +51,10 @@ chart-generate: tools-chart ## What the chart says of the program's options, and
 	cargo build
 	scripts/chart-options $(BINARY)
 	$(TOOLS)/bin/helm-docs --sort-values-order file --log-level warning --chart-search-root helm/face-liveness-facade
+
+e2e-clients: tools-clients ## The examples of clients/, ghz and grpc-health-probe. Two minutes.
+	cargo build
+	TOOLS=$(TOOLS) tests/interop/run clients $(BINARY)
 
 bench-throttling: ## How late callers learn of a finished session, with and without this service. Six minutes.
 	cargo bench --bench throttling
@@ -89,6 +95,9 @@ tools-interop:
 
 tools-mesh:
 	TOOLS=$(TOOLS) scripts/tools mesh
+
+tools-clients:
+	TOOLS=$(TOOLS) scripts/tools clients
 
 tools-fuzz:
 	TOOLS=$(TOOLS) scripts/tools fuzz

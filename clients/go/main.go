@@ -1,0 +1,190 @@
+// Asks whether the person of an Amazon Rekognition Face Liveness session is live, and exits 0 only then.
+//
+//	go generate    # needs buf; protoc does as well
+//	go run . [ADDRESS [SESSION_ID [WAIT_SECONDS]]]
+package main
+
+//go:generate buf generate
+//go:generate cp ../service-config.json gen/
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/health" // Without it, healthCheckConfig is ignored.
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	pb "example.com/caller/gen/faceliveness/v1"
+)
+
+// Who retries, how often and on which replicas: the same for every language.
+//
+//go:embed gen/service-config.json
+var serviceConfig string
+
+// On AWS's scale of 0 to 100. The service may have a higher threshold of its own, which then decides.
+const minConfidence = 80
+
+// What a call may take beyond its wait: a read from AWS, and retries.
+const timeToAnswer = 5 * time.Second
+
+// Action is what a caller does next.
+type Action string
+
+const (
+	Live           Action = "live"
+	NotLive        Action = "not live"
+	AskAgain       Action = "pending: ask again"
+	NewSession     Action = "offer a new session"
+	MendCall       Action = "mend the call"
+	TellOperator   Action = "tell the operator"
+	RetryLater     Action = "retry later"
+	AnotherReplica Action = "ask another replica"
+)
+
+// Decision is an action, and where it comes from.
+type Decision struct {
+	Action     Action
+	Reason     string         // Why there is no verdict. Empty when there is one.
+	RetryAfter *time.Duration // How long to wait before asking again, when the service says so.
+}
+
+func (d Decision) String() string {
+	text := string(d.Action)
+	if d.Reason != "" {
+		text += ": " + d.Reason
+	}
+	if d.RetryAfter != nil {
+		text += fmt.Sprintf("; try again in %.1f s", d.RetryAfter.Seconds())
+	}
+	return text
+}
+
+// FaceLiveness asks for a session's verdict, and waits that long for the session to end. It retries as the service
+// config says, all within one deadline.
+func FaceLiveness(ctx context.Context, client pb.FaceLivenessServiceClient, sessionID string, wait time.Duration) Decision {
+	ctx, cancel := context.WithTimeout(ctx, wait+timeToAnswer)
+	defer cancel()
+	// For meshes that choose the replica by a header's hash, so that all who ask for a session meet the one that knows
+	// it. Access logs record headers, hence a hash and not the id.
+	route := sha256.Sum256([]byte(sessionID))
+	ctx = metadata.AppendToOutgoingContext(ctx, "x-face-liveness-route", hex.EncodeToString(route[:8]))
+
+	answer, err := client.GetLivenessResult(ctx, &pb.GetLivenessResultRequest{
+		SessionId:     sessionID,
+		Wait:          durationpb.New(wait),
+		MinConfidence: proto.Float32(minConfidence),
+	})
+	if err != nil {
+		return afterError(status.Convert(err))
+	}
+	return afterAnswer(answer.GetVerdict())
+}
+
+// Only VERDICT_LIVE lets anybody in, whatever verdicts there will be.
+func afterAnswer(verdict pb.Verdict) Decision {
+	switch verdict {
+	case pb.Verdict_VERDICT_LIVE:
+		return Decision{Action: Live}
+	case pb.Verdict_VERDICT_NOT_LIVE:
+		return Decision{Action: NotLive}
+	case pb.Verdict_VERDICT_PENDING:
+		return Decision{Action: AskAgain}
+	case pb.Verdict_VERDICT_INCONCLUSIVE:
+		return Decision{Action: NewSession, Reason: verdict.String()}
+	default:
+		return Decision{Action: TellOperator, Reason: verdict.String()}
+	}
+}
+
+func afterError(failure *status.Status) Decision {
+	// An error without ErrorInfo comes from the library or from a proxy, and its code is all there is.
+	decision := Decision{Reason: code.Code(failure.Code()).String()}
+	for _, detail := range failure.Details() {
+		switch detail := detail.(type) {
+		case *errdetails.ErrorInfo:
+			decision.Reason = detail.GetReason()
+		case *errdetails.RetryInfo:
+			delay := detail.GetRetryDelay().AsDuration()
+			decision.RetryAfter = &delay
+		}
+	}
+	decision.Action = whatToDo(decision.Reason, failure.Code())
+	return decision
+}
+
+func whatToDo(reason string, code codes.Code) Action {
+	switch reason {
+	case "SESSION_NOT_FOUND", "SESSION_GONE":
+		return NewSession
+	case "INVALID_REQUEST", "UPSTREAM_INVALID_PARAMETER", "IMAGES_NOT_ALLOWED":
+		return MendCall
+	case "CLIENT_NOT_ALLOWED", "UPSTREAM_ACCESS_DENIED", "UPSTREAM_CREDENTIALS", "UPSTREAM_MALFORMED", "UPSTREAM_UNKNOWN":
+		return TellOperator
+	case "UPSTREAM_THROTTLED", "QUOTA_EXHAUSTED", "OVERLOADED", "UPSTREAM_UNAVAILABLE", "UPSTREAM_TIMEOUT":
+		return RetryLater
+	case "DEADLINE_EXCEEDED":
+		return RetryLater // With more time.
+	case "SHUTTING_DOWN":
+		return AnotherReplica
+	}
+	// A reason of tomorrow, or none.
+	switch code {
+	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded:
+		return RetryLater
+	default:
+		return TellOperator
+	}
+}
+
+func main() {
+	decision, err := ask(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	fmt.Println(decision)
+	if decision.Action != Live {
+		os.Exit(1)
+	}
+}
+
+func ask(args []string) (Decision, error) {
+	address, sessionID, seconds := "127.0.0.1:50051", "facade00-0000-4000-8000-000000000001", "5"
+	for i, value := range []*string{&address, &sessionID, &seconds} {
+		if i < len(args) {
+			*value = args[i]
+		}
+	}
+	wait, err := time.ParseDuration(seconds + "s")
+	if err != nil {
+		return Decision{}, err
+	}
+	// In a service, one connection for as long as the process lives: the channel knows which replicas are well.
+	conn, err := grpc.NewClient(address,
+		// TLS: credentials.NewTLS(&tls.Config{RootCAs: ...}); mutual TLS: with Certificates, too.
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(serviceConfig),
+		// Or a replica that vanishes without a word would be waited for.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+	)
+	if err != nil {
+		return Decision{}, err
+	}
+	defer conn.Close()
+	return FaceLiveness(context.Background(), pb.NewFaceLivenessServiceClient(conn), sessionID, wait), nil
+}

@@ -1,0 +1,501 @@
+"""Builds one language's example from clients/ as its header says, and runs it against the service and against a stand-in.
+
+    clients.py go|python|node|java BINARY PYTHON    PYTHON is the interpreter that has clients/python/requirements.txt
+"""
+
+import atexit
+import collections
+import concurrent.futures
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from promises import equal, holds, promise, run
+
+LANGUAGE, BINARY, PYTHON = sys.argv[1:]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "clients" / LANGUAGE
+PROTO = "faceliveness/v1/face_liveness_service.proto"
+SCRATCH = pathlib.Path(tempfile.mkdtemp())
+atexit.register(shutil.rmtree, SCRATCH)
+CONFIG = json.loads((ROOT / "clients/service-config.json").read_text())
+ATTEMPTS = CONFIG["methodConfig"][0]["retryPolicy"]["maxAttempts"]
+
+# What an example allows a call beyond its wait, in seconds.
+TIME_TO_ANSWER = 5
+
+# Seconds. For a process to start, and for a call beyond its deadline, on a machine that builds elsewhere.
+PATIENCE = 60
+
+# Those whose library asks a replica for its health before it sends calls there. grpc-js does not.
+CHECKS_HEALTH = LANGUAGE != "node"
+
+
+def sh(*command):
+    """What a command prints to standard output. Maven prints ANSI codes."""
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True)
+    holds(done.returncode == 0, f"{' '.join(command)} ends with {done.returncode}: {done.stdout[-600:]}{done.stderr[-600:]}")
+    return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+
+
+def build():
+    """The words that run the example."""
+    if LANGUAGE == "go":
+        sh("go", "generate")
+        sh("go", "vet", ".")
+        equal("what gofmt would change", sh("gofmt", "-l", "."), "")
+        sh("go", "build", "-o", str(SCRATCH / "example"), ".")
+        return [str(SCRATCH / "example")]
+    if LANGUAGE == "python":
+        generate(PYTHON, FOLDER)
+        return [PYTHON, "-B", "face_liveness.py"]
+    if LANGUAGE == "node":
+        sh("npm", "ci", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error")
+        return ["node", "face-liveness.mjs"]
+    sh("mvn", "-q", "-B", "compile")
+    path = SCRATCH / "classpath"
+    words = ["-Dexec.executable=echo", "-Dexec.args=%classpath", f"-Dexec.outputFile={path}"]
+    sh("mvn", "-q", "-B", "exec:exec", *words)
+    # For some fifty short lives little is worth compiling, and the classes are read once. Only those in a jar can be.
+    jar, archive = SCRATCH / "example.jar", SCRATCH / "classes.jsa"
+    sh("jar", "--create", f"--file={jar}", "-C", "target/classes", ".")
+    classpath = path.read_text().strip().replace(str(FOLDER / "target/classes"), str(jar))
+    java = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath]
+    with stand_in({session("1"): pb.VERDICT_LIVE}) as (_, address):
+        sh(*java, f"-XX:ArchiveClassesAtExit={archive}", "FaceLiveness", address, session("1"))
+    return [*java, f"-XX:SharedArchiveFile={archive}", "FaceLiveness"]
+
+
+def generate(python, folder):
+    sources = [f"-I{ROOT / 'proto'}", f"--python_out={folder}", f"--grpc_python_out={folder}", PROTO]
+    subprocess.run([python, "-m", "grpc_tools.protoc", *sources], check=True)
+
+
+(SCRATCH / "stubs").mkdir()
+generate(sys.executable, SCRATCH / "stubs")
+sys.path.insert(0, str(SCRATCH / "stubs"))
+from faceliveness.v1 import face_liveness_service_pb2 as pb  # noqa: E402
+from faceliveness.v1 import face_liveness_service_pb2_grpc as pb_grpc  # noqa: E402
+
+
+def session(number):
+    return number if "-" in number else f"facade00-0000-4000-8000-{number:>012}"
+
+
+def start(address, number, wait=0):
+    words = [*EXAMPLE, address, session(number), str(wait)]
+    return subprocess.Popen(words, cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def line(process):
+    """The only line that the example prints. It exits 0 when that says live, and 1 for anything else."""
+    output, errors = process.communicate(timeout=PATIENCE)
+    lines = output.splitlines()
+    holds(len(lines) == 1, f"it prints {len(lines)} lines: {output}{errors[-600:]}")
+    equal(f"the exit code with '{lines[0]}'", process.returncode, 0 if lines[0] == "live" else 1)
+    return lines[0]
+
+
+def ask(address, number, wait=0):
+    return line(start(address, number, wait))
+
+
+def matches(what, text, pattern):
+    holds(re.fullmatch(pattern, text), f"{what} is '{text}', which is not '{pattern}'")
+
+
+RETRY = r"; try again in \d+\.\d s"
+
+
+def ask_all(address, wanted, wait=0):
+    """Asks for many sessions, a few at a time: every line must match what is wanted of it."""
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        lines = pool.map(lambda number: ask(address, number, wait), wanted)
+        wrong = [
+            f"{number}: '{text}' is not '{pattern}'"
+            for (number, pattern), text in zip(wanted.items(), lines)
+            if not re.fullmatch(pattern, text)
+        ]
+    holds(not wrong, "; ".join(wrong))
+
+
+class Server:
+    """A process of the binary, and where it listens."""
+
+    def __init__(self, address, admin, guide, process):
+        self.address, self.admin, self.guide, self.process = address, admin, guide, process
+
+    def count(self, metric, **labels):
+        """A counter of GetLivenessResult's, or of another method."""
+        labels = {"grpc_method": "GetLivenessResult"} | labels
+        # Straight to the server: the machine may have a proxy.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{self.admin}metrics") as answer:
+            rows = [row for row in answer.read().decode().splitlines() if row.startswith(f"grpc_server_{metric}_total{{")]
+        rows = [row for row in rows if all(f'{name}="{value}"' in row for name, value in labels.items())]
+        holds(rows, f"there is no metric of {labels}")
+        return sum(int(row.rpartition(" ")[2]) for row in rows)
+
+
+@contextlib.contextmanager
+def server(*words, found, environment=()):
+    """Runs the binary until the end of the block; `found` finds the addresses in what it prints."""
+    path = SCRATCH / f"{time.monotonic_ns()}"
+    # Nothing of the machine's AWS, but for what is wanted.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "FACE_LIVENESS_"))}
+    alone = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
+    with open(path, "wb") as output:
+        process = subprocess.Popen(
+            [BINARY, *words], stdout=output, stderr=subprocess.STDOUT, env=inherited | alone | dict(environment)
+        )
+    try:
+        until = time.monotonic() + PATIENCE
+        while not (addresses := found(path.read_text())):
+            holds(process.poll() is None and time.monotonic() < until, f"{words[0]} does not start: {path.read_text()[-600:]}")
+            time.sleep(0.05)
+        yield Server(*addresses, path.read_text(), process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def demo(*words):
+    def found(text):
+        # The last line of the guide.
+        if "Ctrl-C ends" in text:
+            return re.search(r"listens on (\S+) and", text)[1], re.search(r"http://[\d.:]+/$", text, re.MULTILINE)[0]
+
+    return server("demo", "--listen", "127.0.0.1:0", *words, found=found)
+
+
+def simulate(*words):
+    def found(text):
+        if listens := re.search(r"listens on (http://127\S+)\.", text):
+            return listens[1], None
+
+    return server("simulate", "--listen", "127.0.0.1:0", *words, found=found)
+
+
+def serve(upstream, *words, credentials=True):
+    def found(text):
+        listens = re.search(r'"message":"listening","address":"([^"]+)","admin_address":"([^"]+)"', text)
+        if listens and ("ready" in text or not credentials):
+            return listens[1], f"http://{listens[2]}/"
+
+    addresses = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]
+    keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"} if credentials else {}
+    environment = {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_REKOGNITION": upstream.address} | keys
+    return server("serve", *addresses, *words, found=found, environment=environment)
+
+
+def control(simulator, method, path, body):
+    request = urllib.request.Request(f"{simulator.address}/simulator/{path}", json.dumps(body).encode(), method=method)
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).read()
+
+
+# What is printed for the sessions and errors of demo. Trouble that AWS may get over is asked for again, until the
+# deadline ends it, if the number of attempts does not.
+DEMO = {
+    "1": "live",
+    "2": "live",
+    "4": "not live",
+    "5": "offer a new session: VERDICT_INCONCLUSIVE",
+    "6": "live",
+    "7": "offer a new session: VERDICT_INCONCLUSIVE",
+    "8": "offer a new session: VERDICT_INCONCLUSIVE",
+    "9": "pending: ask again",
+    "10": "pending: ask again",
+    "11": "pending: ask again",
+    "0": "offer a new session: SESSION_NOT_FOUND",
+    "e1": f"retry later: (UPSTREAM_THROTTLED{RETRY}|DEADLINE_EXCEEDED)",
+    "e2": "tell the operator: UPSTREAM_ACCESS_DENIED",
+    "e3": f"tell the operator: UPSTREAM_CREDENTIALS{RETRY}",
+    "e4": f"retry later: (UPSTREAM_UNAVAILABLE{RETRY}|DEADLINE_EXCEEDED)",
+    "e5": f"retry later: (UPSTREAM_TIMEOUT{RETRY}|DEADLINE_EXCEEDED)",
+    "e6": "tell the operator: UPSTREAM_MALFORMED",
+    "e7": "mend the call: UPSTREAM_INVALID_PARAMETER",
+    "e8": "tell the operator: UPSTREAM_UNKNOWN",
+}
+
+
+@promise("every session and error of demo has its line and its exit code")
+def sessions_of_demo():
+    with demo() as service:
+        listed = {number for number in re.findall(r"^ +(facade00-\S+)", service.guide, re.MULTILINE)}
+        # One that ends while you watch has a promise of its own.
+        equal("the guide's sessions", sorted(listed), sorted(map(session, [*DEMO, "3"])))
+        ended = {number: DEMO[number] for number in ("1", "2", "4", "5", "6", "7", "8")}
+        others = {number: pattern for number, pattern in DEMO.items() if number not in ended}
+        ask_all(service.address, others | {"not-a-session": "mend the call: INVALID_REQUEST"})
+    # Their images are drawn when they are read, which takes a busy machine longer than demo lets a read take.
+    with demo("--upstream-timeout", "30s") as service:
+        ask_all(service.address, ended, wait=30)
+
+
+@promise("with a wait, the verdict comes when the session ends, in one call")
+def waits():
+    with demo() as service:
+        equal("the line", ask(service.address, "3", wait=30), "live")
+        equal("the number of attempts", service.count("started"), 1)
+
+
+@promise("an error is retried while its delay fits the deadline, and not when it does not")
+def retries_on_the_service():
+    with demo() as service:
+        ask(service.address, "e4")
+        attempts = service.count("started")
+        holds(1 < attempts <= ATTEMPTS, f"there are {attempts} attempts of UPSTREAM_UNAVAILABLE")
+        # Five seconds and more, so that the pushback is -1.
+        matches("the line", ask(service.address, "e3"), DEMO["e3"])
+        equal("the number of attempts of UPSTREAM_CREDENTIALS", service.count("started") - attempts, 1)
+
+
+@promise("errors that demo lacks: CLIENT_NOT_ALLOWED")
+def client_not_allowed():
+    words = ["--client-identity", "xfcc", "--allowed-clients", "spiffe://example.com/app"]
+    with simulate() as simulator, serve(simulator, *words) as service:
+        equal("the line", ask(service.address, "1"), "tell the operator: CLIENT_NOT_ALLOWED")
+        equal("the number of attempts", service.count("started"), 1)
+
+
+@promise("errors that demo lacks: OVERLOADED, which is retried up to the last attempt")
+def overloaded():
+    with simulate() as simulator, serve(simulator, "--max-requests", "1") as service:
+        control(simulator, "PUT", f"sessions/{session('1')}", {"pace": {"frozen": "CREATED"}})
+        with grpc.insecure_channel(service.address) as channel:
+            request = pb.GetLivenessResultRequest(session_id=session("1"), wait=Duration(seconds=50))
+            waiting = pb_grpc.FaceLivenessServiceStub(channel).GetLivenessResult.future(request, timeout=PATIENCE)
+            until = time.monotonic() + PATIENCE
+            while service.count("started") == 0:
+                holds(time.monotonic() < until, "the first call does not arrive")
+                time.sleep(0.02)
+            matches("the line", ask(service.address, "2"), f"retry later: OVERLOADED{RETRY}")
+            waiting.cancel()
+        equal("the number of attempts", service.count("handled", grpc_code="ResourceExhausted"), ATTEMPTS)
+
+
+@promise("errors that demo lacks: QUOTA_EXHAUSTED, whose delay does not fit")
+def quota_exhausted():
+    with simulate() as simulator, serve(simulator, "--quota-tps", "0.1") as service:
+        # At once, since there is room for another every ten seconds.
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            lines = list(pool.map(lambda number: ask(service.address, str(number)), range(1, 5)))
+        refused = [text for text in lines if re.fullmatch(f"retry later: QUOTA_EXHAUSTED{RETRY}", text)]
+        others = [text for text in lines if text not in refused]
+        holds(refused, f"none of the lines is of QUOTA_EXHAUSTED: {lines}")
+        equal("the other lines", others, ["offer a new session: SESSION_NOT_FOUND"] * len(others))
+        equal("the number of attempts", service.count("started"), len(lines))
+
+
+@promise("errors that demo lacks: DEADLINE_EXCEEDED")
+def deadline_exceeded():
+    with simulate() as simulator, serve(simulator, "--upstream-timeout", "20s", "--drain-timeout", "21s") as service:
+        control(simulator, "POST", "faults", {"kind": "hang"})
+        asked = time.monotonic()
+        equal("the line", ask(service.address, "1"), "retry later: DEADLINE_EXCEEDED")
+        took = time.monotonic() - asked
+        holds(took > TIME_TO_ANSWER - 0.1, f"it takes {took:.1f} s")
+
+
+@promise("errors that demo lacks: SESSION_GONE")
+def session_gone():
+    with simulate("--gone-after", "2s") as simulator, serve(simulator) as service:
+        control(simulator, "PUT", f"sessions/{session('1')}", {"created_for_ms": 60_000})
+        equal("the first line", ask(service.address, "1"), "pending: ask again")
+        # Held back until AWS has forgotten it.
+        equal("the second line", ask(service.address, "1", wait=20), "offer a new session: SESSION_GONE")
+
+
+@promise("a replica that stops leaves nobody without a decision")
+def shutting_down():
+    with simulate() as simulator, serve(simulator, "--upstream-timeout", "20s", "--drain-timeout", "21s") as service:
+        control(simulator, "POST", "faults", {"kind": "hang"})
+        process = start(service.address, "1")
+        until = time.monotonic() + PATIENCE
+        while service.count("started") == 0:
+            holds(time.monotonic() < until, "the call does not arrive")
+            time.sleep(0.02)
+        service.process.terminate()
+        # There is no other replica here, which is what the library says when it looks for one.
+        stopped = "(ask another replica: SHUTTING_DOWN; try again in 0.0 s|retry later: (UNAVAILABLE|DEADLINE_EXCEEDED))"
+        matches("the line", line(process), stopped)
+
+
+@promise(f"a replica that is not serving is sent {'no' if CHECKS_HEALTH else 'a'} call")
+def health_check():
+    with simulate() as simulator, serve(simulator, credentials=False) as service:
+        text = ask(service.address, "1")
+        if CHECKS_HEALTH:
+            equal("the line", text, "retry later: UNAVAILABLE")
+            equal("the number of calls", service.count("started"), 0)
+            holds(service.count("started", grpc_method="Watch") > 0, "nobody watches its health")
+        else:
+            matches("the line", text, f"tell the operator: UPSTREAM_CREDENTIALS{RETRY}")
+
+
+class StandIn(pb_grpc.FaceLivenessServiceServicer):
+    """Answers each session as its plan says, and remembers what was sent."""
+
+    def __init__(self, plans):
+        self.plans, self.calls = plans, collections.defaultdict(list)
+
+    def GetLivenessResult(self, request, context):
+        metadata = dict(context.invocation_metadata())
+        self.calls[request.session_id].append((request, metadata.get("x-face-liveness-route"), context.time_remaining()))
+        plan = self.plans[request.session_id]
+        if isinstance(plan, int):
+            # An open enum: it may be a value of tomorrow.
+            return pb.GetLivenessResultResponse(verdict=plan)
+        code, reason, pushback = plan
+        details = []
+        if reason:
+            details.append(error_details_pb2.ErrorInfo(reason=reason, domain="face-liveness-facade"))
+        if reason and pushback is not None:
+            details.append(error_details_pb2.RetryInfo(retry_delay=Duration(seconds=2, nanos=500_000_000)))
+        trailers = [] if pushback is None else [("grpc-retry-pushback-ms", str(pushback))]
+        if details:
+            status = status_pb2.Status(code=grpc.StatusCode[code].value[0], message="of a test")
+            for detail in details:
+                status.details.add().Pack(detail)
+            trailers.append(("grpc-status-details-bin", status.SerializeToString()))
+        context.set_trailing_metadata(trailers)
+        context.abort(grpc.StatusCode[code], "of a test")
+
+
+class Healthy(health_pb2_grpc.HealthServicer):
+    """Always serving. grpcio's own waits for itself when a watch ends while its answer is sent."""
+
+    def Watch(self, request, context):
+        ended = threading.Event()
+        if context.add_callback(ended.set):
+            yield health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+            ended.wait()
+
+
+@contextlib.contextmanager
+def stand_in(plans):
+    service = StandIn(plans)
+    listening = grpc.server(concurrent.futures.ThreadPoolExecutor(32))
+    pb_grpc.add_FaceLivenessServiceServicer_to_server(service, listening)
+    health_pb2_grpc.add_HealthServicer_to_server(Healthy(), listening)
+    port = listening.add_insecure_port("127.0.0.1:0")
+    listening.start()
+    try:
+        yield service, f"127.0.0.1:{port}"
+    finally:
+        listening.stop(None)
+
+
+EXAMPLE = build()
+
+
+def reasons():
+    """The reasons of the contract, each with its code."""
+    text = (ROOT / "proto" / PROTO).read_text().replace("//", "")
+    text = " ".join(text[text.index("- INVALID_ARGUMENT:") : text.index("rpc GetLivenessResult")].split())
+    return {
+        reason: code
+        for code, row in re.findall(r"- ([A-Z_]+): (.*?)(?= - [A-Z_]+:|$)", text)
+        for reason in re.findall(r"([A-Z]+(?:_[A-Z]+)*) \(", row)
+    }
+
+
+# What each reason wants from a caller.
+ACTIONS = {
+    "offer a new session": ["SESSION_NOT_FOUND", "SESSION_GONE"],
+    "mend the call": ["INVALID_REQUEST", "UPSTREAM_INVALID_PARAMETER", "IMAGES_NOT_ALLOWED"],
+    "tell the operator": [
+        "CLIENT_NOT_ALLOWED",
+        "UPSTREAM_ACCESS_DENIED",
+        "UPSTREAM_CREDENTIALS",
+        "UPSTREAM_MALFORMED",
+        "UPSTREAM_UNKNOWN",
+    ],
+    "retry later": [
+        "UPSTREAM_THROTTLED",
+        "QUOTA_EXHAUSTED",
+        "OVERLOADED",
+        "UPSTREAM_UNAVAILABLE",
+        "UPSTREAM_TIMEOUT",
+        "DEADLINE_EXCEEDED",
+    ],
+    "ask another replica": ["SHUTTING_DOWN"],
+}
+RETRIED = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
+
+
+@promise("every reason of the contract has its action; retryable codes are tried five times, others once")
+def every_reason():
+    codes = reasons()
+    actions = {reason: action for action, named in ACTIONS.items() for reason in named}
+    equal("the reasons of the contract", sorted(codes), sorted(actions))
+    plans, wanted, attempts = {}, {}, {}
+    for number, (reason, code) in enumerate(codes.items()):
+        retried = code in RETRIED
+        plans[session(str(number))] = (code, reason, 20 if retried else None)
+        wanted[str(number)] = f"{actions[reason]}: {reason}" + ("; try again in 2.5 s" if retried else "")
+        attempts[session(str(number))] = ATTEMPTS if retried else 1
+    with stand_in(plans) as (service, address):
+        ask_all(address, wanted)
+    equal("the numbers of attempts", {id: len(calls) for id, calls in service.calls.items()}, attempts)
+
+
+@promise("a pushback of -1 ends the retries; what is not known is handled by its code, and lets nobody in")
+def unknown():
+    plans = {
+        "a": ("UNAVAILABLE", "UPSTREAM_UNAVAILABLE", -1),
+        "b": ("RESOURCE_EXHAUSTED", "REASON_OF_TOMORROW", -1),
+        "c": ("FAILED_PRECONDITION", "REASON_OF_TOMORROW", None),
+        "d": ("UNAVAILABLE", None, -1),
+        "e": ("UNIMPLEMENTED", None, None),
+        "f": pb.VERDICT_UNSPECIFIED,
+        "1f": 9,
+    }
+    wanted = {
+        "a": "retry later: UPSTREAM_UNAVAILABLE; try again in 2.5 s",
+        "b": "retry later: REASON_OF_TOMORROW; try again in 2.5 s",
+        "c": "tell the operator: REASON_OF_TOMORROW",
+        "d": "retry later: UNAVAILABLE",
+        "e": "tell the operator: UNIMPLEMENTED",
+        "f": "tell the operator: .+",
+        "1f": "tell the operator: .+",
+    }
+    with stand_in({session(number): plan for number, plan in plans.items()}) as (service, address):
+        ask_all(address, wanted)
+    equal("the numbers of attempts", {id: len(calls) for id, calls in service.calls.items()}, {session(n): 1 for n in plans})
+
+
+@promise("a call has its wait, its threshold, a deadline beyond the wait, and the session's hash for the mesh")
+def what_is_sent():
+    with stand_in({session("1"): pb.VERDICT_LIVE}) as (service, address):
+        equal("the line", ask(address, "1", wait=7), "live")
+    [(request, route, remaining)] = service.calls[session("1")]
+    equal("the request", request, pb.GetLivenessResultRequest(session_id=session("1"), wait=Duration(seconds=7), min_confidence=80))
+    holds(7 < remaining <= 7 + TIME_TO_ANSWER, f"the deadline is in {remaining:.1f} s")
+    equal("the route", route, hashlib.sha256(session("1").encode()).hexdigest()[:16])
+
+
+if LANGUAGE == "java":
+
+    @promise("mvn -q compile exec:java prints the decision and has its exit code")
+    def maven():
+        with demo() as service:
+            words = ["mvn", "-q", "-B", "compile", "exec:java"]
+            equal("the output", sh(*words, f"-Dexec.args={service.address}").strip(), "live")
+
+
+run()

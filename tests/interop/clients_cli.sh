@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Load and probes, by the programs that others use for them.
+#
+#   clients_cli.sh GUIDE      a file with the guide of a running demo
+#
+# Needs grpcurl, ghz, grpc-health-probe and jq.
+set -euo pipefail
+
+here=$(realpath "$(dirname "$0")")
+readonly here
+readonly service=faceliveness.v1.FaceLivenessService
+readonly method=$service/GetLivenessResult
+readonly proto=$here/../../proto
+readonly file=faceliveness/v1/face_liveness_service.proto
+address=$(grep -om1 '127\.0\.0\.1:[0-9]*' "$1")
+readonly address
+admin=$(grep -o 'http://127\.0\.0\.1:[0-9]*/$' "$1" | grep -o '127[0-9.:]*')
+readonly admin
+
+passed=0 failed=0
+
+# keeps SENTENCE COMMAND...: the promise is kept when the command succeeds; what it prints is the reason when not.
+keeps() {
+    local sentence=$1 reason
+    shift
+    if reason=$("$@" 2>&1); then
+        echo "ok: $sentence"
+        passed=$((passed + 1))
+    else
+        echo "FAILED: $sentence: $reason"
+        failed=$((failed + 1))
+    fi
+}
+
+live='{"session_id":"facade00-0000-4000-8000-000000000001","min_confidence":80}'
+readonly live
+
+# Reflection is not needed, which may be off.
+by_file() {
+    local answer
+    answer=$(grpcurl -plaintext -import-path "$proto" -proto "$file" -d "$live" "$address" "$method") || return
+    [[ $(jq -r .verdict <<<"$answer") == VERDICT_LIVE ]] || { echo "${answer:0:600}" && return 1; }
+}
+
+load() {
+    local report
+    report=$(ghz --insecure --import-paths "$proto" --proto "$proto/$file" --call "$method" --data "$live" \
+        --total 2000 --concurrency 20 --format json "$address") || return
+    jq -e '.statusCodeDistribution == {"OK": 2000} and .errorDistribution == {}' <<<"$report" >/dev/null ||
+        { jq '{statusCodeDistribution, errorDistribution}' <<<"$report" && return 1; }
+}
+
+# unknown PORT: 3 is the probe's word for a call that failed.
+unknown() {
+    local ended=0
+    grpc-health-probe -addr "$1" -service liveness || ended=$?
+    ((ended == 3))
+}
+
+keeps "grpcurl calls by the file, without reflection" by_file
+keeps "ghz: 2,000 calls, 20 at a time, and none fails" load
+for port in "$address" "$admin"; do
+    for name in "" $service; do
+        keeps "grpc-health-probe: '$name' is serving on the $([[ $port == "$admin" ]] && echo admin || echo main) port" \
+            grpc-health-probe -addr "$port" -service "$name"
+    done
+done
+keeps "grpc-health-probe: a service that is not there is not serving" unknown "$address"
+
+echo "$passed passed, $failed failed"
+((failed == 0))
