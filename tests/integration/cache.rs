@@ -1,6 +1,9 @@
 //! What is held, and what is read again.
 
-use crate::facade::{Facade, eventually, id, reason, request};
+use crate::{
+    admin,
+    facade::{Facade, eventually, id, reason, request},
+};
 use face_liveness_facade::{
     proto::{self, ImageContent, LivenessStatus, ResultView, Source},
     simulator::{self, Fault, FaultKind, Pace, Session, Status},
@@ -81,25 +84,52 @@ async fn the_newest_result_survives_a_full_cache() {
     assert_eq!(facade.simulator.reads(), 30, "each was held when it was asked for again");
 }
 
+/// How many faces had to make room.
+async fn evictions(facade: &Facade) -> f64 {
+    let (_, metrics) = admin::get(facade.admin_address, "/metrics").await;
+    admin::value(&metrics, r#"face_liveness_cache_evictions_total{cache="images"}"#)
+}
+
 #[tokio::test]
 async fn a_face_that_had_to_make_room_is_read_again_while_aws_has_it() {
-    let facade = Facade::start(&["--image-cache-size", "1B"]).await;
-    facade.place(succeeded(&id(1)));
-    facade.get(&id(1)).await.expect("an answer");
-    eventually("the face is pushed out and read again", async || {
-        let response = facade.call(full(&id(1))).await.expect("an answer");
-        assert_eq!(response.image_content(), ImageContent::Included);
-        response.source() == Source::Upstream
-    })
-    .await;
-    assert_eq!(facade.simulator.reads(), 2);
+    // One fits, and two do not.
+    let facade = Facade::start(&["--image-cache-size", "70KiB"]).await;
+    for number in 1..=2 {
+        facade.place(succeeded(&id(number)));
+        facade.call(full(&id(number))).await.expect("an answer");
+    }
+    eventually("the first is pushed out", async || evictions(&facade).await == 1.0).await;
+    let response = facade.call(full(&id(1))).await.expect("an answer");
+    assert_eq!((response.source(), response.image_content()), (Source::Upstream, ImageContent::Included));
+    assert_eq!(facade.simulator.reads(), 3);
+    eventually("the second is pushed out", async || evictions(&facade).await == 2.0).await;
     facade.fault(not_found());
-    eventually("the face is pushed out again, and AWS has forgotten it", async || {
+    let response = facade.call(full(&id(2))).await.expect("the outcome is held");
+    assert_eq!((response.source(), response.image_content()), (Source::Cache, ImageContent::Expired));
+}
+
+#[tokio::test]
+async fn a_face_that_never_fits_costs_one_read_and_no_more() {
+    let facade = Facade::start(&["--image-cache-size", "1KiB"]).await;
+    facade.place(succeeded(&id(1)));
+    let first = facade.call(full(&id(1))).await.expect("an answer");
+    assert_eq!((first.image_content(), first.image_expire_time), (ImageContent::Included, None));
+    for _ in 0..3 {
         let response = facade.call(full(&id(1))).await.expect("the outcome is held");
-        assert_eq!(response.source(), Source::Cache);
-        response.image_content() == ImageContent::Expired
-    })
-    .await;
+        assert_eq!((response.source(), response.image_content()), (Source::Cache, ImageContent::Expired));
+    }
+    assert_eq!(facade.simulator.reads(), 1);
+}
+
+#[tokio::test]
+async fn room_for_no_outcome_holds_nothing_and_tells_no_expiry() {
+    let facade = Facade::start(&["--result-cache-entries", "0"]).await;
+    facade.place(succeeded(&id(1)));
+    for reads in 1..=2 {
+        let response = facade.call(full(&id(1))).await.expect("an answer");
+        assert_eq!((response.expire_time, response.image_expire_time), (None, None));
+        assert_eq!((response.source(), facade.simulator.reads()), (Source::Upstream, reads));
+    }
 }
 
 #[tokio::test]
