@@ -39,7 +39,7 @@ interop-service: tools-interop ## The service against grpcurl, buf curl, promtoo
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run service $(BINARY)
 
-interop-mesh: tools-mesh ## Two instances of the service behind Envoy: stops under load, mutual TLS, forwarded identities.
+interop-mesh: tools-mesh ## The service behind Envoy: stops under load, a rolling update, an outage of AWS, mutual TLS, forwarded identities.
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run mesh $(BINARY)
 

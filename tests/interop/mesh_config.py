@@ -37,7 +37,11 @@ def listener(name, cluster, certificate=None, ca=None, forward=None):
                 }
             ]
         },
-        http_filters=[{"name": "router", "typed_config": typed("filters.http.router.v3.Router")}],
+        http_filters=[
+            # Counts calls by their gRPC status, in the cluster that answered.
+            {"name": "stats", "typed_config": typed("filters.http.grpc_stats.v3.FilterConfig", stats_for_all_methods=True)},
+            {"name": "router", "typed_config": typed("filters.http.router.v3.Router")},
+        ],
     )
     if forward:
         manager["forward_client_cert_details"] = forward
@@ -75,6 +79,15 @@ def cluster(name, ports, ca=None, certificate=None):
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
         "health_checks": [check],
+        # As the chart has it: an instance that passes on an outage of AWS still holds answers, so that only what Envoy itself cannot reach is
+        # left out.
+        "outlier_detection": {
+            "split_external_local_origin_errors": True,
+            "consecutive_local_origin_failure": 3,
+            "enforcing_consecutive_5xx": 0,
+            "enforcing_consecutive_gateway_failure": 0,
+            "enforcing_success_rate": 0,
+        },
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     }
     if ca:

@@ -87,6 +87,10 @@ class Simulator(Process):
         ask(f"{self.endpoint}/simulator/sessions/{session}", "PUT", placement)
 
 
+    def fails(self, session, code):
+        ask(f"{self.endpoint}/simulator/faults", "POST", {"session_id": session, "kind": {"error": {"code": code}}})
+
+
 class Instance:
     """An instance of the service, which keeps its ports when it starts again."""
 

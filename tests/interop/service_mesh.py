@@ -11,7 +11,7 @@ import grpc
 
 from contract import details, pb, pb_grpc, refused
 from mesh_certificates import Authority
-from mesh_config import HEALTH_INTERVAL, bootstrap, cluster, listener
+from mesh_config import HEALTH_INTERVAL, SERVICE, bootstrap, cluster, listener
 from mesh_load import ENDED, Load, hit, place_sessions
 from mesh_processes import PATIENCE, Envoy, Instance, Simulator
 from promises import equal, holds, promise, run
@@ -26,16 +26,19 @@ STRANGER = "spiffe://mesh.test/ns/other/sa/web"
 ALLOWED = ["--allowed-clients", "spiffe://mesh.test/ns/checkout/*"]
 XFCC = "x-forwarded-client-cert"
 
+# A session that AWS cannot be asked for.
+FAILING = "facade00-0000-4000-8000-0000000000f2"
+
 AWS = Simulator(SCRATCH, BINARY)
 place_sessions(AWS)
 
 
-def call(address, credentials=None, metadata=()):
+def call(address, credentials=None, metadata=(), session=ENDED[0]):
     options = [("grpc.ssl_target_name_override", "localhost"), ("grpc.use_local_subchannel_pool", 1)]
     channel = grpc.secure_channel(address, credentials, options) if credentials else grpc.insecure_channel(address, options)
     with channel:
         stub = pb_grpc.FaceLivenessServiceStub(channel)
-        request = pb.GetLivenessResultRequest(session_id=ENDED[0])
+        request = pb.GetLivenessResultRequest(session_id=session)
         # As when the first health checks have yet to end.
         return stub.GetLivenessResult(request, timeout=PATIENCE, metadata=metadata, wait_for_ready=True)
 
@@ -114,9 +117,58 @@ def nothing_repeated():
     print(f"   {LOAD}; {aged} connections asked to end", flush=True)
 
 
+# The old ones, and the new ones, whose places are known before they start.
+NEW = [Instance(SCRATCH, BINARY, name, AWS, *MESH_FLAGS) for name in ("third", "fourth")]
+for instance in NEW:
+    instance.stop()
+ROLLING = Envoy(
+    SCRATCH,
+    ENVOY,
+    "rolling",
+    bootstrap(
+        [listener("rolling", "rolling")],
+        [cluster("rolling", [instance.port for instance in (FIRST, SECOND, *NEW)])],
+    ),
+)
+
+
+@promise("a rolling update from two old instances to two new ones loses no call")
+def rolling_update():
+    SECOND.start()
+    ROLLING.finds_healthy("rolling", 2)
+    load = Load(ROLLING.listener("rolling"))
+    for old, new in zip((FIRST, SECOND), NEW):
+        load.goes_on()
+        new.start()
+        ROLLING.finds_healthy("rolling", 3)
+        old.stop()
+        ROLLING.finds_healthy("rolling", 2)
+    load.goes_on()
+    load.end()
+    equal("what failed", load.failures, [])
+    for instance in NEW:
+        holds(instance.answered() > 20, f"{instance.name} has answered {instance.answered()}")
+    equal("the calls that Envoy repeated", ROLLING.count("cluster.rolling.upstream_rq_retry"), 0)
+    print(f"   {load}", flush=True)
+
+
+@promise("an outage of AWS takes no instance out, and Envoy counts calls by their gRPC status")
+def outage():
+    AWS.fails(FAILING, "ServiceUnavailableException")
+    for _ in range(20):
+        error = refused(lambda: call(ROLLING.listener("rolling"), session=FAILING))
+        equal("the code", error.code().name, "UNAVAILABLE")
+    counted = f"cluster.rolling.grpc.{SERVICE}.GetLivenessResult"
+    equal("the calls with status 14", ROLLING.count(f"{counted}.14"), 20)
+    holds(ROLLING.count(f"{counted}.0") > 100, "Envoy counts the calls that were answered")
+    equal("the instances that are left out", ROLLING.count("cluster.rolling.outlier_detection.ejections_active"), 0)
+    equal("those that ever were", ROLLING.count("cluster.rolling.outlier_detection.ejections_enforced_total"), 0)
+    answers(ROLLING.listener("rolling"))
+
+
 @promise("a gRPC library by itself sees no error either when its connections end of age")
 def aged_connections():
-    load = Load(FIRST.address, [hit] * 4, [("grpc.use_local_subchannel_pool", 1)])
+    load = Load(NEW[0].address, [hit] * 4, [("grpc.use_local_subchannel_pool", 1)])
     # Three connections each, one after the other.
     time.sleep(3.5)
     load.end()
