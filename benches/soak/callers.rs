@@ -1,17 +1,18 @@
 //! Every kind of caller, each asking again and again over connections that are left and made anew.
 
-use crate::report::{Kind, Report};
+use crate::report::{Kind, NOT_SENT, Report};
 use face_liveness_facade::{
     proto::{GetLivenessResultRequest, ResultView, face_liveness_service_client::FaceLivenessServiceClient},
     simulator::{ImageStore, Session, Simulator},
 };
 use std::{
     collections::VecDeque,
+    error::Error,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use tokio::{sync::watch, task::JoinSet, time::sleep};
-use tonic::{Request, transport::Channel};
+use tonic::{Request, Status, transport::Channel};
 use tonic_types::StatusExt;
 
 /// So many callers of a kind, and the pause of each between two calls. Most ask for what is held.
@@ -131,8 +132,11 @@ impl Caller {
             }
             Err(status) => {
                 let details = status.get_error_details();
-                let none = format!("{:?}", status.code()).to_uppercase();
-                let reason = details.error_info().map_or(none, |info| info.reason.clone());
+                let reason = match details.error_info() {
+                    Some(info) => info.reason.clone(),
+                    None if was_not_sent(&status) => NOT_SENT.to_owned(),
+                    None => format!("{:?}: {}", status.code(), status.message()),
+                };
                 self.report.refused(self.kind, started, &reason);
                 // AWS still has it.
                 *polled = (self.kind == Kind::Poll).then_some(id);
@@ -164,6 +168,23 @@ impl Caller {
         let held = self.held.lock().expect("nobody panics with it");
         fastrand::choice(held.iter()).cloned()
     }
+}
+
+/// Whether the caller's library took a call for a connection that the service had asked to end, and so did not send it, or not in time. The libraries of
+/// other languages send it again on the next connection.
+fn was_not_sent(status: &Status) -> bool {
+    let mut source = Error::source(status);
+    while let Some(error) = source {
+        if error
+            .downcast_ref()
+            .is_some_and(|error: &h2::Error| error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR))
+        {
+            return true;
+        }
+        source = error.source();
+    }
+    // hyper's words, whose type is not at hand.
+    status.message() == "operation was canceled"
 }
 
 fn new_id() -> String {

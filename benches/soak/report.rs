@@ -10,6 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// A call that its caller's library did not send.
+pub const NOT_SENT: &str = "not sent";
+
+/// Of 100,000 calls so many may not be sent: each connection ends once in some hundred calls, and the moment in which it goes wrong is short.
+const MAX_NOT_SENT: u64 = 10;
+
 /// A trouble of AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -71,8 +77,8 @@ impl Kind {
             Self::Hit | Self::Miss | Self::Images | Self::Wait | Self::Poll | Self::GivenUp => &[],
             Self::Unknown => &["SESSION_NOT_FOUND"],
             Self::Malformed => &["INVALID_REQUEST"],
-            // Its own library may be the first to see the deadline pass, and says CANCELLED without a reason.
-            Self::Hurried => &["DEADLINE_EXCEEDED", "QUOTA_EXHAUSTED", "CANCELLED"],
+            // Its own library may be the first to see the deadline pass, and says so without a reason.
+            Self::Hurried => &["DEADLINE_EXCEEDED", "QUOTA_EXHAUSTED", "Cancelled: Timeout expired"],
         }
     }
 
@@ -137,6 +143,9 @@ impl Report {
     }
 
     fn explanation(&self, kind: Kind, started: Instant, reason: &str) -> Option<String> {
+        if reason == NOT_SENT {
+            return Some("the connection ended".to_owned());
+        }
         if kind.reasons().contains(&reason) {
             return Some("asked for".to_owned());
         }
@@ -151,9 +160,10 @@ impl Report {
 
     /// One sentence for each error that nothing explains.
     pub fn unexplained(&self) -> Vec<String> {
-        let mut sentences = Vec::new();
+        let (mut sentences, mut not_sent) = (Vec::new(), 0);
         for (kind, ends) in &*self.ends() {
             for ((reason, explanation), count) in &ends.errors {
+                not_sent += if reason == NOT_SENT { *count } else { 0 };
                 if explanation.is_none() {
                     sentences.push(format!("{kind:?}: {count} times {reason}, which nothing explains"));
                 }
@@ -161,6 +171,10 @@ impl Report {
             if ends.answered + ends.given_up == 0 && kind.reasons().is_empty() {
                 sentences.push(format!("{kind:?}: not one was answered"));
             }
+        }
+        let most = MAX_NOT_SENT.max(self.requests.load(Relaxed) * MAX_NOT_SENT / 100_000);
+        if not_sent > most {
+            sentences.push(format!("{not_sent} calls were not sent, more than {most}"));
         }
         sentences
     }

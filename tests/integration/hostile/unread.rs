@@ -25,9 +25,9 @@ const ROOM: usize = 64 * 1024 * 1024;
 /// refused.
 const OVERHEAD: usize = 32 * 1024 * 1024;
 
-/// Lets glibc give back what is freed as soon as it is, so that what is resident is what is held. By itself it would keep up to
-/// three quarters of it for the next time.
-const GIVE_BACK: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "8192");
+/// Lets glibc give large buffers back as soon as they are freed, as the README has it, so that what is resident is what is held. By itself it
+/// keeps most of them for the next time.
+const GIVE_BACK: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "65536");
 
 struct Unread {
     answers: Vec<Response<h2::RecvStream>>,
