@@ -10,7 +10,7 @@ IMAGE_ARGS = $(if $(RUST_IMAGE),--build-arg RUST_IMAGE=$(RUST_IMAGE)) --build-ar
 	--build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) --build-arg REVISION=$(shell git rev-parse HEAD)
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
-.PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e-chart e2e-clients chart-generate bench-throttling \
+.PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e e2e-chart e2e-clients chart-generate bench-throttling \
 	bench-waiters soak fuzz image image-test engine sbom tools-check tools-interop tools-mesh tools-clients tools-chart tools-fuzz tools-image \
 	tools-sbom
 
@@ -42,6 +42,8 @@ interop-service: tools-interop ## The service against grpcurl, buf curl, promtoo
 interop-mesh: tools-mesh ## The service behind Envoy: stops under load, a rolling update, an outage of AWS, mutual TLS, forwarded identities.
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run mesh $(BINARY)
+
+e2e: interop-mesh e2e-chart e2e-clients ## Envoy, the chart and the clients, with real tools in pinned versions.
 
 e2e-chart: tools-chart ## The Helm chart, without a cluster: schemas, policy, alerts, and the program run as the manifests say.
 	cargo build
