@@ -6,6 +6,7 @@ mod environment;
 mod read;
 mod serve;
 mod service;
+mod shared_cache;
 #[cfg(feature = "simulator")]
 mod simulator;
 mod value;
@@ -13,6 +14,7 @@ mod value;
 pub use read::read;
 pub use serve::{Access, ClientIdentity, Serve, Server, Tls};
 pub use service::{Images, QuotaTps, Service};
+pub use shared_cache::SharedCache;
 #[cfg(feature = "simulator")]
 pub use simulator::{Demo, Simulate};
 

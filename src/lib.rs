@@ -4,6 +4,8 @@
 //! [`rekognition`] read AWS, once for all who ask; [`convert`] turns AWS's answer into the contract's message, and nothing behind it
 //! knows an AWS type. What goes wrong on the way is an [`error::Error`], a row of one table, and becomes a `Status` at the edge only.
 //!
+//! Replicas share results, and the account's quota, through a [`store`] when they are given one.
+//!
 //! [`client`] says who asks and whether it may, [`telemetry`] what is counted, traced and logged. [`config`] holds every setting, [`server`]
 //! wires the rooms together, and [`commands`] are what the binary does. The [`simulator`] is a Rekognition for laptops and tests; it knows nothing of the rest.
 
@@ -23,4 +25,5 @@ pub mod service;
 pub mod session;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+pub mod store;
 pub mod telemetry;

@@ -9,15 +9,18 @@ mod limiter;
 mod outcome;
 mod poll;
 mod polls;
+mod shared_cache;
 mod urgency;
 
 pub use cache::Limits;
 pub use outcome::{ImageSet, Images, Outcome};
+pub use shared_cache::{Keyring, LOOKUPS, Settings as SharedCacheSettings};
 
 use crate::{
     error::{Error, Reason},
     rekognition::Rekognition,
     session::{SessionId, SessionRefKey},
+    store::Store,
     telemetry::metrics::{Metrics, NEEDS},
 };
 use polls::{Membership, Polls, Progress, Says, Start};
@@ -40,8 +43,10 @@ pub struct Settings {
     pub pending_ttl: Duration,
     /// Whether a session is read to its end though nobody waits for it any more.
     pub capture: bool,
-    /// HTTP attempts a second; nothing when there is no limit.
+    /// HTTP attempts a second that AWS grants to the account; nothing when there is no limit.
     pub rate: Option<f64>,
+    /// How many replicas share them, where no store is there to see to it.
+    pub replicas: u32,
 }
 
 /// How long a caller can be held.
@@ -65,13 +70,15 @@ const IMAGES_WAIT: Duration = Duration::from_secs(5);
 pub struct Results(Arc<Polls>);
 
 impl Results {
+    /// `shared` is what replicas share, when they do.
     pub fn new(
         rekognition: Rekognition,
         settings: Settings,
+        shared: Option<(Store, SharedCacheSettings)>,
         metrics: Arc<Metrics>,
         session_refs: Arc<SessionRefKey>,
     ) -> Self {
-        Self(Arc::new(Polls::new(rekognition, settings, metrics, session_refs)))
+        Self(Arc::new(Polls::new(rekognition, settings, shared, metrics, session_refs)))
     }
 
     /// The session's state, and the content of `wanted` images as far as it can be had.
@@ -79,14 +86,20 @@ impl Results {
     /// # Errors
     /// Every reason but those of a malformed or forbidden request. Dropping the future costs nobody else anything.
     pub async fn get(&self, id: SessionId, wanted: ImageSet, patience: Patience) -> Result<Answer, Error> {
-        let cache = &self.0.cache;
-        if let Some(held) = cache.answer(id, wanted).await {
-            if held.images.is_some() || !cache.may_be_read_again(&held.outcome, wanted) {
-                return Ok(held);
-            }
-            // The faces had to make room. When they cannot be had again, the outcome is still an answer.
-            return Ok(self.images_again(id, &held, patience).await.unwrap_or(held));
+        let answer = match self.0.cache.answer(id, wanted).await {
+            Some(held) => held,
+            None => self.learn(id, patience).await?,
+        };
+        if answer.images.is_some() || !self.0.cache.has_images(&answer.outcome, wanted) {
+            return Ok(answer);
         }
+        // The faces had to make room, or another replica has them. When they cannot be had, the outcome is still an answer.
+        Ok(self.with_images(id, &answer, wanted, patience).await.unwrap_or(answer))
+    }
+
+    /// The session's state, of which nothing is held here but what is known of it unfinished.
+    async fn learn(&self, id: SessionId, patience: Patience) -> Result<Answer, Error> {
+        let cache = &self.0.cache;
         let known = cache.unfinished(id).await;
         let refusal = cache.refusal(id).await;
         let waits = patience.wait_until.is_some();
@@ -97,6 +110,12 @@ impl Results {
                 Some(known) if !waits && !refusal.error.is_not_found() => return Ok(known),
                 _ => return Err(refusal.tell()),
             }
+        }
+        // Once a session is polled, whoever polls it looks there.
+        if let Some(shared) = self.0.shared.as_ref().filter(|_| !self.0.polls(id))
+            && let Some(found) = cache.outcome_or(id, shared.find(id)).await
+        {
+            return Ok(found);
         }
         let not_found = refusal.as_ref().filter(|refusal| refusal.error.is_not_found());
         let start = match (&known, not_found) {
@@ -124,14 +143,26 @@ impl Results {
         }
     }
 
-    /// Hands out the limiter's tokens and frees what has expired, for as long as it is polled.
+    /// Keeps the connection to the store, hands out the limiter's tokens and frees what has expired, for as long as it is polled.
     pub async fn run(&self) {
         let limiter = async {
             if let Some(limiter) = &self.0.limiter {
                 limiter.run().await;
             }
         };
-        tokio::join!(limiter, self.0.cache.maintain());
+        let store = async {
+            if let Some(store) = &self.0.store {
+                store.run().await;
+            }
+        };
+        tokio::join!(limiter, store, self.0.cache.maintain());
+    }
+
+    /// Completes when the shared cache is in use, or is known not to be; it takes a moment after the start.
+    pub async fn connected(&self) {
+        if let Some(store) = &self.0.store {
+            store.tried().await;
+        }
     }
 
     /// Ends all polls, each once its read under way has ended, and answers those who wait with what is known. What is held is still answered.
@@ -167,8 +198,17 @@ impl Results {
         self.0.count()
     }
 
-    /// The answer with images, when AWS still has them and grants a read soon.
-    async fn images_again(&self, id: SessionId, held: &Answer, patience: Patience) -> Option<Answer> {
+    /// The answer with images: of the shared cache, or of AWS while it has them and grants a read soon.
+    async fn with_images(&self, id: SessionId, held: &Answer, wanted: ImageSet, patience: Patience) -> Option<Answer> {
+        let (cache, outcome) = (&self.0.cache, &held.outcome);
+        if let Some(shared) = &self.0.shared
+            && let Some(images) = cache.images_or(id, outcome.images_until, shared.find_images(id)).await
+        {
+            return Some(Answer { outcome: Arc::clone(outcome), images: Some(images) });
+        }
+        if !cache.may_be_read_again(outcome, wanted) {
+            return None;
+        }
         if self.0.cache.refusal(id).await.is_some_and(|refusal| refusal.is_current()) {
             return None;
         }

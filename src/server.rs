@@ -11,8 +11,15 @@ pub mod tls;
 pub use socket::{address, bind};
 
 use crate::{
-    config, error::Reason, proto::face_liveness_service_server::FaceLivenessServiceServer, rekognition::Rekognition,
-    results::Results, service::Service, session::SessionRefKey, telemetry::metrics::Metrics,
+    config,
+    error::Reason,
+    proto::face_liveness_service_server::FaceLivenessServiceServer,
+    rekognition::Rekognition,
+    results::{Results, SharedCacheSettings},
+    service::Service,
+    session::SessionRefKey,
+    store::{self, Store},
+    telemetry::metrics::Metrics,
 };
 use health::Health;
 use incoming::{Incoming, Limits, Protocol, Refusal};
@@ -63,6 +70,8 @@ pub struct Server {
     /// Plaintext without it.
     pub tls: Option<Tls>,
     pub session_refs: SessionRefKey,
+    /// What is shared with other replicas, and where; nothing without it.
+    pub shared_cache: Option<(store::Settings, SharedCacheSettings)>,
     pub config: config::Server,
     pub rekognition: Rekognition,
 }
@@ -83,11 +92,13 @@ impl Server {
     /// # Errors
     /// When a socket fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Stopped, tonic::transport::Error> {
-        let Self { listener, admin, tls, session_refs, config, rekognition } = self;
+        let Self { listener, admin, tls, session_refs, shared_cache, config, rekognition } = self;
         let metrics = Arc::new(Metrics::new(&Reason::ALL.map(Reason::name), &Refusal::ALL.map(Refusal::label)));
         let session_refs = Arc::new(session_refs);
         let settings = config.service.results(rekognition.default_quota());
-        let results = Results::new(rekognition.clone(), settings, Arc::clone(&metrics), Arc::clone(&session_refs));
+        let shared_cache = shared_cache.map(|(store, settings)| (Store::new(store, Arc::clone(&metrics)), settings));
+        let results =
+            Results::new(rekognition.clone(), settings, shared_cache, Arc::clone(&metrics), Arc::clone(&session_refs));
         let rpc = config.rpc(rekognition.region());
         let clients = rpc.clients.clone();
         let service = Service::new(results.clone(), rpc, Arc::clone(&metrics), session_refs);
@@ -163,7 +174,7 @@ impl Server {
             admin_limits,
         ));
         // Credentials that come during the drain must not make it ready again.
-        let readiness = stopping.run_until_cancelled(become_ready(&rekognition, &health));
+        let readiness = stopping.run_until_cancelled(become_ready(&rekognition, &results, &health));
         let upkeep = async { tokio::join!(readiness, results.run(), renew_certificates(tls.as_ref(), &metrics)) };
         tokio::select! {
             end = async {
@@ -187,7 +198,9 @@ fn jittered(age: Duration) -> Option<Duration> {
 
 /// Ready once there are credentials, and for good: a later trouble with AWS is shared by all replicas, and held results are
 /// answered without AWS.
-async fn become_ready(rekognition: &Rekognition, health: &Health) {
+async fn become_ready(rekognition: &Rekognition, results: &Results, health: &Health) {
+    // Before that a result that only the store has would be asked of an AWS that has forgotten it.
+    results.connected().await;
     let mut told = false;
     while let Err(error) = rekognition.check_credentials().await {
         if !told && rekognition.region().is_none() {

@@ -38,6 +38,11 @@ impl SessionId {
         Some(Self(bits))
     }
 
+    /// The id's 128 bits, for keyed hashes and nothing else.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     /// An id that nobody has: one of 2^122.
     pub fn random() -> Self {
         let mut bytes = [0; 16];
@@ -100,7 +105,7 @@ impl SessionRefKey {
 
     /// The first 48 bits of HMAC-SHA256: enough to tell the sessions of a day apart.
     pub fn reference(&self, id: SessionId) -> SessionRef {
-        let tag = hmac::sign(&self.0, &id.0.to_be_bytes());
+        let tag = hmac::sign(&self.0, &id.to_bytes());
         SessionRef(*tag.as_ref().first_chunk().expect("an HMAC-SHA256 has 32 bytes"))
     }
 }

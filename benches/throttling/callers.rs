@@ -166,7 +166,15 @@ async fn facade(endpoint: &str, quota: u32) -> String {
     let [listener, admin] = [bind().await, bind().await];
     let address = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
     let rekognition = Rekognition::at(endpoint, "us-east-1", config.service.upstream_timeout);
-    let server = Server { listener, admin, tls: None, session_refs: SessionRefKey::random(), config, rekognition };
+    let server = Server {
+        listener,
+        admin,
+        tls: None,
+        session_refs: SessionRefKey::random(),
+        shared_cache: None,
+        config,
+        rekognition,
+    };
     tokio::spawn(server.run(std::future::pending()));
     address
 }

@@ -16,7 +16,7 @@ pub async fn run(config: config::Serve) -> Result<(), String> {
         println!("The configuration is valid.");
         return Ok(());
     }
-    let (tls, session_refs) = (tls(&config)?, session_refs(&config)?);
+    let (tls, session_refs, shared_cache) = (tls(&config)?, session_refs(&config)?, config.shared_cache.settings()?);
     let stop = stop_signal();
     let telemetry = telemetry::init(log.log_format, log.log_level);
     process::prepare();
@@ -40,7 +40,7 @@ pub async fn run(config: config::Serve) -> Result<(), String> {
         stop.await;
         over.get_or_init(|| Instant::now() + time);
     };
-    let end = Server { listener, admin, tls, session_refs, config, rekognition }.run(stop).await;
+    let end = Server { listener, admin, tls, session_refs, shared_cache, config, rekognition }.run(stop).await;
     telemetry.shutdown(over.get().map_or(time, |over| over.saturating_duration_since(Instant::now()))).await;
     match end {
         Ok(Stopped::Drained) => tracing::info!("stopped"),
@@ -52,7 +52,10 @@ pub async fn run(config: config::Serve) -> Result<(), String> {
 
 /// What is wrong with the files that the configuration names.
 pub fn problems(config: &config::Server) -> Vec<String> {
-    [tls(config).err(), session_refs(config).err()].into_iter().flatten().collect()
+    [tls(config).err(), session_refs(config).err(), config.shared_cache.settings().err()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn tls(config: &config::Server) -> Result<Option<Tls>, String> {

@@ -1,7 +1,7 @@
 //! How a server is run: where it listens, who may ask, how much is let in, how it stops.
 
 use super::{
-    Log, Service,
+    Log, Service, SharedCache,
     value::{address, count, duration, positive_duration},
 };
 use crate::{
@@ -39,6 +39,8 @@ pub struct Serve {
 pub struct Server {
     #[command(flatten)]
     pub service: Service,
+    #[command(flatten)]
+    pub shared_cache: SharedCache,
     #[command(flatten)]
     pub tls: Tls,
     #[command(flatten)]
@@ -167,6 +169,7 @@ impl Serve {
                 "--listen (FACE_LIVENESS_LISTEN) and --admin-listen (FACE_LIVENESS_ADMIN_LISTEN) must have different ports",
             ),
         ];
-        rules.into_iter().filter(|(broken, _)| *broken).map(|(_, sentence)| sentence.to_owned()).collect()
+        let rules = rules.into_iter().chain(self.server.shared_cache.rules());
+        rules.filter(|(broken, _)| *broken).map(|(_, sentence)| sentence.to_owned()).collect()
     }
 }

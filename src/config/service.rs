@@ -38,7 +38,7 @@ pub struct Service {
         allow_negative_numbers = true
     )]
     pub quota_tps: QuotaTps,
-    /// How many replicas share the quota evenly.
+    /// How many replicas share the quota evenly, where no shared cache is there to see to it.
     #[arg(long, env = "FACE_LIVENESS_QUOTA_REPLICAS", default_value_t = 1, value_name = "COUNT", value_parser = count)]
     pub quota_replicas: u32,
     /// Whether a session that was asked for is read to its end though nobody waits any more.
@@ -127,7 +127,8 @@ impl Service {
             pending_ttl: self.pending_ttl,
             // What is not held need not be captured.
             capture: self.capture && !result_ttl.is_zero(),
-            rate: (account > 0.0).then(|| account / f64::from(self.quota_replicas)),
+            rate: (account > 0.0).then_some(account),
+            replicas: self.quota_replicas,
         }
     }
 }

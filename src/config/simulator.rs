@@ -1,7 +1,7 @@
 //! The settings of the commands that come with the simulator.
 
 use super::{
-    Access, Log, Server, Service, Tls,
+    Access, Log, Server, Service, SharedCache, Tls,
     value::{address, duration},
 };
 use clap::Args;
@@ -24,6 +24,7 @@ impl Demo {
     pub fn server(self) -> Server {
         Server {
             service: self.service,
+            shared_cache: SharedCache::default(),
             tls: Tls::default(),
             access: Access::default(),
             session_ref_key_file: None,

@@ -143,40 +143,76 @@ impl Cache {
 
     /// Whether content of `outcome`'s images that is not held has left before its time, and AWS may still have it.
     pub fn may_be_read_again(&self, outcome: &Outcome, wanted: ImageSet) -> bool {
-        let wanted = outcome.sent.and(wanted).and(self.limits.images);
-        let evicted_early = Instant::now() < outcome.images_until;
-        !wanted.is_empty() && evicted_early && outcome.read_at.elapsed() < AWS_LIFETIME
+        self.has_images(outcome, wanted) && outcome.read_at.elapsed() < AWS_LIFETIME
     }
 
-    /// Keeps what a read said, as far as it may be held, and answers it.
+    /// Whether there is `wanted` content of `outcome`'s images whose time has not come, wherever it is.
+    pub fn has_images(&self, outcome: &Outcome, wanted: ImageSet) -> bool {
+        !outcome.sent.and(wanted).and(self.limits.images).is_empty() && Instant::now() < outcome.images_until
+    }
+
+    /// Keeps the state of a session that has not ended.
+    pub async fn keep_state(&self, id: SessionId, mut state: Outcome) -> Answer {
+        self.refusals.invalidate(&id).await;
+        // A status of tomorrow might come with images; they are not held, and so not told of.
+        state.sent = ImageSet::NONE;
+        let outcome = Arc::new(state);
+        self.unfinished.insert(id, Some(Arc::clone(&outcome))).await;
+        Answer { outcome, images: None }
+    }
+
+    /// Says until when an outcome and its images are held, and leaves of these what may be.
     ///
     /// A session that was held before keeps its times: a face that is read again because its place was needed is not held a
     /// second longer for it.
-    pub async fn keep(&self, id: SessionId, mut outcome: Outcome, images: Images) -> Answer {
-        self.refusals.invalidate(&id).await;
-        let images = Arc::new(images.only(self.limits.images));
-        if !outcome.is_terminal() {
-            // A status of tomorrow might come with images; they are not held, and so not told of.
-            outcome.sent = ImageSet::NONE;
-            let outcome = Arc::new(outcome);
-            self.unfinished.insert(id, Some(Arc::clone(&outcome))).await;
-            return Answer { outcome, images: None };
-        }
-        if self.unfinished.contains_key(&id) {
-            self.unfinished.insert(id, None).await;
-        }
+    pub async fn assess(&self, id: SessionId, outcome: &mut Outcome, images: Images) -> Images {
+        let images = images.only(self.limits.images);
         (outcome.until, outcome.images_until) = match self.outcomes.get(&id).await {
             Some(held) => (held.value.until, held.value.images_until),
             None => self.lifetimes(outcome.read_at, &images),
         };
-        if outcome.images_until > outcome.read_at {
-            self.images.insert(id, Held { value: Arc::clone(&images), until: outcome.images_until }).await;
+        images
+    }
+
+    /// Keeps the outcome of a session that has ended, until its time.
+    pub async fn keep(&self, id: SessionId, outcome: Outcome, images: Option<Images>) -> Answer {
+        self.refusals.invalidate(&id).await;
+        if self.unfinished.contains_key(&id) {
+            self.unfinished.insert(id, None).await;
         }
-        let outcome = Arc::new(outcome);
+        let (outcome, images) = (Arc::new(outcome), images.map(Arc::new));
+        if let Some(images) = images.as_ref().filter(|_| outcome.images_until > outcome.read_at) {
+            self.images.insert(id, Held { value: Arc::clone(images), until: outcome.images_until }).await;
+        }
         if outcome.until > outcome.read_at {
             self.outcomes.insert(id, Held { value: Arc::clone(&outcome), until: outcome.until }).await;
         }
-        Answer { outcome, images: Some(images) }
+        Answer { outcome, images }
+    }
+
+    /// The outcome that is held or else found, once for all who look at the same time.
+    pub async fn outcome_or(&self, id: SessionId, found: impl Future<Output = Option<Outcome>>) -> Option<Answer> {
+        let found = async {
+            let outcome = found.await?;
+            if self.unfinished.contains_key(&id) {
+                self.unfinished.insert(id, None).await;
+            }
+            self.refusals.invalidate(&id).await;
+            Some(Held { until: outcome.until, value: Arc::new(outcome) })
+        };
+        let held = self.outcomes.optionally_get_with(id, found).await?;
+        Some(Answer { outcome: held.value, images: None })
+    }
+
+    /// The images that are held or else found, once for all who look at the same time.
+    pub async fn images_or(
+        &self,
+        id: SessionId,
+        until: Instant,
+        found: impl Future<Output = Option<Images>>,
+    ) -> Option<Arc<Images>> {
+        let found = async { found.await.map(|images| Held { value: Arc::new(images), until }) };
+        self.images.optionally_get_with(id, found).await.map(|held| held.value)
     }
 
     /// Until when an outcome and its images are held that were read at `now`. Faces without an outcome could not be asked for.

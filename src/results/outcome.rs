@@ -23,6 +23,9 @@ pub struct Outcome {
     /// When the read ended: for callers, and for this process.
     pub read_time: SystemTime,
     pub read_at: Instant,
+    /// When this process came to know it, and whether another replica had read it.
+    pub arrived: Instant,
+    pub is_shared: bool,
     /// Until when this outcome is held here at the latest, and its image content; not after `read_at` when it is not held.
     pub until: Instant,
     pub images_until: Instant,
@@ -58,6 +61,8 @@ impl Outcome {
             result,
             read_time: SystemTime::now(),
             read_at: now,
+            arrived: now,
+            is_shared: false,
             until: now,
             images_until: now,
             sent: images.present(),

@@ -4,6 +4,7 @@
 //! the session has ended or AWS has forgotten it: otherwise its result would be lost for those who come back.
 
 mod learn;
+mod share;
 
 use super::{
     Answer,
@@ -11,6 +12,7 @@ use super::{
     limiter::{Need, Permit, Queued},
     outcome::{AWS_LIFETIME, ImageSet},
     polls::{Polls, Progress, Start},
+    shared_cache::Lease,
     urgency::Urgency,
 };
 use crate::{
@@ -19,7 +21,10 @@ use crate::{
     session::SessionId,
     telemetry::spans,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::{sync::watch, time::Instant};
 
 /// How often a session is read that nobody waits for. AWS forgets it three minutes after its creation, so one that ends at the last moment may
@@ -38,10 +43,16 @@ pub struct Poll {
     capture: bool,
     /// The place in the queue that the poll was born with.
     place: Option<Queued>,
+    /// When the last known state was read, as callers are told.
+    seen: Option<SystemTime>,
     /// Nothing when the session was never read.
     urgency: Option<Urgency>,
     /// No read begins before.
     not_before: Instant,
+    /// The right to be the replica that reads the session; nothing where replicas share nothing.
+    lease: Option<Arc<Lease>>,
+    /// Whether another replica is to have the next turn: a read of this one's failed.
+    yields: bool,
     /// Attempts of the read under way that failed, and reads in a row that failed.
     attempts: u32,
     failures: u32,
@@ -77,7 +88,16 @@ impl Poll {
             Start::Unfinished(answer) | Start::Ended(answer) => answer.outcome.read_at + polls.settings.pending_ttl,
             Start::Unread | Start::NotFound(_) => now,
         };
+        let seen = match &start {
+            Start::Unfinished(answer) => Some(answer.outcome.read_time),
+            _ => None,
+        };
         let looks_first = !matches!(start, Start::Ended(_));
+        // Images that are held here no more are read again by whoever wants them.
+        let lease = polls.shared.as_ref().filter(|_| looks_first).map(|shared| Arc::new(Lease::new(shared, id)));
+        if let Some(place) = place.as_ref().filter(|_| lease.is_none()) {
+            place.ready();
+        }
         let capture = polls.settings.capture && matches!(start, Start::Unfinished(_));
         let not_before = pause_ends.max(earliest.unwrap_or(now));
         Self {
@@ -89,8 +109,11 @@ impl Poll {
             looks_first,
             capture,
             place,
+            seen,
             urgency,
             not_before,
+            lease,
+            yields: false,
             attempts: 0,
             failures: 0,
         }
@@ -105,6 +128,9 @@ impl Poll {
             Some(held) => Some(Ok(held)),
             None => self.read_to_the_end(&caller).await,
         };
+        if let Some(lease) = self.lease.take() {
+            lease.release().await;
+        }
         let Some(end) = end else { return };
         // First out of the map: whoever comes now gets what is newer, or the cache.
         self.polls.leave(self.id, || false);
@@ -120,9 +146,15 @@ impl Poll {
                 }
                 continue;
             };
+            match self.claim(need).await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(end) => return Some(end),
+            }
             match self.turn(need).await {
                 Turn::Read(permit) => {
-                    let Some(read) = self.polls.giving_up.run_until_cancelled(self.read(caller)).await else {
+                    let read = self.while_leased(self.read(caller));
+                    let Some(read) = self.polls.giving_up.run_until_cancelled(read).await else {
                         return Some(Err(Error::new(Reason::ShuttingDown)));
                     };
                     if let Some(end) = self.learn(read, permit).await {
@@ -163,6 +195,9 @@ impl Poll {
         };
         let turn = async {
             tokio::time::sleep_until(due).await;
+            if let Some(place) = &place {
+                place.ready();
+            }
             match &self.polls.limiter {
                 Some(limiter) => {
                     let place = place.unwrap_or_else(|| limiter.queue(need));
@@ -178,6 +213,7 @@ impl Poll {
             biased;
             () = self.polls.stopping.cancelled() => Turn::Stop,
             () = self.reconsidered(need) => Turn::Reconsider,
+            () = self.lost() => Turn::Reconsider,
             permit = turn => Turn::Read(permit),
         }
     }

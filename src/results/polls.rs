@@ -8,13 +8,15 @@ use super::{
     Answer, Settings,
     cache::Cache,
     interest::{Interest, Presence},
-    limiter::{Limiter, Need},
+    limiter::{Account, Limiter},
     poll::Poll,
+    shared_cache::{self, SharedCache},
 };
 use crate::{
     error::{Error, Reason},
     rekognition::Rekognition,
     session::{SessionId, SessionRefKey},
+    store::Store,
     telemetry::{metrics::Metrics, spans},
 };
 use std::{
@@ -69,6 +71,9 @@ pub enum Says {
 pub struct Polls {
     pub rekognition: Rekognition,
     pub cache: Cache,
+    /// What replicas share, and where; nothing when they do not.
+    pub shared: Option<Arc<SharedCache>>,
+    pub store: Option<Store>,
     /// Nothing when the quota is unlimited.
     pub limiter: Option<Arc<Limiter>>,
     pub settings: Settings,
@@ -113,13 +118,22 @@ impl Polls {
     pub fn new(
         rekognition: Rekognition,
         settings: Settings,
+        shared: Option<(Store, shared_cache::Settings)>,
         metrics: Arc<Metrics>,
         session_refs: Arc<SessionRefKey>,
     ) -> Self {
+        let (store, shared) = shared.unzip();
+        let account = |rate| store.clone().map(|store| Account::new(store, rate, rekognition.region()));
+        let limiter = settings.rate.map(|rate| Limiter::new(rate / f64::from(settings.replicas), account(rate)));
+        let share = |shared, store: &Store| {
+            Arc::new(SharedCache::new(store.clone(), shared, settings.limits, Arc::clone(&metrics)))
+        };
         Self {
-            rekognition,
             cache: Cache::new(settings.limits, &metrics),
-            limiter: settings.rate.map(Limiter::new).map(Arc::new),
+            limiter: limiter.map(Arc::new),
+            shared: shared.zip(store.as_ref()).map(|(shared, store)| share(shared, store)),
+            store,
+            rekognition,
             settings,
             metrics,
             session_refs,
@@ -160,7 +174,7 @@ impl Polls {
         // The place in the queue is taken here and now, so that the next caller's estimate knows of it.
         let (delay, place) = match &self.limiter {
             Some(limiter) if matches!(start, Start::Unread) && earliest.is_none_or(|earliest| earliest <= now) => {
-                (limiter.first_read_delay(), Some(limiter.queue(Need::FirstRead)))
+                (limiter.first_read_delay(), Some(limiter.queue_first_read(self.shared.is_none())))
             }
             _ => (Duration::ZERO, None),
         };
@@ -188,6 +202,11 @@ impl Polls {
             under_way.remove(&id);
         }
         leaves
+    }
+
+    /// Whether a session is polled.
+    pub fn polls(&self, id: SessionId) -> bool {
+        self.lock().contains_key(&id)
     }
 
     /// How many sessions are polled.

@@ -25,6 +25,7 @@ const SETTINGS: Settings = Settings {
     pending_ttl: Duration::from_millis(500),
     capture: true,
     rate: Some(25.0),
+    replicas: 1,
 };
 
 impl Bench {
@@ -36,7 +37,7 @@ impl Bench {
         let simulator = Simulator::new(config);
         let rekognition = Rekognition::in_process(&simulator, Duration::from_secs(5));
         let metrics = Arc::new(Metrics::new(&Reason::ALL.map(Reason::name), &[]));
-        let results = Results::new(rekognition, settings, metrics, Arc::new(SessionRefKey::random()));
+        let results = Results::new(rekognition, settings, None, metrics, Arc::new(SessionRefKey::random()));
         let upkeep = results.clone();
         tokio::spawn(async move { upkeep.run().await });
         Self { simulator, results }

@@ -30,9 +30,10 @@ pub fn of(
         expire_time: outcome.expire_time().map(Into::into),
         image_content: image_content(question.images, outcome, allowed, images.is_some()).into(),
         image_expire_time: outcome.image_expire_time().map(Into::into),
-        source: match outcome.read_at >= asked {
-            true => proto::Source::Upstream.into(),
-            false => proto::Source::Cache.into(),
+        source: match (outcome.arrived >= asked, outcome.is_shared) {
+            (false, _) => proto::Source::Cache.into(),
+            (true, false) => proto::Source::Upstream.into(),
+            (true, true) => proto::Source::SharedCache.into(),
         },
     }
 }

@@ -13,19 +13,30 @@ use calls::AllCalls;
 use new::{New, sound};
 use prometheus::{Encoder, Gauge, Histogram, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+use crate::{
+    results::LOOKUPS,
+    store::{Operation, Trouble},
+};
 use std::sync::Arc;
 
 const READ_SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const STORE_SECONDS: &[f64] = &[0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
 const LIMITER_SECONDS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// Where answers come from, as the label `source` names it: the contract's `Source` from 1 on.
-const SOURCES: [&str; 2] = ["upstream", "cache"];
+const SOURCES: [&str; 3] = ["upstream", "cache", "shared_cache"];
 
 /// The states of a session, as the label `status` names them: the contract's `LivenessStatus` by its numbers.
 const STATUSES: [&str; 6] = ["unrecognized", "created", "in_progress", "succeeded", "failed", "expired"];
 
 /// The caches, as the label `cache` names them.
 pub const CACHES: [&str; 4] = ["results", "images", "unfinished", "refusals"];
+
+/// How a question to the store ends, as the label `outcome` names it: `skipped` when it is known not to be well.
+const OUTCOMES: [&str; 6] = {
+    let [timeout, lost, read_only, refused] = Trouble::LABELS;
+    ["ok", "skipped", timeout, lost, read_only, refused]
+};
 
 /// What waits for the rate limiter, as the label `need` names it.
 pub const NEEDS: [&str; 3] = ["first_read", "re_read", "capture"];
@@ -47,6 +58,12 @@ pub struct Metrics {
     pub polls_shared: IntCounter,
     /// Evictions for want of room, by cache.
     pub evictions: IntCounterVec,
+    /// What the store was asked for, by how that ended.
+    pub store_operations: IntCounterVec,
+    pub store_seconds: Histogram,
+    pub store_up: IntGauge,
+    /// Looks for a session in the shared cache: `hit`, `miss`, `unreadable`.
+    pub shared_cache_lookups: IntCounterVec,
     pub connections: IntGauge,
     pub connections_closed: IntCounterVec,
     pub ready: IntGauge,
@@ -118,6 +135,25 @@ impl Metrics {
                 "face_liveness_cache_evictions_total",
                 "Entries that left before their time, for want of room.",
                 &[("cache", &CACHES)],
+            ),
+            store_operations: new.counters(
+                "face_liveness_shared_cache_operations_total",
+                "What the shared cache's store was asked for, by how that ended.",
+                &[("operation", &Operation::NAMES), ("outcome", &OUTCOMES)],
+            ),
+            store_seconds: new.histogram(
+                "face_liveness_shared_cache_seconds",
+                "How long the shared cache's store took to answer, or was waited for.",
+                STORE_SECONDS,
+            ),
+            store_up: new.gauge(
+                "face_liveness_shared_cache_up",
+                "Whether the shared cache is in use for reads and writes: 1 or 0; 0 without one.",
+            ),
+            shared_cache_lookups: new.counters(
+                "face_liveness_shared_cache_lookups_total",
+                "Values of the shared cache that were looked for: found, not there, or there and not to be opened.",
+                &[("outcome", &LOOKUPS)],
             ),
             connections: new.gauge("face_liveness_connections", "Open connections of the gRPC port."),
             connections_closed: new.counters(

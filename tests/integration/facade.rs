@@ -52,7 +52,8 @@ impl Facade {
         let (stop, stopped) = oneshot::channel::<()>();
         let tls = config.tls.files().map(|files| Tls::load(files).expect("sound certificates"));
         let session_refs = SessionRefKey::random();
-        let server = Server { listener, admin, tls, session_refs, config, rekognition };
+        let shared_cache = config.shared_cache.settings().expect("a sound shared cache");
+        let server = Server { listener, admin, tls, session_refs, shared_cache, config, rekognition };
         let server = tokio::spawn(async move {
             let stop = async { drop(stopped.await) };
             server.run(stop).await.expect("the server serves")

@@ -28,9 +28,18 @@ fn result(status: proto::LivenessStatus, image: Bytes) -> proto::LivenessResult 
     }
 }
 
+/// What a poll does with a read.
+async fn keep_read(cache: &Cache, number: u32, mut outcome: Outcome, images: Images) -> Answer {
+    if !outcome.is_terminal() {
+        return cache.keep_state(id(number), outcome).await;
+    }
+    let images = cache.assess(id(number), &mut outcome, images).await;
+    cache.keep(id(number), outcome, Some(images)).await
+}
+
 async fn keep(cache: &Cache, number: u32, image: impl Into<Bytes>) -> Answer {
     let (outcome, images) = Outcome::split(result(proto::LivenessStatus::Succeeded, image.into()));
-    cache.keep(id(number), outcome, images).await
+    keep_read(cache, number, outcome, images).await
 }
 
 /// Counts the images that are in memory.
@@ -74,7 +83,7 @@ async fn a_session_that_has_not_ended_is_not_held() {
     use proto::LivenessStatus::*;
     for status in [Unspecified, Created, InProgress] {
         let (outcome, images) = Outcome::split(result(status, "face".into()));
-        let answer = cache.keep(id(1), outcome, images).await;
+        let answer = keep_read(&cache, 1, outcome, images).await;
         assert_eq!((answer.outcome.expire_time(), answer.outcome.image_expire_time()), (None, None));
         assert!(cache.answer(id(1), ImageSet::ALL).await.is_none(), "{status:?}");
     }
@@ -195,7 +204,7 @@ async fn an_unknown_session_is_remembered_and_one_that_was_seen_is_gone() {
     assert_eq!(refusal(&cache, 1).await, Some(Reason::SessionNotFound));
 
     let (outcome, images) = Outcome::split(result(proto::LivenessStatus::Created, Bytes::new()));
-    cache.keep(id(2), outcome, images).await;
+    keep_read(&cache, 2, outcome, images).await;
     assert_eq!(cache.keep_not_found(id(2), not_found()).await.reason, Reason::SessionGone);
     assert_eq!(refusal(&cache, 2).await, Some(Reason::SessionGone));
 
@@ -242,7 +251,7 @@ async fn an_answer_ends_the_memory_of_an_error() {
     let cache = new_cache(LIMITS);
     cache.keep_not_found(id(1), Error::new(Reason::SessionNotFound)).await;
     let (outcome, images) = Outcome::split(result(proto::LivenessStatus::Created, Bytes::new()));
-    cache.keep(id(1), outcome, images).await;
+    keep_read(&cache, 1, outcome, images).await;
     assert_eq!(refusal(&cache, 1).await, None);
 }
 
@@ -250,7 +259,7 @@ async fn an_answer_ends_the_memory_of_an_error() {
 async fn an_ended_session_is_not_taken_for_an_unfinished_one_though_its_result_is_not_held() {
     let cache = new_cache(Limits { result_ttl: Duration::ZERO, ..LIMITS });
     let (outcome, images) = Outcome::split(result(proto::LivenessStatus::InProgress, Bytes::new()));
-    cache.keep(id(1), outcome, images).await;
+    keep_read(&cache, 1, outcome, images).await;
     assert!(cache.unfinished(id(1)).await.is_some());
     keep(&cache, 1, "face").await;
     assert!(cache.unfinished(id(1)).await.is_none());

@@ -11,7 +11,7 @@ struct Bench {
 
 impl Bench {
     fn start(rate: f64) -> Self {
-        let limiter = Arc::new(Limiter::new(rate));
+        let limiter = Arc::new(Limiter::new(rate, None));
         let runs = Arc::clone(&limiter);
         tokio::spawn(async move { runs.run().await });
         Self { limiter, turns: Arc::default(), started: Instant::now() }
@@ -173,7 +173,7 @@ async fn a_newcomer_gets_in_within_the_delay_told_and_not_much_sooner() {
 
 #[tokio::test(start_paused = true)]
 async fn throttling_slows_down_for_everybody_and_once_for_those_under_way_together() {
-    let limiter = Arc::new(Limiter::new(100.0));
+    let limiter = Arc::new(Limiter::new(100.0, None));
     let runs = Arc::clone(&limiter);
     tokio::spawn(async move { runs.run().await });
     let mut permits = Vec::new();
@@ -190,7 +190,7 @@ async fn throttling_slows_down_for_everybody_and_once_for_those_under_way_togeth
 
 #[tokio::test(start_paused = true)]
 async fn the_rate_never_falls_to_nothing_and_comes_back_by_itself() {
-    let limiter = Arc::new(Limiter::new(25.0));
+    let limiter = Arc::new(Limiter::new(25.0, None));
     let runs = Arc::clone(&limiter);
     tokio::spawn(async move { runs.run().await });
     for _ in 0..50 {
@@ -274,7 +274,7 @@ async fn under_a_full_quota_reads_are_shared_in_proportion_to_the_weights() {
 
 #[tokio::test(start_paused = true)]
 async fn throttling_empties_the_burst() {
-    let limiter = Arc::new(Limiter::new(10.0));
+    let limiter = Arc::new(Limiter::new(10.0, None));
     let runs = Arc::clone(&limiter);
     tokio::spawn(async move { runs.run().await });
     let permit = limiter.queue(Need::FirstRead).granted().await;

@@ -5,10 +5,11 @@ use crate::{
     error::{Error, Reason},
     rekognition::Read,
     results::{
-        Answer,
+        Answer, Images,
         limiter::Permit,
         outcome::Outcome,
         polls::{Failure, Says},
+        shared_cache::SharedCache,
     },
 };
 use std::time::Duration;
@@ -35,8 +36,8 @@ impl Poll {
         match read {
             Ok(Read { result, aws_request_id }) => {
                 let (outcome, images) = Outcome::split(result);
-                let answer = self.polls.cache.keep(self.id, outcome, images).await;
-                if answer.outcome.is_terminal() {
+                if outcome.is_terminal() {
+                    let answer = self.keep(outcome, images).await;
                     let session = self.polls.session_refs.reference(self.id);
                     let status = answer.outcome.result.status().as_str_name();
                     let millis = (now - self.started).as_millis();
@@ -46,11 +47,19 @@ impl Poll {
                 (self.attempts, self.failures) = (0, 0);
                 self.capture = self.polls.settings.capture;
                 self.not_before = now + self.polls.settings.pending_ttl;
-                self.urgency = Some(answer.outcome.urgency());
+                self.urgency = Some(outcome.urgency());
+                self.seen = Some(outcome.read_time);
+                let answer = self.polls.cache.keep_state(self.id, outcome).await;
+                if let Some(shared) = self.shared() {
+                    shared.save_state(self.id, &answer.outcome).await;
+                }
                 self.publish.send_modify(|progress| (progress.last, progress.failure) = (Some(answer), None));
                 None
             }
             Err(error) if error.reason == Reason::SessionNotFound => {
+                if let Some(shared) = self.shared() {
+                    shared.save_not_found(self.id).await;
+                }
                 Some(Err(self.polls.cache.keep_not_found(self.id, error).await))
             }
             Err(error) if error.reason == Reason::UpstreamThrottled && permit.is_some() => {
@@ -77,7 +86,7 @@ impl Poll {
             }
             Err(error) if self.capture => {
                 // The session is still there for those who come back when this is mended.
-                self.attempts = 0;
+                (self.attempts, self.yields) = (0, true);
                 self.not_before = now + CAPTURE_PERIOD;
                 self.polls.cache.remember(self.id, &error, error.retry_delay().unwrap_or_default()).await;
                 self.tell(error, Says::All);
@@ -104,11 +113,29 @@ impl Poll {
         let delay = error.retry_delay().unwrap_or(BACKOFF);
         let pause = (delay * (1 << self.failures.min(5))).min(MAX_PAUSE).mul_f64(1.0 + fastrand::f64() / 2.0);
         self.not_before = now + pause;
-        (self.attempts, self.failures) = (0, self.failures + 1);
+        (self.attempts, self.failures, self.yields) = (0, self.failures + 1, true);
         // Who is told to come back comes when the next read is due.
         let error = error.retried_after(pause);
         self.polls.cache.remember(self.id, &error, pause).await;
         self.tell(error, Says::Now);
+    }
+
+    /// Keeps the result of a session that has ended: for all replicas first, since the first that did says until when.
+    async fn keep(&self, mut outcome: Outcome, images: Images) -> Answer {
+        let cache = &self.polls.cache;
+        let images = cache.assess(self.id, &mut outcome, images).await;
+        if let Some(shared) = self.shared()
+            && let Some(first) = shared.save(self.id, &outcome, &images).await
+        {
+            (outcome.read_time, outcome.read_at) = (first.read_time, first.read_at);
+            (outcome.until, outcome.images_until) = (first.until, first.images_until);
+        }
+        cache.keep(self.id, outcome, Some(images)).await
+    }
+
+    /// What replicas share, when this poll is one that the others follow.
+    fn shared(&self) -> Option<&SharedCache> {
+        self.lease.as_ref().and(self.polls.shared.as_deref())
     }
 
     fn tell(&self, error: Error, says: Says) {

@@ -1,0 +1,111 @@
+//! The quota of the whole account, which replicas take slots of, one at a time, by the store's clock.
+
+use super::{BURST_SECONDS, Need};
+use crate::store::{Operation, PREFIX, Store};
+use redis::Cmd;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Re-reads of all replicas together leave one slot of five to first reads, which so get through on any replica.
+const RE_READ_SHARE: f64 = 0.8;
+
+/// A rate limiter of virtual time (GCRA): `all` is when the next slot is free, `re` the same for re-reads, in microseconds of the store's
+/// clock. An idle time is made up for by a burst. A re-read may go beyond its share while half of the burst is unused: nobody wants that. A
+/// capture takes a slot only when the whole burst is there. Answers whether a slot is the caller's, and how long until then, or until
+/// it should ask again.
+const RESERVE: &str = "
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local need, interval, burst, share = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local held = redis.call('HMGET', KEYS[1], 'all', 're')
+local all = math.max(tonumber(held[1]) or 0, now - burst)
+local re = math.max(tonumber(held[2]) or 0, now - burst)
+local at = math.max(all, now)
+if need == 'capture' and all > now - burst then return {0, math.ceil(all - now + burst)} end
+if need == 're_read' then
+  if all > now - burst / 2 then at = math.max(at, re) end
+  re = re + interval / share
+end
+all = all + interval
+redis.call('HSET', KEYS[1], 'all', string.format('%.0f', all), 're', string.format('%.0f', re))
+redis.call('PEXPIRE', KEYS[1], math.ceil((math.max(all, re) - now + burst) / 1000) + 1000)
+return {1, math.ceil(at - now)}
+";
+
+/// The quota that all replicas share.
+pub struct Account {
+    store: Store,
+    /// Reads a second.
+    rate: f64,
+    key: String,
+}
+
+/// What a reservation comes to.
+pub enum Slot {
+    /// One read, then.
+    Reserved(Instant),
+    /// None, and no use to ask again before.
+    Later(Duration),
+}
+
+impl Account {
+    /// The quota of a region: AWS counts each by itself.
+    pub fn new(store: Store, rate: f64, region: Option<&str>) -> Self {
+        Self { store, rate, key: format!("{PREFIX}quota:{}", region.unwrap_or("none")) }
+    }
+
+    pub const fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// The time between two slots, when only `share` of the rate is to be used.
+    pub fn interval(&self, share: f64) -> Duration {
+        Duration::from_secs_f64(1.0 / (self.rate * share))
+    }
+
+    /// Reserves a slot. Nothing when the store does not answer.
+    pub async fn reserve(&self, need: Need, share: f64) -> Option<Slot> {
+        let need = match need {
+            Need::FirstRead => "first_read",
+            Need::ReRead(_) => "re_read",
+            Need::Capture => "capture",
+        };
+        let interval = self.interval(share).as_micros() as u64;
+        let burst = ((self.rate * share * BURST_SECONDS).max(1.0) - 1.0) * interval as f64;
+        let mut reserve: Cmd = redis::cmd("EVAL");
+        reserve.arg(RESERVE).arg(1).arg(&self.key).arg(need).arg(interval).arg(burst as u64).arg(RE_READ_SHARE);
+        let (granted, micros) = self.store.ask::<(u8, u64)>(Operation::Quota, &reserve).await?;
+        let wait = Duration::from_micros(micros);
+        Some(if granted == 1 { Slot::Reserved(Instant::now() + wait) } else { Slot::Later(wait) })
+    }
+}
+
+/// How slots have come to this replica of late, and so will come.
+#[derive(Default)]
+pub struct Slots {
+    last: Option<Instant>,
+    /// What lies between two: other replicas have slots in it.
+    apart: Duration,
+    /// The same for a replica that is alone.
+    interval: Duration,
+}
+
+impl Slots {
+    /// The next slot is to be had at `at`.
+    pub fn expect(&mut self, at: Instant, interval: Duration) {
+        let since = self.last.map_or(interval, |last| at.saturating_duration_since(last));
+        // A pause in which nobody asked is not one that others filled.
+        let apart = if since > RECENT { interval } else { since };
+        (self.last, self.apart, self.interval) = (Some(at), ((self.apart + apart) / 2).max(interval), interval);
+    }
+
+    /// How long until the slot after `ahead` others.
+    pub fn delay(&self, now: Instant, ahead: usize) -> Duration {
+        let Some(last) = self.last else { return Duration::ZERO };
+        let apart = if now.saturating_duration_since(last) > RECENT { self.interval } else { self.apart };
+        last.saturating_duration_since(now) + apart * u32::try_from(ahead).unwrap_or(u32::MAX)
+    }
+}
+
+/// After so long the other replicas may want more slots than they did, or fewer.
+const RECENT: Duration = Duration::from_secs(2);
