@@ -1,5 +1,6 @@
 //! A server under test with its simulated AWS.
 
+use crate::admin::get;
 use clap::Parser;
 use face_liveness_facade::{
     config::{Cli, Command, Serve},
@@ -87,6 +88,13 @@ impl Facade {
     /// A call that asks for nothing but the state.
     pub async fn get(&self, id: &str) -> Result<proto::GetLivenessResultResponse, Status> {
         self.call(request(id)).await
+    }
+
+    /// One of its metrics now: name and labels as they are exported.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let (_, text) = get(self.admin_address, "/metrics").await;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {series}"))
     }
 
     pub fn place(&self, session: Session) {
