@@ -4,6 +4,7 @@
 //! what it learns in time. AWS's types and gRPC's are not known here.
 
 mod cache;
+mod following;
 mod interest;
 mod limiter;
 mod outcome;
@@ -23,9 +24,10 @@ use crate::{
     store::Store,
     telemetry::metrics::{Metrics, NEEDS},
 };
-use polls::{Membership, Polls, Progress, Says, Start};
+use following::follow;
+use polls::{Polls, Start};
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 /// What a caller is told of a session. Cheap to clone: everybody who shared a read gets one.
 #[derive(Clone)]
@@ -216,77 +218,6 @@ impl Results {
         let membership = self.0.join(id, Start::Ended(held.clone()), None, patience.answer_by).ok()?;
         let answer = follow(membership, patience, Duration::ZERO, Some(IMAGES_WAIT)).await.ok()?;
         answer.outcome.is_terminal().then_some(answer)
-    }
-}
-
-/// Takes from a poll what its caller asked for. Who has something else to be answered with is held for no longer than `hold`.
-async fn follow(
-    mut membership: Membership,
-    patience: Patience,
-    pending_ttl: Duration,
-    hold: Option<Duration>,
-) -> Result<Answer, Error> {
-    let asked = Instant::now();
-    let progress = &mut membership.progress;
-    if let Some(wait_until) = patience.wait_until {
-        let over = |progress: &Progress| progress.end.is_some() || progress.failed(asked, &[Says::All]);
-        let seen = look(progress, wait_until.min(patience.answer_by), over).await?;
-        if over(&seen) {
-            return seen.end();
-        }
-    }
-    // Who wants the state now, or has waited in vain.
-    let current = |last: &Answer| last.outcome.read_at + pending_ttl >= asked;
-    let fresh = |progress: &Progress| {
-        let told = progress.end.is_some() || progress.failed(asked, &[Says::All, Says::Now]);
-        told || progress.last.as_ref().is_some_and(current)
-    };
-    let is_known = progress.borrow().last.as_ref().is_some_and(|last| last.outcome.may_be_unfinished());
-    let hold = if is_known { Some(FRESH_STATE_WAIT) } else { hold };
-    let until = hold.map_or(patience.answer_by, |hold| patience.answer_by.min(asked + hold));
-    look(progress, until, fresh).await?.state()
-}
-
-/// What is known once `done`, or when time is up.
-async fn look(
-    progress: &mut watch::Receiver<Progress>,
-    until: Instant,
-    done: impl FnMut(&Progress) -> bool,
-) -> Result<Progress, Error> {
-    match tokio::time::timeout_at(until, progress.wait_for(done)).await {
-        Ok(Ok(progress)) => return Ok(progress.clone()),
-        // The poll panicked. Its panic is logged where it happened.
-        Ok(Err(_)) => return Err(Error::new(Reason::UpstreamUnknown)),
-        Err(_) => {}
-    }
-    Ok(progress.borrow().clone())
-}
-
-impl Progress {
-    /// Whether a read has failed since `asked` in a way that says so to the caller.
-    fn failed(&self, asked: Instant, to: &[Says]) -> bool {
-        self.failure.as_ref().is_some_and(|failure| failure.at >= asked && to.contains(&failure.says))
-    }
-
-    /// The answer for one who waited for the end, or for what prevents it.
-    fn end(self) -> Result<Answer, Error> {
-        let failure = self.failure.map(|failure| Err(failure.error));
-        match (self.end.or(failure), self.last) {
-            (Some(Err(error)), Some(last)) if error.reason == Reason::ShuttingDown => Ok(last),
-            (Some(end), _) => end,
-            (None, _) => Err(Error::new(Reason::DeadlineExceeded)),
-        }
-    }
-
-    /// The answer for one who wants the state: while one is known, no trouble hides it but that AWS knows the session no more.
-    fn state(self) -> Result<Answer, Error> {
-        match (self.end, self.last.filter(|last| last.outcome.may_be_unfinished())) {
-            (Some(Ok(answer)), _) => Ok(answer),
-            (Some(Err(error)), Some(last)) if !error.is_not_found() => Ok(last),
-            (Some(Err(error)), _) => Err(error),
-            (None, Some(last)) => Ok(last),
-            (None, None) => Err(self.failure.map_or(Error::new(Reason::DeadlineExceeded), |failure| failure.error)),
-        }
     }
 }
 

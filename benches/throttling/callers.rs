@@ -1,10 +1,13 @@
 //! Four callers for every session, as four services would ask: by the SDK, or by this service.
 
 use crate::{
+    redis::Redis,
     report::Outcome,
     scenario::{Account, Life, Scenario},
 };
+
 use aws_sdk_rekognition::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Parser;
 use face_liveness_facade::{
     config::{Cli, Command, Serve},
@@ -26,6 +29,10 @@ pub enum By {
     Waiting,
     /// The service believes in four times what AWS grants: others on the account took the rest.
     WaitingAtFourTimesTheQuota,
+    /// Five replicas with a shared cache: callers come to any of them.
+    WaitingOnReplicas,
+    /// Five replicas with a fifth of the quota each.
+    WaitingOnReplicasApart,
 }
 
 impl By {
@@ -36,11 +43,14 @@ impl By {
             Self::Polling => "this service, polling",
             Self::Waiting => "this service, wait",
             Self::WaitingAtFourTimesTheQuota => "this service, wait, others took 3/4",
+            Self::WaitingOnReplicas => "five replicas that share, wait",
+            Self::WaitingOnReplicasApart => "five replicas apart, wait",
         }
     }
 }
 
 const CALLERS: u32 = 4;
+const REPLICAS: u32 = 5;
 /// Who polls asks twice a second.
 const PERIOD: Duration = Duration::from_millis(500);
 const AWS_LATENCY: Duration = Duration::from_millis(30);
@@ -68,7 +78,8 @@ pub async fn run(scenario: Scenario, account: Account, by: By, round: u64) -> Ou
     let aws = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let endpoint = format!("http://{}", aws.local_addr().expect("a bound socket has an address"));
     tokio::spawn(simulator.clone().serve(aws, std::future::pending()));
-    let clients = clients(by, &endpoint, account).await;
+    let store = (by == By::WaitingOnReplicas).then(|| Redis::start().ready());
+    let clients = clients(by, &endpoint, account, store.as_ref()).await;
 
     let lives = scenario.lives(account);
     let outcome = Arc::new(Mutex::new(Outcome::new(scenario, account, by)));
@@ -77,7 +88,9 @@ pub async fn run(scenario: Scenario, account: Account, by: By, round: u64) -> Ou
     let started = Instant::now();
     for (number, life) in (0..).zip(&lives) {
         for caller in 0..CALLERS {
-            let (client, life) = (clients[caller as usize].clone(), *life);
+            // No two callers of a session come to the same replica.
+            let client = clients[(number + caller) as usize % clients.len()].clone();
+            let life = *life;
             let (simulator, outcome) = (simulator.clone(), Arc::clone(&outcome));
             // Callers do not ask in step.
             let offset = PERIOD.mul_f64(random.f64());
@@ -114,26 +127,33 @@ fn session(number: u32, life: Life) -> Session {
     }
 }
 
-async fn clients(by: By, endpoint: &str, account: Account) -> Vec<Client> {
+async fn clients(by: By, endpoint: &str, account: Account, store: Option<&Redis>) -> Vec<Client> {
     let quota = match by {
         By::WaitingAtFourTimesTheQuota => account.reads_per_second * 4,
         _ => account.reads_per_second,
     };
     let mut clients = Vec::new();
-    let facade = match by {
-        By::SdkStandard | By::SdkAdaptive => None,
-        By::Polling | By::Waiting | By::WaitingAtFourTimesTheQuota => Some(facade(endpoint, quota).await),
+    let (replicas, count) = match by {
+        By::SdkStandard | By::SdkAdaptive => (0, CALLERS),
+        By::Polling | By::Waiting | By::WaitingAtFourTimesTheQuota => (1, CALLERS),
+        By::WaitingOnReplicas | By::WaitingOnReplicasApart => (REPLICAS, REPLICAS),
     };
-    for number in 0..CALLERS {
+    let mut addresses = Vec::new();
+    for _ in 0..replicas {
+        addresses.push(facade(endpoint, quota, replicas, store).await);
+    }
+    for number in 0..count {
         let connect = async || {
-            let address = facade.clone().expect("there is a service");
+            let address = addresses[number as usize % addresses.len()].clone();
             FaceLivenessServiceClient::connect(address).await.expect("it listens")
         };
         clients.push(match by {
             By::SdkStandard => Client::Sdk(sdk(endpoint, RetryConfig::standard(), account, number)),
             By::SdkAdaptive => Client::Sdk(sdk(endpoint, RetryConfig::adaptive(), account, number)),
             By::Polling => Client::Polling(connect().await),
-            By::Waiting | By::WaitingAtFourTimesTheQuota => Client::Waiting(connect().await),
+            By::Waiting | By::WaitingAtFourTimesTheQuota | By::WaitingOnReplicas | By::WaitingOnReplicasApart => {
+                Client::Waiting(connect().await)
+            }
         });
     }
     clients
@@ -157,9 +177,17 @@ fn sdk(endpoint: &str, retries: RetryConfig, account: Account, number: u32) -> a
 }
 
 /// The service with its defaults, on a port of the system's choice.
-async fn facade(endpoint: &str, quota: u32) -> String {
-    let quota = quota.to_string();
-    let flags = ["face-liveness-facade", "serve", "--quota-tps", &quota];
+async fn facade(endpoint: &str, quota: u32, replicas: u32, store: Option<&Redis>) -> String {
+    let (quota, replicas) = (quota.to_string(), replicas.to_string());
+    let mut flags = ["face-liveness-facade", "serve", "--quota-tps", &quota, "--quota-replicas", &replicas]
+        .map(str::to_owned)
+        .to_vec();
+    if let Some(store) = store {
+        let key = store.folder.join("key");
+        std::fs::write(&key, BASE64_STANDARD.encode([1; 32])).expect("the folder can be written");
+        let [url, key] = [store.url(), key.display().to_string()];
+        flags.extend(["--shared-cache-url".to_owned(), url, "--shared-cache-key-file".to_owned(), key]);
+    }
     let Command::Serve(Serve { server: config, .. }) = Cli::parse_from(flags).command else {
         unreachable!("serve was asked for");
     };
@@ -171,7 +199,7 @@ async fn facade(endpoint: &str, quota: u32) -> String {
         admin,
         tls: None,
         session_refs: SessionRefKey::random(),
-        shared_cache: None,
+        shared_cache: config.shared_cache.settings().expect("a sound shared cache"),
         config,
         rekognition,
     };

@@ -40,7 +40,14 @@ pub fn draw(rows: &[Row], path: &str) -> Result<(), Box<dyn std::error::Error>> 
         }
     }
     let mut left = 40;
-    for by in [By::SdkStandard, By::SdkAdaptive, By::Polling, By::Waiting, By::WaitingAtFourTimesTheQuota] {
+    for by in [
+        By::SdkStandard,
+        By::SdkAdaptive,
+        By::Polling,
+        By::Waiting,
+        By::WaitingAtFourTimesTheQuota,
+        By::WaitingOnReplicas,
+    ] {
         legend.draw(&PathElement::new([(left, 10), (left + 20, 10)], color(by).stroke_width(3)))?;
         legend.draw(&Text::new(by.name(), (left + 26, 5), ("sans-serif", 13)))?;
         left += 40 + 6 * by.name().len() as i32;
@@ -57,6 +64,8 @@ const fn color(by: By) -> RGBColor {
         By::Polling => RGBColor(86, 180, 233),
         By::Waiting => RGBColor(0, 114, 178),
         By::WaitingAtFourTimesTheQuota => RGBColor(0, 158, 115),
+        By::WaitingOnReplicas => RGBColor(204, 121, 167),
+        By::WaitingOnReplicasApart => RGBColor(153, 153, 153),
     }
 }
 

@@ -81,12 +81,15 @@ fn a_bad_value_is_refused_with_its_flag() {
 }
 
 #[test]
-fn the_limiter_has_its_replicas_share_of_the_quota() {
-    let rate = |flags| serve(flags).expect("valid flags").server.service.results(25.0).rate;
-    assert_eq!(rate(&[]), Some(25.0));
-    assert_eq!(rate(&["--quota-replicas", "5"]), Some(5.0));
-    assert_eq!(rate(&["--quota-tps", "100", "--quota-replicas", "2"]), Some(50.0));
-    assert_eq!(rate(&["--quota-tps", "0"]), None);
+fn the_limiter_knows_the_accounts_quota_and_its_replicas() {
+    let limit = |flags| {
+        let settings = serve(flags).expect("valid flags").server.service.results(25.0);
+        (settings.rate, settings.replicas)
+    };
+    assert_eq!(limit(&[]), (Some(25.0), 1));
+    assert_eq!(limit(&["--quota-replicas", "5"]), (Some(25.0), 5));
+    assert_eq!(limit(&["--quota-tps", "100", "--quota-replicas", "2"]), (Some(100.0), 2));
+    assert_eq!(limit(&["--quota-tps", "0"]).0, None);
 }
 
 proptest! {

@@ -4,6 +4,8 @@
 //! everywhere: moka's default refuses new entries when full, and here a new entry may be the only copy of a result. moka frees
 //! an expired value only when something makes it look, so [`Cache::maintain`] does, every second.
 
+mod held;
+
 use super::{
     Answer,
     outcome::{AWS_LIFETIME, ImageSet, Images, Outcome},
@@ -11,9 +13,10 @@ use super::{
 use crate::{
     error::{Error, Reason},
     session::SessionId,
-    telemetry::metrics::{CACHES, IntCounter, Metrics},
+    telemetry::metrics::{CACHES, Metrics},
 };
-use moka::{Expiry, future, notification::RemovalCause, policy::EvictionPolicy};
+use held::{Held, UntilItsTime, lru};
+use moka::future;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -77,31 +80,6 @@ impl Refusal {
     /// The error, with the delay that is left.
     pub fn tell(&self) -> Error {
         self.error.clone().retried_after(self.until - Instant::now())
-    }
-}
-
-/// A value with the moment at which it has to be gone.
-#[derive(Clone)]
-struct Held<T> {
-    value: T,
-    until: Instant,
-}
-
-struct UntilItsTime;
-
-impl<T> Expiry<SessionId, Held<T>> for UntilItsTime {
-    fn expire_after_create(&self, _: &SessionId, held: &Held<T>, now: std::time::Instant) -> Option<Duration> {
-        Some(held.until.into_std().saturating_duration_since(now))
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &SessionId,
-        held: &Held<T>,
-        now: std::time::Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(held.until.into_std().saturating_duration_since(now))
     }
 }
 
@@ -283,18 +261,6 @@ impl Cache {
         self.unfinished.run_pending_tasks().await;
         self.refusals.run_pending_tasks().await;
     }
-}
-
-fn lru<V: Clone + Send + Sync + 'static>(
-    capacity: u64,
-    evictions: IntCounter,
-) -> future::CacheBuilder<SessionId, V, future::Cache<SessionId, V>> {
-    let listener = move |_: Arc<SessionId>, _: V, cause| {
-        if cause == RemovalCause::Size {
-            evictions.inc();
-        }
-    };
-    future::Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru()).eviction_listener(listener)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{
     limiter::{Need, Permit, Queued},
     outcome::{AWS_LIFETIME, ImageSet},
     polls::{Polls, Progress, Start},
-    shared_cache::Lease,
+    shared_cache::{Known, Lease},
     urgency::Urgency,
 };
 use crate::{
@@ -49,10 +49,8 @@ pub struct Poll {
     urgency: Option<Urgency>,
     /// No read begins before.
     not_before: Instant,
-    /// The right to be the replica that reads the session; nothing where replicas share nothing.
+    /// The right to be the replica that reads the session now; nothing where replicas share nothing.
     lease: Option<Arc<Lease>>,
-    /// Whether another replica is to have the next turn: a read of this one's failed.
-    yields: bool,
     /// Attempts of the read under way that failed, and reads in a row that failed.
     attempts: u32,
     failures: u32,
@@ -61,6 +59,8 @@ pub struct Poll {
 /// How a turn ended.
 enum Turn {
     Read(Option<Permit>),
+    /// Another replica has read it.
+    News(Known),
     /// It is wanted more or less than before.
     Reconsider,
     Stop,
@@ -113,7 +113,6 @@ impl Poll {
             urgency,
             not_before,
             lease,
-            yields: false,
             attempts: 0,
             failures: 0,
         }
@@ -128,13 +127,14 @@ impl Poll {
             Some(held) => Some(Ok(held)),
             None => self.read_to_the_end(&caller).await,
         };
-        if let Some(lease) = self.lease.take() {
+        if let Some(end) = end {
+            // First out of the map: whoever comes now gets what is newer, or the cache.
+            self.polls.leave(self.id, || false);
+            self.publish.send_modify(|progress| progress.end = Some(end));
+        }
+        if let Some(lease) = &self.lease {
             lease.release().await;
         }
-        let Some(end) = end else { return };
-        // First out of the map: whoever comes now gets what is newer, or the cache.
-        self.polls.leave(self.id, || false);
-        self.publish.send_modify(|progress| progress.end = Some(end));
     }
 
     /// How the poll ends; nothing when it has left because nobody is interested.
@@ -146,18 +146,34 @@ impl Poll {
                 }
                 continue;
             };
-            match self.claim(need).await {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(end) => return Some(end),
+            if need == Need::FirstRead {
+                match self.claim_first_read().await {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(end) => return Some(end),
+                }
             }
             match self.turn(need).await {
-                Turn::Read(permit) => {
+                Turn::Read(mut permit) => {
+                    match self.claim_read(&mut permit).await {
+                        Ok(true) => {}
+                        Ok(false) => continue,
+                        Err(end) => return Some(end),
+                    }
                     let read = self.while_leased(self.read(caller));
                     let Some(read) = self.polls.giving_up.run_until_cancelled(read).await else {
                         return Some(Err(Error::new(Reason::ShuttingDown)));
                     };
+                    let failed = read.is_err();
                     if let Some(end) = self.learn(read, permit).await {
+                        return Some(end);
+                    }
+                    if let Some(lease) = self.lease.as_ref().filter(|_| failed) {
+                        lease.release().await;
+                    }
+                }
+                Turn::News(known) => {
+                    if let Err(end) = self.take_in(known).await {
                         return Some(end);
                     }
                 }
@@ -213,8 +229,8 @@ impl Poll {
             biased;
             () = self.polls.stopping.cancelled() => Turn::Stop,
             () = self.reconsidered(need) => Turn::Reconsider,
-            () = self.lost() => Turn::Reconsider,
-            permit = turn => Turn::Read(permit),
+            known = self.news(need) => Turn::News(known),
+            permit = self.while_waiting(need, turn) => Turn::Read(permit),
         }
     }
 

@@ -9,7 +9,7 @@ mod lease;
 mod record;
 
 pub use keyring::Keyring;
-pub use lease::{Claim, Lease};
+pub use lease::{Known, Lease};
 
 use super::{Images, Limits, Outcome, outcome::AWS_LIFETIME};
 use crate::{
@@ -113,26 +113,6 @@ impl SharedCache {
             }
         }
         None
-    }
-
-    /// Keeps the last state of a session that has not ended, for the replicas that do not read it.
-    pub async fn save_state(&self, id: SessionId, state: &Outcome) {
-        self.tell(id, Record::of(state), STATE_TTL).await;
-    }
-
-    /// Keeps for a short while that AWS does not know the session.
-    pub async fn save_not_found(&self, id: SessionId) {
-        if !self.limits.not_found_ttl.is_zero() {
-            self.tell(id, Record::default(), self.limits.not_found_ttl.min(STATE_TTL)).await;
-        }
-    }
-
-    async fn tell(&self, id: SessionId, record: Record, ttl: Duration) {
-        let key = self.settings.keyring.newest();
-        let sealed = key.seal(id, Kind::State, record.encode_to_vec());
-        let mut set = redis::cmd("SET");
-        set.arg(place(key, id, "state")).arg(sealed).arg("PX").arg(ttl.as_millis().max(1) as u64);
-        self.store.ask::<()>(Operation::Save, &set).await;
     }
 
     /// The value under any of the keys, and the key that it is under.

@@ -1,6 +1,6 @@
 //! The quota of the whole account, which replicas take slots of, one at a time, by the store's clock.
 
-use super::{BURST_SECONDS, Need};
+use super::{Need, queues::BURST_SECONDS};
 use crate::store::{Operation, PREFIX, Store};
 use redis::Cmd;
 use std::time::Duration;
@@ -22,8 +22,8 @@ local all = math.max(tonumber(held[1]) or 0, now - burst)
 local re = math.max(tonumber(held[2]) or 0, now - burst)
 local at = math.max(all, now)
 if need == 'capture' and all > now - burst then return {0, math.ceil(all - now + burst)} end
-if need == 're_read' then
-  if all > now - burst / 2 then at = math.max(at, re) end
+if need == 're_read' and all > now - burst / 2 then
+  at = math.max(at, re)
   re = re + interval / share
 end
 all = all + interval

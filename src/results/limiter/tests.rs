@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    queues::{FLOOR, RECOVERY, burst},
+    *,
+};
 use crate::proto::LivenessStatus::{self, Created, InProgress};
 use proptest::prelude::*;
 

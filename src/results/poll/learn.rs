@@ -50,15 +50,15 @@ impl Poll {
                 self.urgency = Some(outcome.urgency());
                 self.seen = Some(outcome.read_time);
                 let answer = self.polls.cache.keep_state(self.id, outcome).await;
-                if let Some(shared) = self.shared() {
-                    shared.save_state(self.id, &answer.outcome).await;
+                if let Some(lease) = &self.lease {
+                    lease.release_with_state(&answer.outcome).await;
                 }
                 self.publish.send_modify(|progress| (progress.last, progress.failure) = (Some(answer), None));
                 None
             }
             Err(error) if error.reason == Reason::SessionNotFound => {
-                if let Some(shared) = self.shared() {
-                    shared.save_not_found(self.id).await;
+                if let Some(lease) = self.lease.take() {
+                    lease.release_with_not_found().await;
                 }
                 Some(Err(self.polls.cache.keep_not_found(self.id, error).await))
             }
@@ -86,7 +86,7 @@ impl Poll {
             }
             Err(error) if self.capture => {
                 // The session is still there for those who come back when this is mended.
-                (self.attempts, self.yields) = (0, true);
+                self.attempts = 0;
                 self.not_before = now + CAPTURE_PERIOD;
                 self.polls.cache.remember(self.id, &error, error.retry_delay().unwrap_or_default()).await;
                 self.tell(error, Says::All);
@@ -113,7 +113,7 @@ impl Poll {
         let delay = error.retry_delay().unwrap_or(BACKOFF);
         let pause = (delay * (1 << self.failures.min(5))).min(MAX_PAUSE).mul_f64(1.0 + fastrand::f64() / 2.0);
         self.not_before = now + pause;
-        (self.attempts, self.failures, self.yields) = (0, self.failures + 1, true);
+        (self.attempts, self.failures) = (0, self.failures + 1);
         // Who is told to come back comes when the next read is due.
         let error = error.retried_after(pause);
         self.polls.cache.remember(self.id, &error, pause).await;

@@ -1,36 +1,38 @@
-//! Who reads a session: one replica at a time, as far as the store can see to it.
+//! Who reads a session now: one replica, as far as the store can see to it.
 //!
-//! A lease expires unless its holder claims it again, so that a replica that dies is followed by another. Two replicas may hold one for a
-//! moment, when the store fails over or a holder stands still; they read the session twice then, which costs a read and nothing else.
+//! A lease is held for the time of a read, or of the wait for the first one, and expires unless its holder claims it again; so a replica that dies
+//! keeps nobody waiting for long. Two replicas may hold one for a moment, when the store fails over or a holder stands still; they
+//! read the session twice then, which costs a read and nothing else.
 
-use super::{Kind, Outcome, STATE_TTL, SharedCache, place};
+use super::{Kind, Outcome, Record, STATE_TTL, SharedCache, place};
 use crate::{session::SessionId, store::Operation};
+use prost::Message;
 use std::{sync::Arc, time::Duration};
 
-/// Together with the pause between two looks of those who follow, well under two seconds.
+/// Together with the pause between two looks, well under two seconds.
 const LEASE_TTL: Duration = Duration::from_millis(1_500);
 
 /// How often a lease is claimed again by its holder.
 const RENEWAL: Duration = Duration::from_millis(500);
 
-/// Takes the lease when it is free, the caller's own, or that of one for whom nobody waits while somebody waits for the caller. A lease is
-/// `1` or `0` for whether somebody waits, and its holder's name. Answers whether the caller has it, with the result, or else the last
-/// state and the time that it is still held for.
+/// Looks what is known of a session, and takes the lease when that is asked for and it is free or the caller's own. Answers whether the caller has
+/// it, or 2 and the result, or else the last state and for how long it is still there.
 const CLAIM: &str = "
 local result = redis.call('GET', KEYS[1])
 if result then return {2, result, 0} end
 local state = redis.call('GET', KEYS[2])
 local left = state and redis.call('PTTL', KEYS[2]) or 0
+if ARGV[2] == '0' then return {0, state, left} end
 local holder = redis.call('GET', KEYS[3])
-local another = holder and string.sub(holder, 2) ~= ARGV[1]
-if another and (ARGV[2] == '0' or string.sub(holder, 1, 1) == '1') then return {0, state, left} end
-redis.call('SET', KEYS[3], ARGV[2] .. ARGV[1], 'PX', ARGV[3])
+if holder and holder ~= ARGV[1] then return {0, state, left} end
+redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
 return {1, state, left}
 ";
 
+/// Gives the lease back, with what the read said when it said something.
 const RELEASE: &str = "
-local holder = redis.call('GET', KEYS[1])
-if holder and string.sub(holder, 2) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) end
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 ";
 
 /// A claim on one session, under a name of its own.
@@ -41,14 +43,20 @@ pub struct Lease {
 }
 
 /// What a claim comes to.
-pub enum Claim {
-    /// The session has ended.
+pub struct Claim {
+    /// Whether the session is the caller's to read.
+    pub is_granted: bool,
+    pub known: Known,
+}
+
+/// What replicas have read of a session.
+pub enum Known {
+    Nothing,
+    /// Its last state.
+    State(Outcome),
+    /// That it has ended.
     Ended(Outcome),
-    /// The session is the caller's to read; this is its last known state.
-    Granted(Option<Outcome>),
-    /// Another replica reads it; this is what it knows.
-    Elsewhere(Option<Outcome>),
-    /// Another replica has just learnt that AWS does not know the session.
+    /// That AWS does not know it, a short while ago.
     NotFound,
 }
 
@@ -58,8 +66,59 @@ impl Lease {
         Self { cache: Arc::clone(cache), id, name }
     }
 
-    /// Claims the lease, for somebody who waits or for nobody. Without the store it is granted.
-    pub async fn claim(&self, somebody_waits: bool) -> Claim {
+    /// Claims the right to read. Without the store it is granted.
+    pub async fn claim(&self) -> Claim {
+        // One late answer is no reason to read what another replica reads; a store that is known to be down says so at once.
+        for _ in 0..2 {
+            if let Some((is_granted, known)) = self.ask(LEASE_TTL).await {
+                return Claim { is_granted, known };
+            }
+        }
+        Claim { is_granted: true, known: Known::Nothing }
+    }
+
+    /// What is known, without a claim.
+    pub async fn look(&self) -> Known {
+        self.ask(Duration::ZERO).await.map_or(Known::Nothing, |(_, known)| known)
+    }
+
+    /// Claims it again and again. Completes when it is another's.
+    pub async fn kept(&self) {
+        loop {
+            tokio::time::sleep(RENEWAL).await;
+            if !self.claim().await.is_granted {
+                return;
+            }
+        }
+    }
+
+    /// Gives the lease back.
+    pub async fn release(&self) {
+        self.give_back(None, Duration::ZERO).await;
+    }
+
+    /// Gives the lease back with the state that was read.
+    pub async fn release_with_state(&self, state: &Outcome) {
+        self.give_back(Some(Record::of(state)), STATE_TTL).await;
+    }
+
+    /// Gives the lease back and says for a short while that AWS does not know the session.
+    pub async fn release_with_not_found(&self) {
+        let ttl = self.cache.limits.not_found_ttl.min(STATE_TTL);
+        self.give_back((!ttl.is_zero()).then(Record::default), ttl).await;
+    }
+
+    async fn give_back(&self, record: Option<Record>, ttl: Duration) {
+        let Self { cache, id, name } = self;
+        let key = cache.settings.keyring.newest();
+        let sealed = record.map(|record| key.seal(*id, Kind::State, record.encode_to_vec())).unwrap_or_default();
+        let mut release = redis::cmd("EVAL");
+        release.arg(RELEASE).arg(2).arg(place(key, *id, "lease")).arg(place(key, *id, "state"));
+        release.arg(name).arg(sealed).arg(ttl.as_millis().max(1) as u64);
+        cache.store.ask::<()>(Operation::Lease, &release).await;
+    }
+
+    async fn ask(&self, ttl: Duration) -> Option<(bool, Known)> {
         let Self { cache, id, name } = self;
         let key = cache.settings.keyring.newest();
         let mut claim = redis::cmd("EVAL");
@@ -67,38 +126,30 @@ impl Lease {
         for what in ["result", "state", "lease"] {
             claim.arg(place(key, *id, what));
         }
-        claim.arg(name).arg(u8::from(somebody_waits)).arg(LEASE_TTL.as_millis() as u64);
-        let answer = cache.store.ask::<(u8, Option<Vec<u8>>, u64)>(Operation::Lease, &claim).await;
-        let Some((verdict, sealed, left)) = answer else { return Claim::Granted(None) };
-        if verdict == 2 {
-            let ended = sealed.and_then(|sealed| cache.outcome(key, *id, Kind::Result, sealed, None));
-            return ended.map_or(Claim::Granted(None), Claim::Ended);
-        }
-        let record = sealed.and_then(|sealed| cache.open::<super::Record>(key, *id, Kind::State, sealed));
-        if record.as_ref().is_some_and(|record| record.result.is_none()) {
-            return Claim::NotFound;
-        }
+        claim.arg(name).arg(ttl.as_millis() as u64);
+        let (verdict, sealed, left) = cache.store.ask::<(u8, Option<Vec<u8>>, u64)>(Operation::Lease, &claim).await?;
+        Some(match sealed {
+            // What is there and does not open is nobody's result.
+            Some(sealed) if verdict == 2 => match cache.outcome(key, *id, Kind::Result, sealed, None) {
+                Some(outcome) => (false, Known::Ended(outcome)),
+                None => (true, Known::Nothing),
+            },
+            Some(sealed) => (verdict == 1, self.state(sealed, left)),
+            None => (verdict == 1, Known::Nothing),
+        })
+    }
+
+    fn state(&self, sealed: Vec<u8>, left: u64) -> Known {
+        let Self { cache, id, .. } = self;
+        let record: Option<Record> = cache.open(cache.settings.keyring.newest(), *id, Kind::State, sealed);
         let age = STATE_TTL.saturating_sub(Duration::from_millis(left));
-        let state = record.and_then(|record| record.outcome(Duration::ZERO, Some(age)));
-        let state = state.filter(|state| !state.is_terminal());
-        if verdict == 1 { Claim::Granted(state) } else { Claim::Elsewhere(state) }
-    }
-
-    /// Claims it again and again. Completes when it is another's.
-    pub async fn kept(&self, somebody_waits: impl Fn() -> bool) {
-        loop {
-            tokio::time::sleep(RENEWAL).await;
-            if !matches!(self.claim(somebody_waits()).await, Claim::Granted(_)) {
-                return;
-            }
+        match record {
+            Some(record) if record.result.is_none() => Known::NotFound,
+            Some(record) => match record.outcome(Duration::ZERO, Some(age)).filter(|state| !state.is_terminal()) {
+                Some(state) => Known::State(state),
+                None => Known::Nothing,
+            },
+            None => Known::Nothing,
         }
-    }
-
-    /// Lets another replica have it at once.
-    pub async fn release(&self) {
-        let Self { cache, id, name } = self;
-        let mut release = redis::cmd("EVAL");
-        release.arg(RELEASE).arg(1).arg(place(cache.settings.keyring.newest(), *id, "lease")).arg(name);
-        cache.store.ask::<()>(Operation::Lease, &release).await;
     }
 }
