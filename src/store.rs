@@ -151,8 +151,11 @@ impl Store {
         let Inner { settings, breaker, .. } = &*self.0;
         loop {
             tokio::select! {
-                () = breaker.tripped() => if !breaker.is_up() { return },
+                () = breaker.tripped() => {}
                 () = tokio::time::sleep(HEARTBEAT) => {}
+            }
+            if !breaker.is_up() {
+                return;
             }
             self.ask::<()>(Operation::Probe, &redis::cmd("PING")).await;
             let now = settings.credentials.read();
