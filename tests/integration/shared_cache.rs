@@ -4,6 +4,7 @@ mod keys;
 mod load;
 mod outage;
 mod replicas;
+mod secrets;
 mod sharing;
 mod told;
 
