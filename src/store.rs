@@ -38,6 +38,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const PROBE: &str = "
 local key = KEYS[1]
 redis.call('SET', key, '1', 'PX', 1000)
+redis.call('PING')
 redis.call('PTTL', key)
 redis.call('TIME')
 redis.call('DEL', key)
