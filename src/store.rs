@@ -38,6 +38,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const PROBE: &str = "
 local key = KEYS[1]
 redis.call('SET', key, '1', 'PX', 1000)
+redis.call('PING')
 redis.call('PTTL', key)
 redis.call('TIME')
 redis.call('DEL', key)
@@ -151,8 +152,11 @@ impl Store {
         let Inner { settings, breaker, .. } = &*self.0;
         loop {
             tokio::select! {
-                () = breaker.tripped() => if !breaker.is_up() { return },
+                () = breaker.tripped() => {}
                 () = tokio::time::sleep(HEARTBEAT) => {}
+            }
+            if !breaker.is_up() {
+                return;
             }
             self.ask::<()>(Operation::Probe, &redis::cmd("PING")).await;
             let now = settings.credentials.read();

@@ -77,23 +77,22 @@ impl Breaker {
             }
         };
         link.writable = false;
-        drop(link);
-        self.tripped.notify_one();
         self.become_(state, Some(trouble));
+        drop(link);
+        // Last: whoever is woken looks at the state, and would sleep on for ever if it were still the old one.
+        self.tripped.notify_one();
     }
 
     pub fn connected(&self, connection: MultiplexedConnection, trouble: Option<Trouble>) -> State {
         let mut link = self.lock();
         let writable = trouble.is_none();
         *link = Link { connection: Some(connection), epoch: link.epoch + 1, writable, timeouts: 0 };
-        drop(link);
         self.become_(if writable { State::Up } else { State::ReadOnly }, trouble)
     }
 
     pub fn not_connected(&self, trouble: Trouble) -> State {
         let mut link = self.lock();
         (link.connection, link.writable) = (None, false);
-        drop(link);
         self.become_(State::Down, Some(trouble))
     }
 
@@ -108,6 +107,7 @@ impl Breaker {
         self.state.subscribe().wait_for(|state| *state != State::Unknown).await.ok();
     }
 
+    /// Under the lock of the link, so that the last state told is the last that there was.
     fn become_(&self, state: State, trouble: Option<Trouble>) -> State {
         if self.state.send_replace(state) != state {
             let (store, why) = (&self.place, trouble.map(|trouble| trouble.to_string()));

@@ -9,10 +9,10 @@
 mod asker;
 mod handshakes;
 mod misuses;
-mod planted;
+pub mod planted;
 mod proof;
 mod scenes;
-mod search;
+pub mod search;
 mod subject;
 mod told;
 mod uses;

@@ -53,10 +53,15 @@ impl Redis {
 
     /// Asks it something, as an operator would.
     pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        self.ask_bytes(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>())
+    }
+
+    /// The same with words that need not be text.
+    pub fn ask_bytes<T: redis::FromRedisValue>(&self, words: &[&[u8]]) -> T {
         let client = redis::Client::open(self.url()).expect("a sound URL");
         let mut connection = client.get_connection().expect("it listens");
-        let mut command = redis::cmd(words[0]);
-        for word in &words[1..] {
+        let mut command = redis::Cmd::new();
+        for word in words {
             command.arg(word);
         }
         command.query(&mut connection).expect("it answers")

@@ -1,6 +1,11 @@
 //! Replicas that share a store: what one has read, every one can answer.
 
+mod keys;
+mod load;
+mod outage;
 mod replicas;
+mod secrets;
 mod sharing;
+mod told;
 
-use replicas::{Replicas, ended};
+use replicas::{Replicas, ended, line};

@@ -1,0 +1,108 @@
+//! Who has the whole store, and no key, has nothing of a person.
+
+use super::Replicas;
+use crate::{
+    facade::eventually,
+    privacy::{
+        planted,
+        search::{Secret, found, found_rounded_too},
+    },
+    redis::Redis,
+};
+use face_liveness_facade::{
+    proto::{LivenessImage, LivenessResult},
+    simulator::{Fault, FaultKind, Pace, Status},
+};
+use prost::Message;
+
+/// Sessions with images in the answer, with images in S3, with this proof's own image, and without an end.
+const INLINE: usize = 2;
+const STORED: usize = 1;
+const PLANTED: usize = 4;
+const UNFINISHED: usize = 3;
+
+/// Names and values of all that is in the store, as `DUMP` and, where it is a string, as `GET` gives it.
+fn everything(redis: &Redis) -> Vec<(String, Vec<u8>)> {
+    let names: Vec<String> = redis.ask(&["KEYS", "*"]);
+    let content = |name: String| {
+        // A lease may have run out since.
+        let dump: Option<Vec<u8>> = redis.ask(&["DUMP", &name]);
+        let text = redis.ask::<String>(&["TYPE", &name]) == "string";
+        let value: Option<Vec<u8>> = if text { redis.ask(&["GET", &name]) } else { None };
+        let content = [name.as_bytes(), b" ", &dump.unwrap_or_default(), b" ", &value.unwrap_or_default()].concat();
+        (name, content)
+    };
+    names.into_iter().map(content).collect()
+}
+
+/// Whether there is a value of each kind.
+fn is_all_there(everything: &[(String, Vec<u8>)]) -> bool {
+    let is_there = |kind: &str| everything.iter().any(|(name, _)| name.contains(kind));
+    [":result", ":images", ":state", ":lease", ":quota:"].into_iter().all(is_there)
+}
+
+#[tokio::test]
+async fn nothing_of_a_person_is_in_the_store_nor_in_the_name_of_anything_there() {
+    let replicas = Replicas::start(2, &["--shared-cache-images", "true", "--quota-tps", "1000"]).await;
+    let simulator = &replicas.simulator;
+    for number in [INLINE, STORED] {
+        simulator.place(planted::session(number, Pace::Frozen(Status::Succeeded)));
+    }
+    simulator.place(planted::session(UNFINISHED, Pace::Frozen(Status::InProgress)));
+    simulator.script(Fault {
+        session_id: Some(planted::id(PLANTED)),
+        ..Fault::new(FaultKind::Raw {
+            status: 200,
+            content_type: Some("application/x-amz-json-1.1".to_owned()),
+            body: planted::result(&planted::id(PLANTED), "SUCCEEDED"),
+        })
+    });
+    let mut answered = Vec::new();
+    for number in [INLINE, STORED, PLANTED, UNFINISHED] {
+        let read = replicas.all[0].call(planted::full(number)).await.expect("an answer");
+        let shared = replicas.all[1].call(planted::full(number)).await.expect("an answer");
+        assert_eq!(read.result, shared.result, "session {number}");
+        answered.extend(shared.encode_to_vec());
+    }
+    let secrets = Secret::ALL.map(|(secret, _)| secret);
+    assert_eq!(found(&answered).into_keys().collect::<Vec<_>>(), secrets, "all of it was shared");
+    eventually("all kinds of values are there", async || is_all_there(&everything(&replicas.redis))).await;
+    for (name, content) in everything(&replicas.redis) {
+        assert!(found(&content).is_empty(), "{name}: {:?}", found(&content));
+        // A quota is a time of day, which may be any number, and in as many random bytes as images have anything short turns up.
+        let may_chance = [":quota:", ":images"].iter().any(|kind| name.contains(kind));
+        assert!(may_chance || found_rounded_too(&content).is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_search_finds_each_secret_in_a_value_that_is_not_sealed() {
+    let redis = Redis::start().ready();
+    let result = |image: Vec<u8>| LivenessResult {
+        confidence: Some(planted::CONFIDENCE),
+        reference_image: Some(LivenessImage { content: image.into(), ..Default::default() }),
+        ..Default::default()
+    };
+    let bits = u128::from_str_radix(&planted::id(1).replace('-', ""), 16).expect("an id is hex");
+    let encoded = aws_smithy_types::base64::encode(planted::image());
+    for (value, secrets) in [
+        (result(planted::image()).encode_to_vec(), &[Secret::Image, Secret::Confidence][..]),
+        (encoded.into_bytes(), &[Secret::Image]),
+        (planted::CONFIDENCE.to_string().into_bytes(), &[Secret::Confidence]),
+        (bits.to_be_bytes().to_vec(), &[Secret::Session]),
+        (planted::id(1).into_bytes(), &[Secret::Session]),
+        (format!("{}/reference.jpg", planted::KEY).into_bytes(), &[Secret::Key]),
+    ] {
+        redis.ask_bytes::<()>(&[b"SET", b"unsealed", &value]);
+        // As a dump alone too: that of the store's file and of a replication, where a long value may be compressed.
+        let dump: Vec<u8> = redis.ask(&["DUMP", "unsealed"]);
+        let all = everything(&redis);
+        for bytes in [&dump, &all[0].1] {
+            assert_eq!(found(bytes).into_keys().collect::<Vec<_>>(), secrets, "{:?}", value.escape_ascii().to_string());
+        }
+    }
+    let name = planted::id(1);
+    redis.ask::<()>(&["FLUSHALL"]);
+    redis.ask::<()>(&["SET", &name, "1"]);
+    assert_eq!(found(&everything(&redis)[0].1).into_keys().collect::<Vec<_>>(), [Secret::Session]);
+}
