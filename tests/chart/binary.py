@@ -61,7 +61,7 @@ def main():
             play(name, extra, simulator)
         with Store() as url:
             auth = "sharedCache.auth.existingSecret=any,sharedCache.auth.usernameKey=username"
-            store = ["--set", f"sharedCache.url={url},sharedCache.key.existingSecret=any,{auth}", "--set", "config.drainDelay=0s"]
+            store = ["--set", f"sharedCache.url={url},sharedCache.key.existingSecret=any,{auth}", "--set", "config.drainDelay=3s"]
             metrics = play("a shared cache", store, simulator)
             expect("\nface_liveness_shared_cache_up 1\n" in metrics, "the shared cache is not in use")
         starve()
