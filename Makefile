@@ -11,10 +11,11 @@ IMAGE_ARGS = $(if $(RUST_IMAGE),--build-arg RUST_IMAGE=$(RUST_IMAGE)) --build-ar
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
 .PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e e2e-chart e2e-clients chart-generate bench-throttling \
-	bench-waiters soak fuzz image image-test engine sbom tools-check tools-interop tools-mesh tools-clients tools-chart tools-fuzz tools-image \
+	bench-waiters soak fuzz image image-test engine sbom tools-test tools-check tools-interop tools-mesh tools-clients tools-chart tools-fuzz tools-image \
 	tools-sbom
 
-test: ## All tests. Needs cargo and a C compiler.
+test: ## All tests. Needs cargo, a C compiler and redis-server, which is installed where that is allowed.
+	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory tools-test
 	cargo test
 
 check: tools-check ## Format, lints, contract, licences, rooms.
@@ -88,6 +89,9 @@ engine:
 
 sbom: tools-sbom ## What the production program is made of, as CycloneDX.
 	TOOLS=$(TOOLS) scripts/sbom
+
+tools-test:
+	TOOLS=$(TOOLS) scripts/tools test
 
 tools-check:
 	TOOLS=$(TOOLS) scripts/tools check

@@ -86,7 +86,7 @@ impl Metrics {
         let new = New(&registry);
         let limiter_rate = new.gauges(
             "face_liveness_limiter_rate",
-            "Reads a second that the rate limiter grants now; 0 without a limiter.",
+            "Reads a second that the rate limiter grants now, to all replicas while they share the quota; 0 without a limiter.",
             &[],
         );
         let not_after = new.gauges(

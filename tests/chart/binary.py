@@ -2,11 +2,12 @@
 
   binary.py BINARY HELM CHART GOOD_VALUES SCRATCH
 
-For every file of GOOD_VALUES: the container's arguments and variables pass `serve --validate`. In plaintext and with TLS: the server runs with
+For every file of GOOD_VALUES: the container's arguments and variables pass `serve --validate`. In plaintext, with TLS and with a shared cache: the server runs with
 exactly what the manifest says, on free ports that are given to the chart, and its probes, ports, Services, metrics, the pod of `helm test` and the stop
 are tried. SCRATCH/metrics.txt is what it exports.
 """
 
+import base64
 import os
 import re
 import signal
@@ -30,11 +31,16 @@ NOWHERE = {"PATH": os.environ["PATH"], "AWS_CONFIG_FILE": "/dev/null", "AWS_SHAR
 
 def main():
     files = SCRATCH / "mounted"
-    for folder in ("tls", "client-ca", "session-ref"):
+    for folder in ("tls", "client-ca", "session-ref", "shared-cache-key", "shared-cache-auth", "shared-cache-ca"):
         (files / folder).mkdir(parents=True)
     certificate(files / "tls")
-    for name in ("ca.crt", "ca-bundle.crt"):
-        (files / "client-ca" / name).write_bytes((files / "tls/tls.crt").read_bytes())
+    for folder in ("client-ca", "shared-cache-ca"):
+        for name in ("ca.crt", "ca-bundle.crt"):
+            (files / folder / name).write_bytes((files / "tls/tls.crt").read_bytes())
+    for name in ("shared-cache-key", "k"):
+        (files / "shared-cache-key" / name).write_bytes(base64.b64encode(bytes(32)) + b"\n")
+    (files / "shared-cache-auth/username").write_text("facade\n")
+    (files / "shared-cache-auth/password").write_text("secret\n")
     for name in ("session-ref-key", "key"):
         (files / "session-ref" / name).write_text("0123456789abcdef0123456789abcdef")
 
@@ -53,6 +59,11 @@ def main():
         tls = ["--set", "tls.enabled=true,tls.existingSecret=any"]
         for name, extra in (("plaintext", []), ("TLS", tls), ("a shorter drain delay", ["--set", "config.drainDelay=3s"])):
             play(name, extra, simulator)
+        with Store() as url:
+            auth = "sharedCache.auth.existingSecret=any,sharedCache.auth.usernameKey=username"
+            store = ["--set", f"sharedCache.url={url},sharedCache.key.existingSecret=any,{auth}", "--set", "config.drainDelay=3s"]
+            metrics = play("a shared cache", store, simulator)
+            expect("\nface_liveness_shared_cache_up 1\n" in metrics, "the shared cache is not in use")
         starve()
 
 
@@ -103,6 +114,7 @@ def play(name, extra, simulator):
     finally:
         process.kill()
     print(f"{name}: probes, ports, Services, metrics, helm test; stopped in {took:.1f} s of {spec['terminationGracePeriodSeconds']}")
+    return metrics.decode()
 
 
 def starve():
@@ -156,6 +168,23 @@ class Simulator:
     def __enter__(self):
         self.process = subprocess.Popen([BINARY, "simulate", "--listen", "127.0.0.1:0"], env=NOWHERE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         return re.search(r"http://[\d.:]+\d", self.process.stdout.readline())[0]
+
+    def __exit__(self, *_):
+        self.process.kill()
+
+
+class Store:
+    """A store whose user may do what the chart's README says, and no more."""
+
+    def __enter__(self):
+        readme = (CHART / "README.md").read_text()
+        rights = re.search(r"^ACL SETUSER facade on >\S+ (.*)$", readme, flags=re.MULTILINE)[1]
+        port = free_port()
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(SCRATCH)]
+        command += ["--user", "default", "off", "--user", "facade", "on", ">secret", *rights.split()]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        wait(lambda: port in listening(self.process.pid), 10, "redis-server never listens")
+        return f"redis://127.0.0.1:{port}"
 
     def __exit__(self, *_):
         self.process.kill()

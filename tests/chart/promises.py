@@ -11,6 +11,8 @@ import yaml
 POD = "Deployment/face-liveness-facade/spec/template/spec"
 CONTAINER = f"{POD}/containers/0"
 
+MOUNTS = "/etc/face-liveness-facade"
+
 # Where nothing may be, and where anything may.
 NOTHING, ANYTHING = object(), object()
 
@@ -19,6 +21,7 @@ PROMISES = {
         "Deployment/face-liveness-facade/spec/replicas": 2,
         f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "2",
         f"{CONTAINER}/env/FACE_LIVENESS_RESULT_TTL": NOTHING,
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_URL": NOTHING,
         f"{CONTAINER}/env/AWS_EC2_METADATA_DISABLED": "true",
         f"{CONTAINER}/env/MALLOC_MMAP_THRESHOLD_": "65536",
         f"{CONTAINER}/resources/limits/memory": "937Mi",
@@ -66,6 +69,31 @@ PROMISES = {
         f"{CONTAINER}/env/FACE_LIVENESS_ALLOWED_CLIENTS": "spiffe://cluster.local/ns/shop/*,checkout.example.com",
         f"{CONTAINER}/resources/limits/memory": "13467Mi",
         f"{POD}/terminationGracePeriodSeconds": 67,
+    },
+    "shared-cache": {
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_URL": "rediss://cache.example.com:6380/2",
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_KEY_FILE": f"{MOUNTS}/shared-cache-key/shared-cache-key",
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_PASSWORD_FILE": f"{MOUNTS}/shared-cache-auth/password",
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_USERNAME_FILE": f"{MOUNTS}/shared-cache-auth/username",
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_CA": f"{MOUNTS}/shared-cache-ca/ca-bundle.crt",
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_TIMEOUT": "30ms",
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_IMAGES": "true",
+        f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "2",
+        "NetworkPolicy/face-liveness-facade/spec/egress/3": {
+            "ports": [{"port": 6380, "protocol": "TCP"}],
+            "to": [{"ipBlock": {"cidr": "10.0.32.0/20"}}],
+        },
+        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/14/alert": "FaceLivenessSharedCacheDown",
+        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/15/alert": "FaceLivenessSharedCacheUnreadable",
+    },
+    "shared-cache-small": {
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_KEY_FILE": f"{MOUNTS}/shared-cache-key/k",
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_PASSWORD_FILE": NOTHING,
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_CA": NOTHING,
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_TIMEOUT": NOTHING,
+        f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "5",
+        f"{POD}/volumes/1": NOTHING,
+        "NetworkPolicy/face-liveness-facade/spec/egress/3": {"ports": [{"port": 6379, "protocol": "TCP"}]},
     },
     "autoscaled": {
         "Deployment/face-liveness-facade/spec/replicas": NOTHING,

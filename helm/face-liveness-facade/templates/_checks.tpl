@@ -37,6 +37,24 @@
 {{- $problems = append $problems "tests.grpcurlImage calls as nobody, whom tls.clientCa and mesh.istio.authorizationPolicy refuse" -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.sharedCache -}}
+{{- $cas := list .ca.existingSecret .ca.existingConfigMap | compact | len -}}
+{{- if and .url (not .key.existingSecret) -}}
+{{- $problems = append $problems "sharedCache.url needs sharedCache.key.existingSecret: nothing is kept there unsealed. Make one with kubectl create secret generic NAME --from-literal=shared-cache-key=\"$(openssl rand -base64 32)\"" -}}
+{{- end -}}
+{{- if and (not .url) (or .key.existingSecret .auth.existingSecret $cas .timeout .images) -}}
+{{- $problems = append $problems "sharedCache.key, auth, ca, timeout and images are of no use without sharedCache.url" -}}
+{{- end -}}
+{{- if and .auth.existingSecret (not .auth.passwordKey) (not .auth.usernameKey) -}}
+{{- $problems = append $problems "sharedCache.auth.existingSecret needs passwordKey or usernameKey" -}}
+{{- end -}}
+{{- if gt $cas 1 -}}
+{{- $problems = append $problems "sharedCache.ca has either existingSecret or existingConfigMap" -}}
+{{- end -}}
+{{- if and $cas .url (not (hasPrefix "rediss://" .url)) -}}
+{{- $problems = append $problems "sharedCache.ca needs a sharedCache.url that begins with rediss://" -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.mesh -}}
 {{- if and .istio.enabled .linkerd.enabled -}}
 {{- $problems = append $problems "mesh.istio and mesh.linkerd exclude each other" -}}

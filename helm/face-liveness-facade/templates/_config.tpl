@@ -119,6 +119,27 @@ What the pod may need when everything is full, in MiB:
 {{- $_ := set $variables "FACE_LIVENESS_SESSION_REF_KEY_FILE" (printf "/etc/face-liveness-facade/session-ref/%s" .key) -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.sharedCache -}}
+{{- if .url -}}
+{{- $_ := set $variables "FACE_LIVENESS_SHARED_CACHE_URL" .url -}}
+{{- $_ := set $variables "FACE_LIVENESS_SHARED_CACHE_KEY_FILE" (printf "/etc/face-liveness-facade/shared-cache-key/%s" .key.key) -}}
+{{- $_ := set $variables "FACE_LIVENESS_SHARED_CACHE_IMAGES" (toString .images) -}}
+{{- with .timeout -}}
+{{- $_ := set $variables "FACE_LIVENESS_SHARED_CACHE_TIMEOUT" . -}}
+{{- end -}}
+{{- if .auth.existingSecret -}}
+{{- with .auth.passwordKey -}}
+{{- $_ := set $variables "FACE_LIVENESS_SHARED_CACHE_PASSWORD_FILE" (printf "/etc/face-liveness-facade/shared-cache-auth/%s" .) -}}
+{{- end -}}
+{{- with .auth.usernameKey -}}
+{{- $_ := set $variables "FACE_LIVENESS_SHARED_CACHE_USERNAME_FILE" (printf "/etc/face-liveness-facade/shared-cache-auth/%s" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if or .ca.existingSecret .ca.existingConfigMap -}}
+{{- $_ := set $variables "FACE_LIVENESS_SHARED_CACHE_CA" (printf "/etc/face-liveness-facade/shared-cache-ca/%s" .ca.key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.tracing.endpoint -}}
 {{- $_ := set $variables "OTEL_EXPORTER_OTLP_ENDPOINT" . -}}
 {{- end -}}

@@ -69,6 +69,23 @@ node, where a sidecar only stands between.
   mountPath: /etc/face-liveness-facade/session-ref
   readOnly: true
 {{- end }}
+{{- with .Values.sharedCache }}
+{{- if .url }}
+- name: shared-cache-key
+  mountPath: /etc/face-liveness-facade/shared-cache-key
+  readOnly: true
+{{- if .auth.existingSecret }}
+- name: shared-cache-auth
+  mountPath: /etc/face-liveness-facade/shared-cache-auth
+  readOnly: true
+{{- end }}
+{{- if or .ca.existingSecret .ca.existingConfigMap }}
+- name: shared-cache-ca
+  mountPath: /etc/face-liveness-facade/shared-cache-ca
+  readOnly: true
+{{- end }}
+{{- end }}
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -100,6 +117,31 @@ node, where a sidecar only stands between.
   secret:
     secretName: {{ . }}
     defaultMode: 0440
+{{- end }}
+{{- with .Values.sharedCache }}
+{{- if .url }}
+- name: shared-cache-key
+  secret:
+    secretName: {{ .key.existingSecret }}
+    defaultMode: 0440
+{{- with .auth.existingSecret }}
+- name: shared-cache-auth
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- with .ca.existingSecret }}
+- name: shared-cache-ca
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
+{{- with .ca.existingConfigMap }}
+- name: shared-cache-ca
+  configMap:
+    name: {{ . }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
