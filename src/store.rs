@@ -27,6 +27,9 @@ pub const PREFIX: &str = "face-liveness:1:";
 /// How often a store that is well is asked whether it is, so that no request is the first to find out.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// So often is a store asked for one thing that matters, while it is in use.
+const ATTEMPTS: u32 = 3;
+
 /// The pause before a store that is not well is tried again, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
@@ -117,6 +120,17 @@ impl Store {
                 None
             }
         }
+    }
+
+    /// The same a few times, where to go on without an answer costs a read of AWS: one late answer may be this process's own pause.
+    pub async fn insist<T: FromRedisValue>(&self, operation: Operation, command: &Cmd) -> Option<T> {
+        for _ in 1..ATTEMPTS {
+            match self.ask(operation, command).await {
+                None if self.0.breaker.is_up() => {}
+                answer => return answer,
+            }
+        }
+        self.ask(operation, command).await
     }
 
     /// Connects, and connects again whenever that is needed, for as long as it is polled.

@@ -230,7 +230,7 @@ impl Poll {
             () = self.polls.stopping.cancelled() => Turn::Stop,
             () = self.reconsidered(need) => Turn::Reconsider,
             known = self.news(need) => Turn::News(known),
-            permit = self.while_waiting(need, turn) => Turn::Read(permit),
+            permit = turn => Turn::Read(permit),
         }
     }
 

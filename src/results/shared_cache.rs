@@ -107,7 +107,7 @@ impl SharedCache {
                 save.arg(place(key, id, what));
             }
             save.arg(&result).arg(left(outcome.until)).arg(&images).arg(left(outcome.images_until).max(1)).arg(force);
-            let held = self.store.ask::<Option<Vec<u8>>>(Operation::Save, &save).await??;
+            let held = self.store.insist::<Option<Vec<u8>>>(Operation::Save, &save).await??;
             if let Some(outcome) = self.outcome(key, id, Kind::Result, held, None) {
                 return Some(outcome);
             }

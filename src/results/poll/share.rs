@@ -25,11 +25,11 @@ const IDLE_LOOK_PERIOD: Duration = Duration::from_secs(1);
 pub(super) type Granted = Result<bool, Result<Answer, Error>>;
 
 impl Poll {
-    /// Whether this replica is to be the one that reads a session of which nothing is known. Otherwise waits until it is worth another
-    /// look. The others' limiters need no place for it.
+    /// Whether a session of which nothing is known is to be in this replica's queue: in the one's that comes first, and in more of them when that
+    /// gets no slot for it. Otherwise waits until it is worth another look.
     pub(super) async fn claim_first_read(&mut self) -> Granted {
         let Some(lease) = self.lease.clone() else { return Ok(true) };
-        let claim = lease.claim().await;
+        let claim = lease.mark().await;
         if self.take_in(claim.known).await? {
             return Ok(false);
         }
@@ -63,9 +63,7 @@ impl Poll {
 
     /// Looks again and again for what other replicas read. Completes with what is new.
     pub(super) async fn news(&self, need: Need) -> Known {
-        let Some(lease) = self.lease.as_ref().filter(|_| need != Need::FirstRead) else {
-            return std::future::pending().await;
-        };
+        let Some(lease) = &self.lease else { return std::future::pending().await };
         loop {
             tokio::time::sleep(self.look_period(need)).await;
             match lease.look().await {
@@ -85,14 +83,6 @@ impl Poll {
             () = lease.kept() => {}
         }
         something.await
-    }
-
-    /// Waits for a turn. Of a session that nobody has read, the lease is held meanwhile.
-    pub(super) async fn while_waiting<T>(&self, need: Need, turn: impl Future<Output = T>) -> T {
-        match need {
-            Need::FirstRead => self.while_leased(turn).await,
-            Need::ReRead(_) | Need::Capture => turn.await,
-        }
     }
 
     /// Takes over what another replica has read. Answers whether that was news; an error is the end of the poll.

@@ -1,7 +1,7 @@
 //! Who reads a session now: one replica, as far as the store can see to it.
 //!
-//! A lease is held for the time of a read, or of the wait for the first one, and expires unless its holder claims it again; so a replica that dies
-//! keeps nobody waiting for long. Two replicas may hold one for a moment, when the store fails over or a holder stands still; they
+//! A lease is held for the time of a read, and expires unless its holder claims it again; so a replica that dies keeps nobody waiting for
+//! long. Before that it may be a mark, of a replica that queues for the first read: a moment's start over the others. Two replicas may hold one for a moment, when the store fails over or a holder stands still; they
 //! read the session twice then, which costs a read and nothing else.
 
 use super::{Kind, Outcome, Record, STATE_TTL, SharedCache, place};
@@ -15,8 +15,13 @@ const LEASE_TTL: Duration = Duration::from_millis(1_500);
 /// How often a lease is claimed again by its holder.
 const RENEWAL: Duration = Duration::from_millis(500);
 
-/// Looks what is known of a session, and takes the lease when that is asked for and it is free or the caller's own. Answers whether the caller has
-/// it, or 2 and the result, or else the last state and for how long it is still there.
+/// The start that the first to queue for a session has. A slot comes sooner, unless the quota is used up; and then the session is
+/// better off in the queues of several replicas.
+const MARK_TTL: Duration = Duration::from_millis(300);
+
+/// Looks what is known of a session, and takes the lease when that is asked for and it is free, the caller's own, or only another's mark where
+/// the caller would read. A lease is `r` to read or `w` to wait, and its holder's name. Answers whether the caller has it, or 2 and the
+/// result, or else the last state and for how long it is still there.
 const CLAIM: &str = "
 local result = redis.call('GET', KEYS[1])
 if result then return {2, result, 0} end
@@ -24,15 +29,17 @@ local state = redis.call('GET', KEYS[2])
 local left = state and redis.call('PTTL', KEYS[2]) or 0
 if ARGV[2] == '0' then return {0, state, left} end
 local holder = redis.call('GET', KEYS[3])
-if holder and holder ~= ARGV[1] then return {0, state, left} end
-redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
+local only_waits = holder and ARGV[3] == 'r' and string.sub(holder, 1, 1) == 'w'
+if holder and string.sub(holder, 2) ~= ARGV[1] and not only_waits then return {0, state, left} end
+redis.call('SET', KEYS[3], ARGV[3] .. ARGV[1], 'PX', ARGV[2])
 return {1, state, left}
 ";
 
 /// Gives the lease back, with what the read said when it said something.
 const RELEASE: &str = "
 if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) end
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+local holder = redis.call('GET', KEYS[1])
+if holder and string.sub(holder, 2) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 ";
 
 /// A claim on one session, under a name of its own.
@@ -68,18 +75,22 @@ impl Lease {
 
     /// Claims the right to read. Without the store it is granted.
     pub async fn claim(&self) -> Claim {
-        // One late answer is no reason to read what another replica reads; a store that is known to be down says so at once.
-        for _ in 0..2 {
-            if let Some((is_granted, known)) = self.ask(LEASE_TTL).await {
-                return Claim { is_granted, known };
-            }
-        }
-        Claim { is_granted: true, known: Known::Nothing }
+        self.claim_as("r", LEASE_TTL).await
+    }
+
+    /// Claims the right to be the first that queues for a session.
+    pub async fn mark(&self) -> Claim {
+        self.claim_as("w", MARK_TTL).await
+    }
+
+    async fn claim_as(&self, kind: &str, ttl: Duration) -> Claim {
+        let (is_granted, known) = self.ask(kind, ttl).await.unwrap_or((true, Known::Nothing));
+        Claim { is_granted, known }
     }
 
     /// What is known, without a claim.
     pub async fn look(&self) -> Known {
-        self.ask(Duration::ZERO).await.map_or(Known::Nothing, |(_, known)| known)
+        self.ask("", Duration::ZERO).await.map_or(Known::Nothing, |(_, known)| known)
     }
 
     /// Claims it again and again. Completes when it is another's.
@@ -115,10 +126,10 @@ impl Lease {
         let mut release = redis::cmd("EVAL");
         release.arg(RELEASE).arg(2).arg(place(key, *id, "lease")).arg(place(key, *id, "state"));
         release.arg(name).arg(sealed).arg(ttl.as_millis().max(1) as u64);
-        cache.store.ask::<()>(Operation::Lease, &release).await;
+        cache.store.insist::<()>(Operation::Lease, &release).await;
     }
 
-    async fn ask(&self, ttl: Duration) -> Option<(bool, Known)> {
+    async fn ask(&self, kind: &str, ttl: Duration) -> Option<(bool, Known)> {
         let Self { cache, id, name } = self;
         let key = cache.settings.keyring.newest();
         let mut claim = redis::cmd("EVAL");
@@ -126,8 +137,9 @@ impl Lease {
         for what in ["result", "state", "lease"] {
             claim.arg(place(key, *id, what));
         }
-        claim.arg(name).arg(ttl.as_millis() as u64);
-        let (verdict, sealed, left) = cache.store.ask::<(u8, Option<Vec<u8>>, u64)>(Operation::Lease, &claim).await?;
+        claim.arg(name).arg(ttl.as_millis() as u64).arg(kind);
+        let (verdict, sealed, left) =
+            cache.store.insist::<(u8, Option<Vec<u8>>, u64)>(Operation::Lease, &claim).await?;
         Some(match sealed {
             // What is there and does not open is nobody's result.
             Some(sealed) if verdict == 2 => match cache.outcome(key, *id, Kind::Result, sealed, None) {
