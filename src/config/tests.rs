@@ -81,15 +81,15 @@ fn a_bad_value_is_refused_with_its_flag() {
 }
 
 #[test]
-fn the_limiter_knows_the_accounts_quota_and_its_replicas() {
-    let limit = |flags| {
+fn the_quota_is_the_accounts_and_so_many_replicas_share_it() {
+    let quota = |flags| {
         let settings = serve(flags).expect("valid flags").server.service.results(25.0);
         (settings.rate, settings.replicas)
     };
-    assert_eq!(limit(&[]), (Some(25.0), 1));
-    assert_eq!(limit(&["--quota-replicas", "5"]), (Some(25.0), 5));
-    assert_eq!(limit(&["--quota-tps", "100", "--quota-replicas", "2"]), (Some(100.0), 2));
-    assert_eq!(limit(&["--quota-tps", "0"]).0, None);
+    assert_eq!(quota(&[]), (Some(25.0), 1));
+    assert_eq!(quota(&["--quota-replicas", "5"]), (Some(25.0), 5));
+    assert_eq!(quota(&["--quota-tps", "100", "--quota-replicas", "2"]), (Some(100.0), 2));
+    assert_eq!(quota(&["--quota-tps", "0"]), (None, 1));
 }
 
 proptest! {
@@ -146,4 +146,67 @@ fn a_list_of_clients_needs_a_way_to_know_them() {
         "an empty list lets nobody in by mistake, nor everybody"
     );
     assert_eq!(told(&["--listen", "[::]:9090"], &[]).len(), 1, "two ports, one number");
+}
+
+#[test]
+fn by_default_nothing_is_shared_and_no_face_would_be() {
+    let shared = serve(&[]).expect("valid without a flag").server.shared_cache;
+    assert!(shared.shared_cache_url.is_none() && shared.settings().expect("valid").is_none());
+    assert_eq!((shared.shared_cache_timeout, shared.shared_cache_images), (Duration::from_millis(50), false));
+}
+
+#[test]
+fn what_does_not_go_together_of_the_shared_cache_is_told_in_a_sentence() {
+    let url = ["--shared-cache-url", "redis://127.0.0.1:1", "--shared-cache-key-file", "key"];
+    let user = ["--shared-cache-username", "a", "--shared-cache-username-file", "b"];
+    let password = ["--shared-cache-password", "a", "--shared-cache-password-file", "b"];
+    for (flags, sentence) in [
+        (&url[..2], "nothing is kept there unsealed"),
+        (&url[2..], "need --shared-cache-url"),
+        (&["--shared-cache-images", "true"][..], "need --shared-cache-url"),
+        (&[&url[..], &user].concat(), "--shared-cache-username and --shared-cache-username-file"),
+        (&[&url[..], &password].concat(), "--shared-cache-password and --shared-cache-password-file"),
+    ] {
+        let told = told(flags, &[]);
+        assert!(told.len() == 1 && told[0].contains(sentence), "{told:?}");
+    }
+}
+
+#[test]
+fn a_bad_url_of_the_shared_cache_is_refused_without_the_url_in_the_sentence() {
+    for url in
+        ["http://user:hunter2@cache:6379", "redis://user:hunter2@cache:port", "rediss://cache/#hunter2", "hunter2"]
+    {
+        let flags = ["--shared-cache-url", url, "--shared-cache-key-file", "/nowhere/hunter"];
+        let shared = serve(&flags).expect("the flags are there").server.shared_cache;
+        let sentence = shared.settings().err().expect("a bad URL");
+        assert!(
+            sentence.contains("--shared-cache-url") && sentence.contains("rediss://cache.example.org"),
+            "{sentence}"
+        );
+        assert!(!sentence.contains("hunter2") && !sentence.contains(url), "{sentence}");
+    }
+}
+
+#[test]
+fn a_ca_of_the_shared_cache_needs_tls() {
+    let flags = ["--shared-cache-url", "redis://cache", "--shared-cache-key-file", "key", "--shared-cache-ca", "ca"];
+    let shared = serve(&flags).expect("the flags are there").server.shared_cache;
+    assert!(shared.settings().err().expect("no TLS").contains("must be rediss://"));
+}
+
+#[test]
+fn a_password_of_the_shared_cache_is_neither_in_debug_output_nor_in_the_help() {
+    use clap::CommandFactory;
+    let url = "redis://user:hunter2@127.0.0.1:1";
+    let serve = serve(&["--shared-cache-url", url, "--shared-cache-password", "hunter3"]).expect("valid flags");
+    let debug = format!("{serve:?}");
+    assert!(!debug.contains("hunter"), "{debug}");
+    // Help shows what the variables hold of every other flag.
+    let command = Cli::command();
+    let serve = command.find_subcommand("serve").expect("a command of that name");
+    for name in ["shared_cache_url", "shared_cache_username", "shared_cache_password"] {
+        let flag = serve.get_arguments().find(|flag| flag.get_id() == name).expect("a flag of that name");
+        assert!(flag.is_hide_env_values_set(), "{name}");
+    }
 }

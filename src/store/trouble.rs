@@ -62,3 +62,47 @@ impl fmt::Display for Trouble {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redis::{ErrorKind, Value};
+
+    /// What a store's answer comes to: the words after the minus sign, as they come over the wire.
+    fn answered(words: &str) -> Trouble {
+        let answer = redis::parse_redis_value(format!("-{words}\r\n").as_bytes()).and_then(Value::extract_error);
+        Trouble::of(&answer.expect_err("an error"))
+    }
+
+    #[test]
+    fn a_store_that_takes_no_writes_is_told_from_one_that_refuses_or_is_lost() {
+        for (words, label) in [
+            ("OOM command not allowed when used memory > 'maxmemory'.", "read_only"),
+            ("READONLY You can't write against a read only replica.", "read_only"),
+            ("MISCONF Redis is configured to save RDB snapshots", "read_only"),
+            ("NOREPLICAS Not enough good replicas to write.", "read_only"),
+            ("ERR Error running script: @user_script: -OOM command not allowed", "read_only"),
+            ("ERR Error running script: @user_script: -READONLY You can't write", "read_only"),
+            ("NOPERM User facade has no permissions to run the 'get' command", "refused"),
+            ("WRONGPASS invalid username-password pair", "refused"),
+            ("NOAUTH Authentication required.", "refused"),
+            ("LOADING Redis is loading the dataset in memory", "refused"),
+            ("ERR unknown command", "refused"),
+        ] {
+            assert_eq!(answered(words).label(), label, "{words}");
+        }
+        let io = |kind| Trouble::of(&RedisError::from(std::io::Error::from(kind)));
+        assert_eq!(io(std::io::ErrorKind::ConnectionRefused).label(), "lost");
+        assert_eq!(io(std::io::ErrorKind::BrokenPipe).label(), "lost");
+        assert_eq!(io(std::io::ErrorKind::TimedOut), Trouble::TimedOut);
+    }
+
+    #[test]
+    fn no_word_of_the_store_but_its_code_is_told() {
+        for words in ["ERR hunter2", "WRONGPASS hunter2", "NOPERM hunter2", "OOM hunter2", "hunter2 x", "X hunter2"] {
+            assert!(!format!("{0} {0:?}", answered(words)).contains("hunter2"), "{words}");
+        }
+        let of_type = RedisError::from((ErrorKind::UnexpectedReturnType, "not convertible", "hunter2".to_owned()));
+        assert!(!format!("{0} {0:?}", Trouble::of(&of_type)).contains("hunter2"));
+    }
+}

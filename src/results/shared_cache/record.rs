@@ -105,3 +105,71 @@ impl fmt::Debug for ImagesRecord {
         f.write_str("ImagesRecord(redacted)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_secs(3600);
+
+    /// A record as a replica whose clock is at `read_time` makes it, for `held` from then on.
+    fn record(read_time: SystemTime, held: Duration) -> Record {
+        let expire_time = Some((read_time + held).into());
+        let result = Some(proto::LivenessResult::default());
+        Record { result, read_time: Some(read_time.into()), expire_time, ..Record::default() }
+    }
+
+    /// How long the outcome of that record is held from now on; nothing when it is not.
+    fn left(record: Record, age: Option<Duration>) -> Duration {
+        let outcome = record.outcome(LONGEST, age).expect("a result and a time");
+        outcome.until.saturating_duration_since(Instant::now())
+    }
+
+    fn is_about(left: Duration, seconds: u64) -> bool {
+        left.abs_diff(Duration::from_secs(seconds)) < Duration::from_secs(30)
+    }
+
+    #[test]
+    fn an_outcome_is_held_only_for_what_is_left() {
+        let read_time = SystemTime::now() - Duration::from_secs(1000);
+        assert!(is_about(left(record(read_time, Duration::from_secs(3000)), None), 2000));
+    }
+
+    #[test]
+    fn an_outcome_that_has_expired_is_not_held() {
+        let read_time = SystemTime::now() - Duration::from_secs(1000);
+        assert_eq!(left(record(read_time, Duration::from_secs(999)), None), Duration::ZERO);
+        assert_eq!(left(Record { expire_time: None, ..record(read_time, LONGEST) }, None), Duration::ZERO);
+    }
+
+    #[test]
+    fn no_clock_of_another_replica_makes_it_held_longer_than_the_longest() {
+        let ahead = SystemTime::now() + Duration::from_secs(86_400);
+        assert!(is_about(left(record(ahead, Duration::from_secs(1000)), None), 1000));
+        assert!(left(record(ahead, Duration::from_secs(500_000)), None) <= LONGEST);
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(200_000_000_000);
+        assert!(left(record(far, Duration::from_secs(100_000_000)), None) <= LONGEST);
+    }
+
+    #[test]
+    fn an_age_that_the_store_knows_counts_more_than_clocks_that_are_apart() {
+        let behind = SystemTime::now() - Duration::from_secs(500);
+        let outcome = record(behind, LONGEST).outcome(LONGEST, Some(Duration::from_millis(300))).expect("a result");
+        assert!(outcome.read_at.elapsed() < Duration::from_secs(30));
+        assert_eq!(outcome.read_time, behind, "callers are told the reader's own time");
+    }
+
+    #[test]
+    fn what_has_no_time_or_no_result_is_no_outcome() {
+        let whole = record(SystemTime::now(), LONGEST);
+        assert!(Record { read_time: None, ..whole.clone() }.outcome(LONGEST, None).is_none());
+        assert!(Record { result: None, ..whole }.outcome(LONGEST, None).is_none());
+    }
+
+    #[test]
+    fn nothing_of_a_record_is_printed() {
+        let whole = record(SystemTime::now(), LONGEST);
+        let images = ImagesRecord { reference: Bytes::from_static(b"face"), audit: Vec::new() };
+        assert_eq!(format!("{whole:?} {images:?}"), "Record(redacted) ImagesRecord(redacted)");
+    }
+}

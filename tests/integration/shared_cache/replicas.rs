@@ -11,7 +11,8 @@ use tokio::net::TcpListener;
 
 pub struct Replicas {
     pub simulator: Simulator,
-    endpoint: String,
+    /// Where AWS is.
+    pub endpoint: String,
     pub redis: Redis,
     pub all: Vec<Facade>,
 }
