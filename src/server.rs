@@ -4,6 +4,7 @@ mod admin;
 mod calls;
 mod health;
 pub mod incoming;
+mod method;
 mod reflection;
 mod socket;
 pub mod tls;
@@ -11,8 +12,8 @@ pub mod tls;
 pub use socket::{address, bind};
 
 use crate::{
-    config, error::Reason, proto::face_liveness_service_server::FaceLivenessServiceServer, rekognition::Rekognition,
-    results::Results, service::Service, session::SessionRefKey, telemetry::metrics::Metrics,
+    config, error::Reason, rekognition::Rekognition, results::Results, service::Service, session::SessionRefKey,
+    telemetry::metrics::Metrics,
 };
 use health::Health;
 use incoming::{Incoming, Limits, Protocol, Refusal};
@@ -119,7 +120,7 @@ impl Server {
         let watch = {
             let metrics = Arc::clone(&metrics);
             let ending = ending.clone();
-            move |services| calls::Watched::new(services, Arc::clone(&metrics), ending.clone())
+            move |others| calls::Watched::new(service.clone(), others, Arc::clone(&metrics), ending.clone())
         };
         let mut builder = tonic::transport::Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
@@ -131,7 +132,6 @@ impl Server {
         }
         let router = builder
             .layer(tower::layer::layer_fn(watch))
-            .add_service(FaceLivenessServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES))
             .add_service(health_service)
             .add_optional_service(v1)
             .add_optional_service(v1alpha);
