@@ -10,8 +10,9 @@ IMAGE_ARGS = $(if $(RUST_IMAGE),--build-arg RUST_IMAGE=$(RUST_IMAGE)) --build-ar
 	--build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) --build-arg REVISION=$(shell git rev-parse HEAD)
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 
-.PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e e2e-chart e2e-clients chart-generate bench-throttling \
-	bench-waiters soak fuzz image image-test engine sbom tools-test tools-check tools-interop tools-mesh tools-clients tools-chart tools-fuzz tools-image \
+.PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e e2e-chart e2e-clients chart-generate bench bench-pieces \
+	bench-instructions bench-throttling bench-waiters soak fuzz image image-test engine sbom tools-test tools-bench tools-check tools-interop tools-mesh \
+	tools-clients tools-chart tools-fuzz tools-image \
 	tools-sbom
 
 test: ## All tests. Needs cargo, a C compiler and redis-server, which is installed where that is allowed.
@@ -59,6 +60,15 @@ e2e-clients: tools-clients ## The examples of clients/, ghz and grpc-health-prob
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run clients $(BINARY)
 
+bench: tools-bench ## What an answer costs next to a bare server, and what the service takes: six minutes, and four to build.
+	ulimit -n 20000 && cargo bench --bench wire
+
+bench-pieces: ## Conversion, look-up, verdict and encoding, each by itself.
+	cargo bench --bench pieces
+
+bench-instructions: tools-bench ## How many instructions a hit takes, as a ratio to a bare tonic method. Half a minute.
+	cargo bench --bench wire -- instructions
+
 bench-throttling: ## How late callers learn of a finished session, with and without this service. Six minutes.
 	cargo bench --bench throttling
 
@@ -92,6 +102,9 @@ sbom: tools-sbom ## What the production program is made of, as CycloneDX.
 
 tools-test:
 	TOOLS=$(TOOLS) scripts/tools test
+
+tools-bench:
+	TOOLS=$(TOOLS) scripts/tools bench
 
 tools-check:
 	TOOLS=$(TOOLS) scripts/tools check

@@ -7,7 +7,7 @@ mod code;
 mod status;
 mod upstream;
 
-pub use status::Context;
+pub use status::{Context, compressed};
 
 use std::{fmt, time::Duration};
 use tonic::Code;

@@ -4,6 +4,7 @@ mod admin;
 mod calls;
 mod health;
 pub mod incoming;
+mod method;
 mod reflection;
 mod socket;
 pub mod tls;
@@ -13,7 +14,6 @@ pub use socket::{address, bind};
 use crate::{
     config,
     error::Reason,
-    proto::face_liveness_service_server::FaceLivenessServiceServer,
     rekognition::Rekognition,
     results::{Results, SharedCacheSettings},
     service::Service,
@@ -130,7 +130,7 @@ impl Server {
         let watch = {
             let metrics = Arc::clone(&metrics);
             let ending = ending.clone();
-            move |services| calls::Watched::new(services, Arc::clone(&metrics), ending.clone())
+            move |others| calls::Watched::new(service.clone(), others, Arc::clone(&metrics), ending.clone())
         };
         let mut builder = tonic::transport::Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
@@ -142,7 +142,6 @@ impl Server {
         }
         let router = builder
             .layer(tower::layer::layer_fn(watch))
-            .add_service(FaceLivenessServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES))
             .add_service(health_service)
             .add_optional_service(v1)
             .add_optional_service(v1alpha);

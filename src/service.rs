@@ -4,19 +4,20 @@
 
 pub(crate) mod deadline;
 mod log;
-pub(crate) mod question;
-mod response;
+mod message;
+pub mod question;
+pub mod response;
 mod sending;
 
-pub use deadline::Arrival;
 pub use log::AccessLog;
+pub use message::{HEAD, Message};
 pub use question::{MIN_CONFIDENCE_RULE, is_min_confidence};
 pub use sending::Sending;
 
 use crate::{
     client::{Caller, Clients},
     error::{self, Error, Reason},
-    proto::{self, face_liveness_service_server::FaceLivenessService},
+    proto,
     results::{ImageSet, Patience, Results},
     server::incoming::Peer,
     session::SessionRefKey,
@@ -25,12 +26,13 @@ use crate::{
 use deadline::Deadline;
 use log::Log;
 use question::Question;
+use response::Response;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::Instant,
 };
-use tonic::{Request, Response, Status, metadata::MetadataMap};
+use tonic::{Request, Status, metadata::MetadataMap};
 use tracing::{Instrument, Span};
 
 /// What a server is set to, as far as the RPC depends on it.
@@ -64,13 +66,58 @@ struct Inner {
     room: sending::Room,
 }
 
-type Answered = Result<proto::GetLivenessResultResponse, Error>;
+type Answered = Result<Response, Error>;
 
 impl Service {
     pub fn new(results: Results, settings: Settings, metrics: Arc<Metrics>, session_refs: Arc<SessionRefKey>) -> Self {
         let log = Log::new(settings.access_log, Arc::clone(&session_refs));
         let places = Semaphore::new(settings.max_requests);
         Self(Arc::new(Inner { results, settings, metrics, session_refs, log, places, room: sending::Room::new() }))
+    }
+
+    /// The answer to a request that came at `arrival`, and its room when there are faces in it. tonic counts a deadline from the headers
+    /// on, and under load the message is read, and this reached, later than the head start of the answer allows for.
+    ///
+    /// # Errors
+    /// Every reason there is.
+    pub async fn get_liveness_result(
+        &self,
+        request: Request<proto::GetLivenessResultRequest>,
+        arrival: Instant,
+    ) -> Result<(Message, Option<Sending>), Status> {
+        let service = &*self.0;
+        let (metadata, extensions, request) = request.into_parts();
+        let peer = extensions.get::<Arc<Peer>>().map(|peer| &**peer);
+        let caller = service.settings.clients.caller(peer, &metadata);
+        let question = Question::of(&request, service.settings.min_confidence, service.settings.max_wait);
+        let wait = question.as_ref().ok().and_then(|question| question.wait).unwrap_or_default();
+        let deadline = Deadline::of(&metadata, arrival, wait);
+        let span = service.span(&metadata, question.as_ref().ok());
+        let place = service.admit(peer, &caller);
+        let mut sending = None;
+        let mut end = match (&place, &question) {
+            (Err(error), _) | (_, Err(error)) => Err(error.clone()),
+            (Ok(_), Ok(question)) => {
+                service.answer(question, &caller, deadline, arrival).instrument(span.clone()).await
+            }
+        };
+        if let Ok(response) = &end
+            && let bytes @ 1.. = response.image_bytes()
+        {
+            match service.room.take(bytes, deadline.answer_by()).await {
+                Ok(room) => sending = Some(room),
+                Err(error) => end = Err(error),
+            }
+        }
+        service.tell(&caller, question.as_ref().ok(), arrival, &span, &end);
+        match end {
+            Ok(response) => Ok((Message::of(&response), sending)),
+            Err(error) => Err(error.to_status(&error::Context {
+                session_id: &request.session_id,
+                region: service.settings.region.as_deref(),
+                time_left: deadline.time_left(),
+            })),
+        }
     }
 
     /// How many requests are in flight.
@@ -90,14 +137,14 @@ impl Inner {
         Ok(place)
     }
 
-    async fn answer(&self, question: &Question, caller: &Caller<'_>, deadline: Deadline, started: Instant) -> Answered {
+    async fn answer(&self, question: &Question, caller: &Caller<'_>, deadline: Deadline, arrival: Instant) -> Answered {
         if !question.images.is_empty() {
             self.settings.clients.may_see_images(caller)?;
         }
         let patience =
-            Patience { wait_until: question.wait.map(|wait| started + wait), answer_by: deadline.answer_by() };
+            Patience { wait_until: question.wait.map(|wait| arrival + wait), answer_by: deadline.answer_by() };
         let answer = self.results.get(question.session_id, question.images, patience).await?;
-        Ok(response::of(&answer, question, self.settings.images, started))
+        Ok(response::of(answer, question, self.settings.images, arrival))
     }
 
     /// The span of a call, which costs next to nothing where no traces are exported.
@@ -110,67 +157,17 @@ impl Inner {
     }
 
     /// Counts how a request ended, and tells of it.
-    fn tell(&self, caller: &Caller<'_>, question: Option<&Question>, started: Instant, span: &Span, end: &Answered) {
+    fn tell(&self, caller: &Caller<'_>, question: Option<&Question>, arrival: Instant, span: &Span, end: &Answered) {
         match end {
             Ok(response) => {
-                let status = response.result.as_ref().map_or(0, |result| result.status);
-                self.metrics.answered(response.source, status).inc();
-                spans::answered(span, response::status_name(response), response.source().as_str_name());
+                self.metrics.answered(response.rest.source, response.outcome.result.status).inc();
+                spans::answered(span, response.status_name(), response.source_name());
             }
             Err(error) => {
                 self.metrics.errors.with_label_values(&[error.reason.name()]).inc();
                 spans::refused(span, error);
             }
         }
-        self.log.tell(caller, question, started, end);
-    }
-}
-
-#[tonic::async_trait]
-impl FaceLivenessService for Service {
-    async fn get_liveness_result(
-        &self,
-        request: Request<proto::GetLivenessResultRequest>,
-    ) -> Result<Response<proto::GetLivenessResultResponse>, Status> {
-        let service = &*self.0;
-        let (metadata, extensions, request) = request.into_parts();
-        let started = extensions.get::<Arrival>().map_or_else(Instant::now, |arrival| arrival.0);
-        let peer = extensions.get::<Arc<Peer>>().map(|peer| &**peer);
-        let caller = service.settings.clients.caller(peer, &metadata);
-        let question = Question::of(&request, service.settings.min_confidence, service.settings.max_wait);
-        let wait = question.as_ref().ok().and_then(|question| question.wait).unwrap_or_default();
-        let deadline = Deadline::of(&metadata, started, wait);
-        let span = service.span(&metadata, question.as_ref().ok());
-        let place = service.admit(peer, &caller);
-        let mut sending = None;
-        let mut end = match (&place, &question) {
-            (Err(error), _) | (_, Err(error)) => Err(error.clone()),
-            (Ok(_), Ok(question)) => {
-                service.answer(question, &caller, deadline, started).instrument(span.clone()).await
-            }
-        };
-        if let Ok(response) = &end
-            && let bytes @ 1.. = response::image_bytes(response)
-        {
-            match service.room.take(bytes, deadline.answer_by()).await {
-                Ok(room) => sending = Some(room),
-                Err(error) => end = Err(error),
-            }
-        }
-        service.tell(&caller, question.as_ref().ok(), started, &span, &end);
-        match end {
-            Ok(answer) => {
-                let mut response = Response::new(answer);
-                if let Some(sending) = sending {
-                    response.extensions_mut().insert(sending);
-                }
-                Ok(response)
-            }
-            Err(error) => Err(error.to_status(&error::Context {
-                session_id: &request.session_id,
-                region: service.settings.region.as_deref(),
-                time_left: deadline.time_left(),
-            })),
-        }
+        self.log.tell(caller, question, arrival, end);
     }
 }

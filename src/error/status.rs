@@ -1,4 +1,4 @@
-//! An error as gRPC carries it, both ways: the only place that makes a `Status`, and that reads one of the framework.
+//! An error as gRPC carries it, the only place that makes a `Status`.
 
 use super::{DOMAIN, Error, Row};
 use std::{collections::HashMap, time::Duration};
@@ -17,18 +17,6 @@ pub struct Context<'a> {
 }
 
 impl Error {
-    /// The error that tonic means by an answer of its own, which says no reason: the request was not what it has to be.
-    pub fn of_framework(answer: &HeaderMap, max_request: usize) -> Option<Self> {
-        if answer.contains_key("grpc-status-details-bin") {
-            return None;
-        }
-        match Status::from_header_map(answer)?.code() {
-            Code::OutOfRange => Some(Self::too_large("request", max_request)),
-            Code::Internal => Some(Self::invalid("request", "must be one GetLivenessResultRequest")),
-            _ => None,
-        }
-    }
-
     /// The error as the end of an answer that had begun. Its caller waits for nothing that could be told in addition.
     pub fn to_trailers(&self) -> HeaderMap {
         let mut trailers = HeaderMap::new();
@@ -76,6 +64,11 @@ impl Error {
             (None, _) => row.message.to_owned(),
         }
     }
+}
+
+/// A compressed request, which gRPC has a code for, and no reason is needed.
+pub fn compressed() -> Status {
+    Status::unimplemented("requests must not be compressed")
 }
 
 /// Up to half as long again, so that callers who failed together do not come back together.

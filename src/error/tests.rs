@@ -1,5 +1,5 @@
 use super::*;
-use tonic::{Status, codegen::http::HeaderMap};
+use tonic::Status;
 use tonic_types::StatusExt;
 
 const ID: &str = "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab";
@@ -142,14 +142,4 @@ fn what_is_too_large_is_overload_that_no_retry_mends() {
     let details = status.get_error_details();
     assert_eq!(details.error_info().map(|info| info.reason.as_str()), Some("OVERLOADED"));
     assert!(details.retry_info().is_none() && status.metadata().get("grpc-retry-pushback-ms").is_none());
-}
-
-#[test]
-fn an_answer_of_the_framework_gets_a_reason_and_one_of_ours_keeps_its_own() {
-    let of = |status: Status| Error::of_framework(status.into_http::<()>().headers(), 4096).map(|error| error.reason);
-    assert_eq!(of(Status::new(Code::OutOfRange, "too large")), Some(Reason::Overloaded));
-    assert_eq!(of(Status::new(Code::Internal, "no message")), Some(Reason::InvalidRequest));
-    assert_eq!(of(Status::new(Code::Unimplemented, "no such method")), None);
-    assert_eq!(of(Error::new(Reason::UpstreamMalformed).to_status(&context(Duration::MAX))), None);
-    assert!(Error::of_framework(&HeaderMap::new(), 4096).is_none());
 }

@@ -1,12 +1,11 @@
 //! Every call of the gRPC port, as it comes and as it ends: counted, timed, and its error made one of ours.
 //!
-//! tonic refuses some requests before any service sees them, in words of its own; those to this service get a reason here, as all
-//! others have.
+//! Those to this service's method go there straight, all others by tonic's router.
 
-use super::{MAX_REQUEST_BYTES, SERVICE_NAME};
+use super::method;
 use crate::{
     error::{self, Error, Reason},
-    service::{Arrival, Sending},
+    service,
     telemetry::metrics::{Calls, Metrics},
 };
 use pin_project_lite::pin_project;
@@ -36,18 +35,22 @@ const OK: i32 = 0;
 const CANCELLED: i32 = 1;
 const UNKNOWN: i32 = 2;
 
-/// The services of a port, watched.
+/// The one call of this service, by its path.
+const METHOD: &str = "/faceliveness.v1.FaceLivenessService/GetLivenessResult";
+
+/// This service and the other services of its port, watched.
 #[derive(Clone)]
 pub struct Watched<S> {
-    services: S,
+    service: service::Service,
+    others: S,
     metrics: Arc<Metrics>,
     ending: CancellationToken,
 }
 
 impl<S> Watched<S> {
     /// `ending` ends the streams that nothing else ends.
-    pub const fn new(services: S, metrics: Arc<Metrics>, ending: CancellationToken) -> Self {
-        Self { services, metrics, ending }
+    pub const fn new(service: service::Service, others: S, metrics: Arc<Metrics>, ending: CancellationToken) -> Self {
+        Self { service, others, metrics, ending }
     }
 }
 
@@ -57,22 +60,21 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
     type Future = Call<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.services.poll_ready(context)
+        self.others.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let arrival = Arrival(Instant::now());
-        request.extensions_mut().insert(arrival);
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let arrival = Instant::now();
         let path = request.uri().path();
-        let method = path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME));
-        let is_ours = method.is_some_and(|method| method.starts_with('/'));
         let end = End::of(self.metrics.calls(path), arrival);
-        let answer = match header_bytes(request.headers()) {
-            0..=MAX_HEADER_BYTES => Some(self.services.call(request)),
-            _ => None,
+        let is_ours = path == METHOD;
+        let fits = header_bytes(request.headers()) <= MAX_HEADER_BYTES;
+        let answer = match (is_ours, fits) {
+            (true, true) => Answer::Ours { answer: Box::pin(method::answer(self.service.clone(), request, arrival)) },
+            (false, true) => Answer::Others { answer: self.others.call(request), ending: self.ending.clone() },
+            (_, false) => Answer::None,
         };
-        let metrics = is_ours.then(|| Arc::clone(&self.metrics));
-        Call { answer, end, metrics, ending: self.ending.clone() }
+        Call { answer, end, metrics: is_ours.then(|| Arc::clone(&self.metrics)) }
     }
 }
 
@@ -83,13 +85,21 @@ fn header_bytes(headers: &HeaderMap) -> usize {
 pin_project! {
     /// A call until its answer begins.
     pub struct Call<F> {
-        // Nothing when the headers alone are too much.
         #[pin]
-        answer: Option<F>,
+        answer: Answer<F>,
         end: End,
         // Of a call of this service.
         metrics: Option<Arc<Metrics>>,
-        ending: CancellationToken,
+    }
+}
+
+pin_project! {
+    #[project = AnswerOf]
+    enum Answer<F> {
+        Ours { answer: Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>> },
+        Others { #[pin] answer: F, ending: CancellationToken },
+        // The headers alone are too much.
+        None,
     }
 }
 
@@ -98,36 +108,29 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Call<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (mut response, error) = match this.answer.as_pin_mut() {
-            Some(answer) => {
-                let response = ready!(answer.poll(context))?;
-                let error =
-                    this.metrics.as_ref().and_then(|_| Error::of_framework(response.headers(), MAX_REQUEST_BYTES));
-                (response, error)
-            }
-            None => (Response::default(), Some(Error::too_large("headers", MAX_HEADER_BYTES))),
+        let (answer, ending) = match this.answer.project() {
+            AnswerOf::Ours { answer } => (ready!(answer.as_mut().poll(context)), None),
+            AnswerOf::Others { answer, ending } => (Ok(ready!(answer.poll(context))?), Some(ending)),
+            AnswerOf::None => (Err(Error::too_large("headers", MAX_HEADER_BYTES)), None),
         };
-        if let Some(error) = error {
+        let mut response = answer.unwrap_or_else(|error| {
             if let Some(metrics) = this.metrics {
                 metrics.errors.with_label_values(&[error.reason.name()]).inc();
             }
-            response = error.to_status(&error::Context::default()).into_http();
-        }
+            error.to_status(&error::Context::default()).into_http()
+        });
         keep_our_words_only(response.headers_mut());
         if let Some(code) = code(response.headers()) {
             this.end.with(code);
             return Poll::Ready(Ok(response));
         }
-        if this.end.is_of_stream() {
+        if let Some(ending) = ending.filter(|_| this.end.is_of_stream()) {
             let end = std::mem::take(this.end);
-            let ending = this.ending.clone().cancelled_owned();
+            let ending = ending.clone().cancelled_owned();
             return Poll::Ready(Ok(response.map(|body| Body::new(Stream { body, end, ending }))));
         }
         this.end.with(OK);
-        Poll::Ready(Ok(match response.extensions_mut().remove::<Sending>() {
-            Some(sending) => response.map(|body| sending.body(body)),
-            None => response,
-        }))
+        Poll::Ready(Ok(response))
     }
 }
 
@@ -192,9 +195,9 @@ struct End {
 }
 
 impl End {
-    fn of(calls: &Arc<Calls>, arrival: Arrival) -> Self {
+    fn of(calls: &Arc<Calls>, arrival: Instant) -> Self {
         calls.started.inc();
-        Self { calls: Some((Arc::clone(calls), arrival.0)) }
+        Self { calls: Some((Arc::clone(calls), arrival)) }
     }
 
     fn is_of_stream(&self) -> bool {

@@ -16,11 +16,6 @@ const MAX_HEAD_START: Duration = Duration::from_millis(50);
 /// No answer takes a day: AWS forgets a session in minutes. A caller may name 11,000 years.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// When a call came: a request has it in its extensions. tonic counts from its headers on, and under load its message is read, and the
-/// service reached, later than the head start allows for.
-#[derive(Clone, Copy)]
-pub struct Arrival(pub Instant);
-
 #[derive(Clone, Copy)]
 pub struct Deadline {
     answer_by: Instant,

@@ -2,7 +2,7 @@
 //!
 //! The session is told by its reference, and of a score or a face nothing but whether one left.
 
-use super::{Answered, Question, response};
+use super::{Answered, Question, response::Response};
 use crate::{client::Caller, results::ImageSet, session::SessionRefKey};
 use std::{
     sync::{
@@ -42,7 +42,7 @@ impl Log {
     /// Tells how a request ended. Hits are the common case and say nothing about the service: by default only errors, and faces that
     /// left it, are told.
     pub fn tell(&self, caller: &Caller<'_>, question: Option<&Question>, started: Instant, end: &Answered) {
-        let images = end.as_ref().is_ok_and(|response| response::image_bytes(response) > 0);
+        let images = end.as_ref().is_ok_and(|response| response.image_bytes() > 0);
         let is_accessed = self.access == AccessLog::All || (self.access == AccessLog::Images && images);
         // Most answers are not told, and pay neither for a hash nor for a clock.
         if !is_accessed && end.is_ok() && !tracing::enabled!(Level::DEBUG) {
@@ -58,13 +58,13 @@ impl Log {
             };
             let view = question.map(|question| view(question.images));
             let min_confidence = question.and_then(|question| question.min_confidence);
-            let source = end.as_ref().ok().map(|response| response.source().as_str_name());
-            let status = end.as_ref().ok().map(response::status_name);
+            let source = end.as_ref().ok().map(Response::source_name);
+            let status = end.as_ref().ok().map(Response::status_name);
             tracing::info!(target: "access", client = %caller, session, view, min_confidence, source, status, images, code, reason, millis, "asked");
         }
         match end {
             Ok(response) => {
-                let (status, source) = (response::status_name(response), response.source().as_str_name());
+                let (status, source) = (response.status_name(), response.source_name());
                 tracing::debug!(session, status, source, millis, "answered");
             }
             Err(error) => {

@@ -5,62 +5,66 @@ use crate::{
     proto,
     results::{Answer, ImageSet, Images, Outcome},
 };
+use std::sync::Arc;
 use tokio::time::Instant;
+use tonic::codegen::Bytes;
 
-/// The response to a `question` that came at `asked`, with no other images than those that may be answered. Image content is shared with the cache, not copied.
-pub fn of(
-    answer: &Answer,
-    question: &Question,
-    may_be_answered: ImageSet,
-    asked: Instant,
-) -> proto::GetLivenessResultResponse {
-    let outcome = &*answer.outcome;
-    let wanted = question.images.and(outcome.sent);
-    let allowed = wanted.and(may_be_answered);
-    let images = answer.images.as_deref().filter(|_| !allowed.is_empty());
-    let mut result = outcome.result.clone();
-    if let Some(images) = images {
-        put_content(&mut result, images, allowed);
-    }
-    proto::GetLivenessResultResponse {
+/// A GetLivenessResultResponse, whose result and faces are the cache's own: a hit copies nothing.
+pub struct Response {
+    pub outcome: Arc<Outcome>,
+    /// All but the result.
+    pub rest: proto::GetLivenessResultResponse,
+    images: Option<Arc<Images>>,
+    allowed: ImageSet,
+}
+
+/// The response to a `question` that came at `asked`, with no other images than those that may be answered.
+pub fn of(answer: Answer, question: &Question, may_be_answered: ImageSet, asked: Instant) -> Response {
+    let Answer { outcome, images } = answer;
+    let allowed = question.images.and(outcome.sent).and(may_be_answered);
+    let images = images.filter(|_| !allowed.is_empty());
+    let rest = proto::GetLivenessResultResponse {
         verdict: verdict(&outcome.result, question.min_confidence).into(),
-        result: Some(result),
+        result: None,
         applied_min_confidence: question.min_confidence,
         read_time: Some(outcome.read_time.into()),
         expire_time: outcome.expire_time().map(Into::into),
-        image_content: image_content(question.images, outcome, allowed, images.is_some()).into(),
+        image_content: image_content(question.images, &outcome, allowed, images.is_some()).into(),
         image_expire_time: outcome.image_expire_time().map(Into::into),
         source: match (outcome.arrived >= asked, outcome.is_shared) {
             (false, _) => proto::Source::Cache.into(),
             (true, false) => proto::Source::Upstream.into(),
             (true, true) => proto::Source::SharedCache.into(),
         },
-    }
+    };
+    Response { outcome, rest, images, allowed }
 }
 
-/// The status for a log, AWS's own word for one that this version does not know.
-pub fn status_name(response: &proto::GetLivenessResultResponse) -> &str {
-    match &response.result {
-        Some(result) if !result.unrecognized_status.is_empty() => &result.unrecognized_status,
-        Some(result) => result.status().as_str_name(),
-        None => proto::LivenessStatus::Unspecified.as_str_name(),
-    }
-}
-
-/// How many bytes of faces leave the service with it.
-pub fn image_bytes(response: &proto::GetLivenessResultResponse) -> usize {
-    let images = response.result.iter().flat_map(|result| result.reference_image.iter().chain(&result.audit_images));
-    images.map(|image| image.content.len()).sum()
-}
-
-fn put_content(result: &mut proto::LivenessResult, images: &Images, allowed: ImageSet) {
-    if let Some(reference) = result.reference_image.as_mut().filter(|_| allowed.reference) {
-        reference.content = images.reference.clone();
-    }
-    if allowed.audit {
-        for (image, content) in result.audit_images.iter_mut().zip(&images.audit) {
-            image.content = content.clone();
+impl Response {
+    /// The status for a log, AWS's own word for one that this version does not know.
+    pub fn status_name(&self) -> &str {
+        match &self.outcome.result {
+            result if !result.unrecognized_status.is_empty() => &result.unrecognized_status,
+            result => result.status().as_str_name(),
         }
+    }
+
+    pub fn source_name(&self) -> &'static str {
+        self.rest.source().as_str_name()
+    }
+
+    /// How many bytes of faces leave the service with it.
+    pub fn image_bytes(&self) -> usize {
+        self.reference().map_or(0, Bytes::len) + self.audit().iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// The content of the reference image, and of each audit image, as far as it is in the answer.
+    pub fn reference(&self) -> Option<&Bytes> {
+        self.images.as_ref().filter(|_| self.allowed.reference).map(|images| &images.reference)
+    }
+
+    pub fn audit(&self) -> &[Bytes] {
+        self.images.as_ref().filter(|_| self.allowed.audit).map_or(&[], |images| &images.audit)
     }
 }
 

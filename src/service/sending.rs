@@ -2,12 +2,12 @@
 //!
 //! So only so many bytes of them may be on their way at once, and each only for so long. Whoever is too late asks again.
 
+use super::Message;
 use crate::error::{Error, Reason};
-use pin_project_lite::pin_project;
 use std::{
     pin::Pin,
     sync::{Arc, Mutex},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{Status, body::Body, codegen::Bytes};
+use tonic::{Status, codegen::Bytes};
 
 type Frame = http_body::Frame<Bytes>;
 
@@ -38,10 +38,9 @@ const PART: usize = 16 * 1024;
 #[derive(Clone)]
 pub struct Room(Arc<Semaphore>);
 
-/// An answer's part of the room, until it is sent. It travels in the response's extensions, which want a clone.
-#[derive(Clone)]
+/// An answer's part of the room, until it is sent.
 pub struct Sending {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Room {
@@ -58,89 +57,67 @@ impl Room {
         let pieces = u32::try_from(bytes.div_ceil(PIECE).min(MAX_BYTES / PIECE)).expect("the room has fewer pieces");
         let taken = timeout_at(answer_by, Arc::clone(&self.0).acquire_many_owned(pieces)).await;
         let permit = taken.map_err(|_| Error::new(Reason::Overloaded))?.expect("the room is never closed");
-        Ok(Sending { _permit: Arc::new(permit) })
+        Ok(Sending { _permit: permit })
     }
 }
 
 impl Sending {
     /// The answer's body, which takes room until it is sent or given up.
-    pub fn body(self, body: Body) -> Body {
-        let held = Arc::new(Mutex::new(Held { rest: Bytes::new(), sending: Some(self) }));
+    pub fn body(self, message: Message) -> Parts {
+        let held = Arc::new(Mutex::new(Some((message, self))));
         let late = Arc::clone(&held);
         // A caller who reads nothing has its body not even polled, so the end comes from elsewhere.
         let watch = tokio::spawn(async move {
             tokio::time::sleep(LONGEST).await;
-            late.lock().expect(NO_PANIC).give_up();
+            *late.lock().expect(NO_PANIC) = None;
         });
-        Body::new(Parts { body, held, told: false, _watch: AbortOnDropHandle::new(watch) })
+        Parts { held, told: false, _watch: AbortOnDropHandle::new(watch) }
     }
 }
 
 const NO_PANIC: &str = "nothing panics under this lock";
 
-/// What of an answer takes memory here; without `sending` it has been given up.
-struct Held {
-    rest: Bytes,
-    sending: Option<Sending>,
-}
-
-impl Held {
-    fn give_up(&mut self) {
-        (self.rest, self.sending) = (Bytes::new(), None);
-    }
-}
-
-pin_project! {
-    struct Parts {
-        #[pin]
-        body: Body,
-        held: Arc<Mutex<Held>>,
-        // That it has been given up.
-        told: bool,
-        _watch: AbortOnDropHandle<()>,
-    }
+/// An answer with images, a part at a time.
+pub struct Parts {
+    /// What of the answer is not with HTTP/2 yet, and its room; nothing once it has been given up.
+    held: Arc<Mutex<Option<(Message, Sending)>>>,
+    // That it has been given up.
+    told: bool,
+    _watch: AbortOnDropHandle<()>,
 }
 
 impl http_body::Body for Parts {
     type Data = Bytes;
     type Error = Status;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame, Status>>> {
-        let this = self.project();
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame, Status>>> {
+        let this = &mut *self;
         let mut held = this.held.lock().expect(NO_PANIC);
-        if held.sending.is_none() {
-            let trailers = || Ok(Frame::trailers(Error::new(Reason::Overloaded).to_trailers()));
-            return Poll::Ready((!std::mem::replace(this.told, true)).then(trailers));
-        }
-        if held.rest.is_empty() {
-            let frame = match ready!(this.body.poll_frame(context)) {
-                Some(Ok(frame)) => frame,
-                end => return Poll::Ready(end),
-            };
-            match frame.into_data() {
-                Ok(data) => held.rest = data,
-                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+        let frame = match &mut *held {
+            // A copy: HTTP/2 keeps the part of a caller who reads nothing, and a slice would keep the whole image with it.
+            Some((message, _)) => {
+                message.copy(PART).map(Frame::data).or_else(|| message.trailers().map(Frame::trailers))
             }
-        }
-        let part = held.rest.len().min(PART);
-        // A copy: HTTP/2 keeps the part of a caller who reads nothing, and a slice would keep the whole answer with it.
-        Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(&held.rest.split_to(part))))))
+            None if std::mem::replace(&mut this.told, true) => None,
+            None => Some(Frame::trailers(Error::new(Reason::Overloaded).to_trailers())),
+        };
+        Poll::Ready(frame.map(Ok))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http_body_util::{BodyExt, Full};
-    use std::{convert::Infallible, sync::Weak};
+    use http_body_util::BodyExt;
+    use std::sync::Weak;
     use tokio::time::advance;
 
-    fn body(bytes: usize) -> Body {
-        Body::new(Full::new(Bytes::from(vec![7; bytes])).map_err(|never: Infallible| match never {}))
+    fn message(bytes: usize) -> Message {
+        Message::from(Bytes::from(vec![7; bytes]))
     }
 
     /// An answer of a megabyte, and how many hold on to it.
-    fn counted() -> (Body, Weak<()>) {
+    fn counted() -> (Message, Weak<()>) {
         struct Answer(Vec<u8>, #[expect(dead_code, reason = "it is counted")] Arc<()>);
         impl AsRef<[u8]> for Answer {
             fn as_ref(&self) -> &[u8] {
@@ -149,7 +126,7 @@ mod tests {
         }
         let memory = Arc::new(());
         let held = Arc::downgrade(&memory);
-        (Body::new(Full::new(Bytes::from_owner(Answer(vec![7; 1024 * 1024], memory)))), held)
+        (Message::from(Bytes::from_owner(Answer(vec![7; 1024 * 1024], memory))), held)
     }
 
     async fn take(room: &Room, bytes: usize) -> Result<Sending, Error> {
@@ -169,10 +146,13 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_given_whole_and_in_parts() {
         let room = Room::new();
-        let mut body = take(&room, 3 * PART).await.expect("there is room").body(body(2 * PART + 1));
+        let mut body = take(&room, 3 * PART).await.expect("there is room").body(message(2 * PART + 1));
         let mut parts = Vec::new();
         while let Some(frame) = body.frame().await {
-            parts.push(frame.expect("it is sent").into_data().expect("there are no trailers").len());
+            match frame.expect("it is sent").into_data() {
+                Ok(data) => parts.push(data.len()),
+                Err(end) => assert_eq!(end.into_trailers().expect("trailers")["grpc-status"], "0"),
+            }
         }
         assert_eq!(parts, [PART, PART, 1]);
         drop(body);
@@ -182,7 +162,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_nobody_takes_is_given_up_though_nobody_looks() {
         let room = Room::new();
-        let mut body = take(&room, MAX_BYTES).await.expect("there is room").body(body(2 * PART));
+        let mut body = take(&room, MAX_BYTES).await.expect("there is room").body(message(2 * PART));
         body.frame().await.expect("a part").expect("it is sent");
         // The task that gives up starts to count when it first runs.
         tokio::task::yield_now().await;

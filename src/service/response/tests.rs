@@ -1,5 +1,6 @@
 use super::*;
-use crate::session::SessionId;
+use crate::{service::Message, session::SessionId};
+use http_body_util::BodyExt;
 use proptest::prelude::*;
 use proto::{ImageContent, LivenessStatus, Verdict};
 use std::{sync::Arc, time::Duration};
@@ -23,10 +24,18 @@ fn answer(sent: ImageSet, held: bool) -> Answer {
     Answer { outcome: Arc::new(outcome), images: held.then(|| Arc::new(images)) }
 }
 
-fn respond(answer: &Answer, asked: ImageSet, may: ImageSet) -> proto::GetLivenessResultResponse {
+fn respond(answer: &Answer, asked: ImageSet, may: ImageSet) -> Response {
     let session_id = SessionId::parse(ID).expect("a valid id");
     let question = Question { session_id, images: asked, min_confidence: Some(80.0), wait: None };
-    of(answer, &question, may, Instant::now())
+    of(answer.clone(), &question, may, Instant::now())
+}
+
+/// What a caller makes of it.
+fn told(response: &Response) -> proto::GetLivenessResultResponse {
+    let mut message = Message::of(response);
+    let bytes = message.copy(usize::MAX).expect("no message is empty");
+    assert_eq!((bytes[0], &bytes[1..5]), (0, &u32::try_from(bytes.len() - 5).expect("it is short").to_be_bytes()[..]));
+    prost::Message::decode(&bytes[5..]).expect("it is an answer")
 }
 
 #[test]
@@ -47,14 +56,14 @@ fn image_content_says_what_became_of_the_images() {
         ("server answers what was asked for", all, true, reference, reference, ImageContent::Included),
     ] {
         let response = respond(&answer(sent, held), asked, may);
-        assert_eq!(response.image_content(), expected, "{what}");
+        assert_eq!(response.rest.image_content(), expected, "{what}");
     }
 }
 
 #[test]
 fn a_view_gets_its_images_and_no_others() {
     let contents = |asked, may| {
-        let result = respond(&answer(ImageSet::ALL, true), asked, may).result.expect("a result");
+        let result = told(&respond(&answer(ImageSet::ALL, true), asked, may)).result.expect("a result");
         let audit = result.audit_images.iter().map(|image| image.content.clone());
         (result.reference_image.expect("an image").content, audit.collect::<Vec<_>>())
     };
@@ -68,17 +77,48 @@ fn a_view_gets_its_images_and_no_others() {
 
 #[test]
 fn a_face_is_noticed_though_others_were_withheld() {
-    assert!(image_bytes(&respond(&answer(ImageSet::ALL, true), ImageSet::ALL, ImageSet::REFERENCE)) > 0);
-    assert_eq!(image_bytes(&respond(&answer(ImageSet::ALL, true), ImageSet::ALL, ImageSet::NONE)), 0);
-    assert_eq!(image_bytes(&respond(&answer(ImageSet::ALL, true), ImageSet::NONE, ImageSet::ALL)), 0);
+    assert!(respond(&answer(ImageSet::ALL, true), ImageSet::ALL, ImageSet::REFERENCE).image_bytes() > 0);
+    assert_eq!(respond(&answer(ImageSet::ALL, true), ImageSet::ALL, ImageSet::NONE).image_bytes(), 0);
+    assert_eq!(respond(&answer(ImageSet::ALL, true), ImageSet::NONE, ImageSet::ALL).image_bytes(), 0);
 }
 
-#[test]
-fn a_hit_shares_the_image_with_the_cache() {
+#[tokio::test]
+async fn a_hit_shares_the_image_with_the_cache() {
     let answer = answer(ImageSet::ALL, true);
-    let response = respond(&answer, ImageSet::REFERENCE, ImageSet::ALL);
-    let sent = response.result.and_then(|result| result.reference_image).expect("an image").content;
-    assert_eq!(sent.as_ptr(), answer.images.expect("images").reference.as_ptr());
+    let mut message = Message::of(&respond(&answer, ImageSet::REFERENCE, ImageSet::ALL));
+    let mut sent = Vec::new();
+    while let Some(Ok(frame)) = message.frame().await {
+        sent.extend(frame.into_data().ok());
+    }
+    let held = answer.images.expect("images").reference.as_ptr();
+    assert_eq!(sent.iter().filter(|piece| piece.as_ptr() == held).count(), 1);
+}
+
+proptest! {
+    #[test]
+    fn a_message_is_what_prost_would_make_of_it(
+        reference in proptest::option::of(proptest::collection::vec(0u8.., 0..300)),
+        audit in proptest::collection::vec((proptest::collection::vec(0u8.., 0..300), "[a-z]{0,200}"), 0..4),
+        confidence: Option<f32>,
+        session_id in "[a-z]{0,200}",
+    ) {
+        let image = |content: Vec<u8>, name: String| proto::LivenessImage {
+            content: content.into(),
+            s3_object: Some(proto::S3Object { name, ..Default::default() }),
+            bounding_box: None,
+        };
+        let result = proto::LivenessResult {
+            session_id,
+            confidence: confidence.filter(|score| !score.is_nan()),
+            reference_image: reference.map(|content| image(content, String::new())),
+            audit_images: audit.into_iter().map(|(content, name)| image(content, name)).collect(),
+            metadata: Some(proto::SessionMetadata { sdk_type: "any".into() }),
+            ..Default::default()
+        };
+        let (outcome, images) = Outcome::split(result.clone());
+        let answer = Answer { outcome: Arc::new(outcome), images: Some(Arc::new(images)) };
+        prop_assert_eq!(told(&respond(&answer, ImageSet::ALL, ImageSet::ALL)).result, Some(result));
+    }
 }
 
 #[test]
@@ -122,7 +162,7 @@ fn the_source_is_upstream_when_the_read_ended_after_the_request_had_come() {
         min_confidence: None,
         wait: None,
     };
-    let source = |asked| of(&answer, &question, ImageSet::ALL, asked).source();
+    let source = |asked| of(answer.clone(), &question, ImageSet::ALL, asked).rest.source();
     assert_eq!(source(before), proto::Source::Upstream);
     assert_eq!(source(Instant::now() + Duration::from_millis(1)), proto::Source::Cache);
 }

@@ -1,0 +1,99 @@
+//! What the pieces of an answer take: AWS's output to the contract's message, the look-up, the verdict and its answer, the encoding.
+
+use aws_sdk_rekognition::{
+    operation::get_face_liveness_session_results::GetFaceLivenessSessionResultsOutput,
+    types::{AuditImage, Challenge, ChallengeType, LivenessSessionStatus},
+};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use face_liveness_facade::{
+    convert,
+    error::Reason,
+    rekognition::Rekognition,
+    results::{Answer, ImageSet, Limits, Patience, Results, Settings},
+    service::{Message, question::Question, response},
+    session::{SessionId, SessionRefKey},
+    simulator::{self, Pace, Session, Simulator, Status},
+    telemetry::metrics::Metrics,
+};
+use std::{hint::black_box, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, runtime::Runtime, time::Instant};
+
+const ID: &str = "0123abcd-0000-4000-8000-000000000001";
+const HOUR: Duration = Duration::from_secs(3600);
+const SETTINGS: Settings = Settings {
+    limits: Limits {
+        result_ttl: HOUR,
+        result_entries: 1_000,
+        image_ttl: HOUR,
+        image_bytes: 1 << 24,
+        images: ImageSet::ALL,
+        not_found_ttl: Duration::from_secs(2),
+    },
+    pending_ttl: Duration::from_millis(500),
+    capture: false,
+    rate: None,
+    replicas: 1,
+};
+
+fn output() -> GetFaceLivenessSessionResultsOutput {
+    let image = || AuditImage::builder().bytes(vec![7; 100_000].into()).build();
+    let challenge = Challenge::builder()
+        .r#type(ChallengeType::FaceMovementAndLightChallenge)
+        .version("2.0.0")
+        .build()
+        .expect("all");
+    let output = GetFaceLivenessSessionResultsOutput::builder()
+        .session_id(ID)
+        .status(LivenessSessionStatus::Succeeded)
+        .confidence(99.5);
+    output
+        .reference_image(image())
+        .audit_images(image())
+        .audit_images(image())
+        .challenge(challenge)
+        .build()
+        .expect("all")
+}
+
+/// The results of one session that is held, images and all.
+async fn held(id: SessionId) -> Results {
+    let simulator = Simulator::new(simulator::Config::default());
+    simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), audit_images: 2, ..Session::new(ID) });
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
+    tokio::spawn(simulator.serve(listener, std::future::pending()));
+    let metrics = Arc::new(Metrics::new(&Reason::ALL.map(Reason::name), &[]));
+    let rekognition = Rekognition::at(&endpoint, "us-east-1", Duration::from_secs(5));
+    let results = Results::new(rekognition, SETTINGS, None, metrics, Arc::new(SessionRefKey::random()));
+    get(&results, id, ImageSet::ALL).await;
+    results
+}
+
+async fn get(results: &Results, id: SessionId, wanted: ImageSet) -> Answer {
+    let patience = Patience { wait_until: None, answer_by: Instant::now() + Duration::from_secs(5) };
+    results.get(id, wanted, patience).await.expect("it is there")
+}
+
+fn pieces(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime");
+    let id = SessionId::parse(ID).expect("a valid id");
+    criterion.bench_function("conversion, three images", |bencher| {
+        bencher.iter_batched(output, |output| convert::liveness_result(ID, output), BatchSize::LargeInput);
+    });
+    let results = runtime.block_on(held(id));
+    for (view, images) in [("basic", ImageSet::NONE), ("full", ImageSet::ALL)] {
+        criterion.bench_function(&format!("look-up, {view}"), |bencher| {
+            bencher.iter(|| runtime.block_on(get(&results, black_box(id), images)));
+        });
+        let answer = runtime.block_on(get(&results, id, images));
+        let question = Question { session_id: id, images, min_confidence: Some(80.0), wait: None };
+        let of = || response::of(answer.clone(), black_box(&question), ImageSet::ALL, Instant::now());
+        criterion.bench_function(&format!("verdict, {view}"), |bencher| bencher.iter(of));
+        let response = of();
+        criterion
+            .bench_function(&format!("encode, {view}"), |bencher| bencher.iter(|| Message::of(black_box(&response))));
+    }
+}
+
+criterion_group!(benches, pieces);
+criterion_main!(benches);

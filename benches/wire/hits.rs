@@ -1,0 +1,80 @@
+//! A hit next to a bare tonic method with the same answer, and to a bare HTTP/2 server with the same bytes; and two workers next to one.
+
+use crate::{
+    aws,
+    load::Load,
+    process::{Process, Start},
+    readers,
+    table::{Goal, ROUNDS, median},
+};
+use std::path::Path;
+
+/// What a view costs in microseconds: of the service, and of each yardstick.
+pub struct Hits {
+    pub view: &'static str,
+    pub service: f64,
+    pub tonic: f64,
+    pub hyper: f64,
+}
+
+/// About a second each.
+const BASIC_REQUESTS: u32 = 80_000;
+const FULL_REQUESTS: u32 = 6_000;
+
+pub async fn measure(folder: &Path, endpoint: &str) -> ([Hits; 2], Vec<Goal>) {
+    let start = Start { endpoint, workers: 1, under: &[] };
+    let service = start.service(&[]);
+    let basic = view(folder, start, &service, "basic", (aws::plain(0), 1), BASIC_REQUESTS).await;
+    let full = view(folder, start, &service, "full", (aws::pictured(0), 3), FULL_REQUESTS).await;
+    let goals = vec![
+        Goal::new("a hit, basic view, against a bare tonic method", basic.service / basic.tonic, 1.2, "×"),
+        Goal::new("a hit with three images of 100 kB, likewise", full.service / full.tonic, 1.1, "×"),
+        workers(folder, start, &service).await,
+    ];
+    ([basic, full], goals)
+}
+
+async fn view(
+    folder: &Path,
+    start: Start<'_>,
+    service: &Process,
+    view: &'static str,
+    (id, number): (String, i32),
+    requests: u32,
+) -> Hits {
+    let request = readers::request(id, number);
+    let mut client = readers::client(service).await;
+    readers::read(&mut client, request.clone()).await;
+    let answer = folder.join(format!("{view}.answer"));
+    let held = readers::read(&mut client, request.clone()).await;
+    std::fs::write(&answer, prost::Message::encode_to_vec(&held)).expect("the folder is ours");
+    let answer = answer.to_str().expect("its path is text");
+    let servers = [&start.yardstick("bare-hyper", answer), &start.yardstick("bare-tonic", answer), service];
+    let load = Load::new(folder, view, &request, requests);
+    let answered = service.answered().await;
+    servers.iter().for_each(|server| load.send(server, requests / 4));
+    let mut spent = [const { Vec::new() }; 3];
+    for _ in 0..ROUNDS {
+        servers.iter().zip(&mut spent).for_each(|(server, spent)| spent.push(load.microseconds(server)));
+    }
+    let expected = u64::from(requests / 4 + requests * ROUNDS);
+    assert_eq!(service.answered().await - answered, expected, "not every answer was OK");
+    let [hyper, tonic, service] = spent.map(median);
+    eprintln!("{view}: bare HTTP/2 {hyper:.1} µs, bare tonic {tonic:.1} µs, the service {service:.1} µs");
+    Hits { view, service, tonic, hyper }
+}
+
+/// Two workers on both cores, one of which they share with who asks: what is contended costs both.
+async fn workers(folder: &Path, start: Start<'_>, one: &Process) -> Goal {
+    let two = Start { workers: 2, ..start }.service(&[]);
+    let request = readers::request(aws::plain(0), 1);
+    readers::read(&mut readers::client(&two).await, request.clone()).await;
+    let load = Load::new(folder, "workers", &request, BASIC_REQUESTS);
+    let mut spent = [const { Vec::new() }; 2];
+    for _ in 0..ROUNDS {
+        [one, &two].iter().zip(&mut spent).for_each(|(server, spent)| spent.push(load.microseconds(server)));
+    }
+    let [one, two] = spent.map(median);
+    eprintln!("one worker {one:.1} µs, two workers {two:.1} µs");
+    Goal::new("a hit with two workers, against one", two / one, 1.15, "×")
+}

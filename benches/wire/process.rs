@@ -1,0 +1,146 @@
+//! A server under test, in a process of its own, and what the system tells of it.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// One worker has one core; who asks has the other. Two workers have both.
+pub const SERVER_CORE: &str = "0";
+pub const CALLER_CORE: &str = "1";
+pub const BOTH_CORES: &str = "0,1";
+
+const ANSWERED: &str = r#"grpc_server_handled_total{grpc_code="OK",grpc_method="GetLivenessResult",grpc_service="faceliveness.v1.FaceLivenessService",grpc_type="unary"}"#;
+
+pub struct Process {
+    child: Child,
+    pub address: String,
+    admin_address: String,
+    /// From its start until it was ready.
+    pub start: Duration,
+}
+
+/// How a server is started.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    /// Where it finds AWS.
+    pub endpoint: &'a str,
+    pub workers: u32,
+    /// A program that runs the server, with its arguments.
+    pub under: &'a [&'a str],
+}
+
+impl Start<'_> {
+    /// The service, with room for all that is asked of it.
+    pub fn service(self, flags: &[&str]) -> Process {
+        let mut command = self.command(env!("CARGO_BIN_EXE_face-liveness-facade"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
+        command.args(["--quota-tps", "0", "--image-ttl", "1h", "--max-connection-age", "0s", "--drain-delay", "0s"]);
+        // glibc's setting in the service's image.
+        command.env("MALLOC_MMAP_THRESHOLD_", "65536");
+        Process::start(command.args(flags), "ready")
+    }
+
+    /// This program as one of the yardsticks.
+    pub fn yardstick(self, name: &str, answer: &str) -> Process {
+        let this = std::env::current_exe().expect("this program is a file");
+        let mut command = self.command(this.to_str().expect("its path is text"));
+        Process::start(command.args(["--yardstick", name, answer]), "listening")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("taskset");
+        command.args(["-c", if self.workers == 1 { SERVER_CORE } else { BOTH_CORES }]).args(self.under).arg(program);
+        command
+            .env_clear()
+            .env("TOKIO_WORKER_THREADS", self.workers.to_string())
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs([("AWS_ENDPOINT_URL_REKOGNITION", self.endpoint), ("AWS_REGION", "us-east-1")])
+            .envs([("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any")]);
+        command
+    }
+}
+
+impl Process {
+    fn start(command: &mut Command, ready: &str) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let began = Instant::now();
+        let mut child = command.spawn().expect("taskset is there, and the program starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
+        let (mut address, mut admin_address) = (String::new(), String::new());
+        for line in lines.by_ref() {
+            let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
+            if let (Some(own), Some(admin)) = (event["address"].as_str(), event["admin_address"].as_str()) {
+                (address, admin_address) = (own.to_owned(), admin.to_owned());
+            }
+            if event["message"] == ready {
+                break;
+            }
+        }
+        let start = began.elapsed();
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address, admin_address, start }
+    }
+
+    /// The time that all its threads have spent on a processor, to the nanosecond.
+    pub fn cpu(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let spent = tasks.filter_map(|task| {
+            let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(spent.sum())
+    }
+
+    pub fn resident_bytes(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number of kB") * 1024.0
+    }
+
+    /// How many calls the service has answered with OK.
+    pub async fn answered(&self) -> u64 {
+        let mut stream = TcpStream::connect(&self.admin_address).await.expect("the admin port is open");
+        let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.expect("it is open");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("it is text");
+        let value = text.lines().find_map(|line| line.strip_prefix(ANSWERED)?.strip_prefix(' '));
+        value.expect("every series is there from the start").parse().expect("a whole number")
+    }
+
+    pub fn pipes(&mut self) -> (ChildStdin, BufReader<ChildStdout>) {
+        let output = self.child.stdout.take().expect("it is piped, and taken once");
+        (self.child.stdin.take().expect("it is piped, and taken once"), BufReader::new(output))
+    }
+
+    /// From now on on these cores only.
+    pub fn pin(&self, cores: &str) {
+        pin(self.child.id(), cores);
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn end(mut self) {
+        let id = self.child.id().to_string();
+        Command::new("kill").arg(id).status().expect("it is ours to end");
+        self.child.wait().expect("it ends");
+    }
+}
+
+/// Whatever becomes of this program, no server stays.
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+pub fn pin(process: u32, cores: &str) {
+    let taskset = Command::new("taskset").args(["-a", "-c", "-p", cores, &process.to_string()]).output();
+    assert!(taskset.expect("taskset is there").status.success());
+}

@@ -1,0 +1,46 @@
+//! Callers with a gRPC library, for what h2load cannot: another session each time.
+
+use crate::process::Process;
+use face_liveness_facade::proto::{
+    GetLivenessResultRequest, GetLivenessResultResponse, face_liveness_service_client::FaceLivenessServiceClient,
+};
+use std::sync::{Arc, Mutex};
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+
+type Client = FaceLivenessServiceClient<Channel>;
+
+/// As h2load has them.
+const CONNECTIONS: usize = 8;
+const CALLS_PER_CONNECTION: usize = 10;
+
+pub async fn client(server: &Process) -> Client {
+    FaceLivenessServiceClient::connect(format!("http://{}", server.address)).await.expect("it listens")
+}
+
+pub fn request(session_id: String, view: i32) -> GetLivenessResultRequest {
+    GetLivenessResultRequest { session_id, view, min_confidence: Some(80.0), ..Default::default() }
+}
+
+pub async fn read(client: &mut Client, request: GetLivenessResultRequest) -> GetLivenessResultResponse {
+    client.get_liveness_result(request).await.expect("an answer").into_inner()
+}
+
+/// Reads all these sessions, eighty at a time.
+pub async fn read_all(server: &Process, ids: impl Iterator<Item = String> + Send + 'static) {
+    let ids = Arc::new(Mutex::new(ids));
+    let mut callers = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let client = client(server).await;
+        for _ in 0..CALLS_PER_CONNECTION {
+            let (mut client, ids) = (client.clone(), Arc::clone(&ids));
+            callers.spawn(async move {
+                let next = || ids.lock().expect("nobody panics with it").next();
+                while let Some(id) = next() {
+                    read(&mut client, request(id, 1)).await;
+                }
+            });
+        }
+    }
+    callers.join_all().await;
+}
