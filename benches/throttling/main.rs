@@ -25,16 +25,14 @@ async fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let mut outcomes = if std::env::var_os("QUICK").is_some() { Vec::new() } else { direct().await };
-    for round in 1..=(if std::env::var_os("QUICK").is_some() { 1 } else { ROUNDS }) {
+    let mut outcomes = direct().await;
+    for round in 1..=ROUNDS {
         eprintln!("the service, round {round} of {ROUNDS}");
         outcomes.extend(service(round).await);
     }
     let rows = report::medians(outcomes);
     println!("{}", report::table(&rows));
-    if std::env::var_os("QUICK").is_none() {
-        chart::draw(&rows, "docs/throttling.svg").expect("docs/ can be written to");
-    }
+    chart::draw(&rows, "docs/throttling.svg").expect("docs/ can be written to");
     let missed = report::missed_goals(&rows);
     for sentence in &missed {
         println!("MISSED: {sentence}");
@@ -61,9 +59,6 @@ async fn service(round: u64) -> Vec<Outcome> {
     for by in [By::Polling, By::Waiting] {
         for scenario in [Scenario::EvenFinish, Scenario::RealChecks] {
             for account in [Account::LARGE, Account::SMALL] {
-                if std::env::var_os("QUICK").is_some() && (by == By::Polling || account == Account::SMALL) {
-                    continue;
-                }
                 runs.spawn(callers::run(scenario, account, by, round));
             }
         }

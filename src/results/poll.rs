@@ -5,14 +5,15 @@
 
 mod learn;
 mod share;
+mod turn;
 
 use super::{
     Answer,
     interest::Interest,
-    limiter::{Need, Permit, Queued},
+    limiter::{Need, Queued},
     outcome::{AWS_LIFETIME, ImageSet},
     polls::{Polls, Progress, Start},
-    shared_cache::{Known, Lease},
+    shared_cache::Lease,
     urgency::Urgency,
 };
 use crate::{
@@ -26,6 +27,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::{sync::watch, time::Instant};
+use turn::Turn;
 
 /// How often a session is read that nobody waits for. AWS forgets it three minutes after its creation, so one that ends at the last moment may
 /// be readable for as long only.
@@ -54,16 +56,6 @@ pub struct Poll {
     /// Attempts of the read under way that failed, and reads in a row that failed.
     attempts: u32,
     failures: u32,
-}
-
-/// How a turn ended.
-enum Turn {
-    Read(Option<Permit>),
-    /// Another replica has read it.
-    News(Known),
-    /// It is wanted more or less than before.
-    Reconsider,
-    Stop,
 }
 
 impl Poll {
@@ -199,54 +191,6 @@ impl Poll {
             (true, None) => Some(Need::FirstRead),
             (true, Some(urgency)) => Some(Need::ReRead(urgency)),
             (false, _) => (self.capture && self.started.elapsed() < AWS_LIFETIME).then_some(Need::Capture),
-        }
-    }
-
-    /// Waits until the session may be read, and for a token.
-    async fn turn(&mut self, need: Need) -> Turn {
-        let place = self.place.take();
-        let due = match (need, self.urgency) {
-            (Need::Capture, Some(urgency)) => self.not_before.max(urgency.last_read() + CAPTURE_PERIOD),
-            _ => self.not_before,
-        };
-        let turn = async {
-            tokio::time::sleep_until(due).await;
-            if let Some(place) = &place {
-                place.ready();
-            }
-            match &self.polls.limiter {
-                Some(limiter) => {
-                    let place = place.unwrap_or_else(|| limiter.queue(need));
-                    let since = place.since;
-                    let permit = place.granted().await;
-                    self.polls.metrics.limiter_wait_seconds.observe(since.elapsed().as_secs_f64());
-                    Some(permit)
-                }
-                None => None,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.polls.stopping.cancelled() => Turn::Stop,
-            () = self.reconsidered(need) => Turn::Reconsider,
-            known = self.news(need) => Turn::News(known),
-            permit = turn => Turn::Read(permit),
-        }
-    }
-
-    /// Completes when somebody comes to a session that nobody waited for, or the last who did has been gone for a while. Others who come or
-    /// leave change nothing, and do not cost a first read its place in the queue.
-    async fn reconsidered(&self, need: Need) {
-        let capture = need == Need::Capture;
-        let too_late = async {
-            match capture {
-                true => tokio::time::sleep_until(self.started + AWS_LIFETIME).await,
-                false => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = self.interest.turned(!capture) => {}
-            () = too_late => {}
         }
     }
 }

@@ -4,7 +4,7 @@ use face_liveness_facade::{
     proto::Source,
     simulator::{Fault, FaultKind, Session},
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[tokio::test]
 async fn what_one_replica_has_read_every_one_can_answer_with_the_same_times() {
@@ -51,7 +51,6 @@ async fn replicas_that_are_asked_for_the_same_unfinished_session_have_one_poll()
         ..Session::new(id(1))
     });
     let mut waits = tokio::task::JoinSet::new();
-    let started = Instant::now();
     for replica in &replicas.all {
         let mut client = replica.client().await;
         let mut request = crate::facade::request(&id(1));
@@ -59,8 +58,6 @@ async fn replicas_that_are_asked_for_the_same_unfinished_session_have_one_poll()
         waits.spawn(async move { client.get_liveness_result(request).await.expect("an answer").into_inner() });
     }
     let answers = waits.join_all().await;
-    println!("{:?} {:?}", started.elapsed(), answers.iter().map(|a| a.source()).collect::<Vec<_>>());
     assert!(answers.iter().all(|answer| answer.read_time == answers[0].read_time));
-    println!("{} reads", replicas.simulator.reads());
     assert!(replicas.simulator.reads() <= 10, "{} reads", replicas.simulator.reads());
 }
