@@ -69,7 +69,7 @@ bench-pieces: ## Conversion, look-up, verdict and encoding, each by itself.
 bench-instructions: tools-bench ## How many instructions a hit takes, as a ratio to a bare tonic method. Half a minute.
 	cargo bench --bench wire -- instructions
 
-bench-throttling: ## How late callers learn of a finished session, with and without this service. Six minutes.
+bench-throttling: ## How late callers learn of a finished session, with and without this service, on one replica and on five. Ten minutes.
 	cargo bench --bench throttling
 
 soak: ## All kinds of callers and all troubles of AWS for ten minutes, or SOAK_SECONDS: does anything grow?

@@ -136,18 +136,28 @@ impl Store {
     /// Connects, and connects again whenever that is needed, for as long as it is polled.
     pub async fn run(&self) {
         let Inner { settings, metrics, breaker } = &*self.0;
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut in_use, mut told) = (FIRST_PAUSE, None, false);
         loop {
             let credentials = settings.credentials.read();
-            let state = match tokio::time::timeout(CONNECT_TIMEOUT, self.connect(&credentials)).await {
-                Ok(Ok((connection, trouble))) => breaker.connected(connection, trouble),
-                Ok(Err(trouble)) => breaker.not_connected(trouble),
-                Err(_) => breaker.not_connected(Trouble::TimedOut),
+            let made = tokio::time::timeout(CONNECT_TIMEOUT, self.connect(&credentials)).await;
+            let state = match made.unwrap_or(Err(Trouble::TimedOut)) {
+                Ok((connection, trouble)) => {
+                    (in_use, told) = (credentials.ok(), false);
+                    breaker.connected(connection, trouble)
+                }
+                // The user's file may have changed a moment before the password's, or the store's users not yet.
+                Err(trouble) if breaker.is_up() => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(%trouble, "the shared cache does not take its changed user or password; the old connection goes on");
+                    }
+                    State::Up
+                }
+                Err(trouble) => breaker.not_connected(trouble),
             };
             metrics.store_up.set((state == State::Up).into());
             let since = Instant::now();
             if state == State::Up {
-                self.watch(&credentials).await;
+                self.watch(in_use.as_ref()).await;
                 metrics.store_up.set(breaker.is_up().into());
             }
             // One that has been well for a while is tried again at once, and one that only seems so is not.
@@ -162,7 +172,7 @@ impl Store {
     }
 
     /// Completes when the connection has to be made anew: it is not well, or its user or password is not the file's any more.
-    async fn watch(&self, credentials: &Result<Credentials, String>) {
+    async fn watch(&self, in_use: Option<&Credentials>) {
         let Inner { settings, breaker, .. } = &*self.0;
         loop {
             tokio::select! {
@@ -173,9 +183,7 @@ impl Store {
                 return;
             }
             self.ask::<()>(Operation::Probe, &redis::cmd("PING")).await;
-            let now = settings.credentials.read();
-            if now.is_ok() && now != *credentials {
-                tracing::info!("the shared cache's user or password has changed: connecting again");
+            if settings.credentials.read().is_ok_and(|now| Some(&now) != in_use) {
                 return;
             }
         }

@@ -139,7 +139,7 @@ impl SharedCache {
         if record.is_none() && !self.told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "a value in the shared cache does not open and counts as not there; further ones are only counted: \
-                 do all replicas have the same --shared-cache-key-file?"
+                 it was damaged, or somebody else writes there"
             );
         }
         record

@@ -31,8 +31,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Who waits for room holds its faces meanwhile, whether the cache still does or not.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// HTTP/2 takes what it is given, whether the caller reads it or not; so it is given a part at a time, as large as its frames are.
-const PART: usize = 16 * 1024;
+/// HTTP/2 takes what it is given, whether the caller reads it or not; so it is given a part at a time, two of its frames. Parts of one frame
+/// cost some 5% more of an answer with three faces, and larger ones would each be a mapping of its own (`MALLOC_MMAP_THRESHOLD_`).
+const PART: usize = 32 * 1024;
 
 /// The room for answers with images. Cheap to clone.
 #[derive(Clone)]
