@@ -8,8 +8,8 @@ use crate::{
 use plotters::prelude::*;
 
 const WIDTH: u32 = 960;
-const HEIGHT: u32 = 440;
-const LEGEND_HEIGHT: u32 = 26;
+const HEIGHT: u32 = 458;
+const LEGEND_HEIGHT: u32 = 44;
 /// From a twentieth of a second to a minute: the SDK's delays and ours do not fit on a linear scale.
 const SECONDS: std::ops::Range<f64> = 0.05..60.0;
 
@@ -39,7 +39,7 @@ pub fn draw(rows: &[Row], path: &str) -> Result<(), Box<dyn std::error::Error>> 
             chart.draw_series(LineSeries::new(curve(&row.typical.delays), color(row.typical.by).stroke_width(2)))?;
         }
     }
-    let mut left = 40;
+    let (mut left, mut top) = (40, 10);
     for by in [
         By::SdkStandard,
         By::SdkAdaptive,
@@ -47,10 +47,14 @@ pub fn draw(rows: &[Row], path: &str) -> Result<(), Box<dyn std::error::Error>> 
         By::Waiting,
         By::WaitingAtFourTimesTheQuota,
         By::WaitingOnReplicas,
+        By::WaitingOnReplicasApart,
     ] {
-        legend.draw(&PathElement::new([(left, 10), (left + 20, 10)], color(by).stroke_width(3)))?;
-        legend.draw(&Text::new(by.name(), (left + 26, 5), ("sans-serif", 13)))?;
+        legend.draw(&PathElement::new([(left, top), (left + 20, top)], color(by).stroke_width(3)))?;
+        legend.draw(&Text::new(by.name(), (left + 26, top - 5), ("sans-serif", 13)))?;
         left += 40 + 6 * by.name().len() as i32;
+        if by == By::WaitingAtFourTimesTheQuota {
+            (left, top) = (40, top + 18);
+        }
     }
     area.present()?;
     Ok(())

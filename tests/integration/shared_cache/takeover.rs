@@ -112,7 +112,7 @@ async fn when_the_replica_that_reads_is_stopped_another_takes_over_at_once_and_n
 }
 
 #[tokio::test]
-async fn when_the_replica_that_reads_loses_the_store_another_takes_over_and_both_answer() {
+async fn when_a_replica_loses_the_store_another_reads_on_and_both_answer() {
     let mut replicas = Replicas::start(0, &[]).await;
     endless(&replicas.simulator);
     let gate = Gate::to(replicas.redis.port).await;
@@ -122,7 +122,6 @@ async fn when_the_replica_that_reads_loses_the_store_another_takes_over_and_both
     replicas.add(&[]).await;
     let mut follower = wait_at([replicas.all[1].address.to_string()]).await;
     let addresses = [0, 1].map(|index: usize| replicas.all[index].admin_address.to_string());
-    assert_eq!(reader(addresses.clone()).await, 0);
     drop(gate);
     assert_takes_over(&addresses[1]).await;
     end(&replicas.simulator);
