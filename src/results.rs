@@ -90,13 +90,14 @@ impl Results {
     pub async fn get(&self, id: SessionId, wanted: ImageSet, patience: Patience) -> Result<Answer, Error> {
         let answer = match self.0.cache.answer(id, wanted).await {
             Some(held) => held,
-            None => self.learn(id, patience).await?,
+            // Boxed, so that a hit does not move the future of a miss about, which is some kilobytes.
+            None => Box::pin(self.learn(id, patience)).await?,
         };
         if answer.images.is_some() || !self.0.cache.has_images(&answer.outcome, wanted) {
             return Ok(answer);
         }
         // The faces had to make room, or another replica has them. When they cannot be had, the outcome is still an answer.
-        Ok(self.with_images(id, &answer, wanted, patience).await.unwrap_or(answer))
+        Ok(Box::pin(self.with_images(id, &answer, wanted, patience)).await.unwrap_or(answer))
     }
 
     /// The session's state, of which nothing is held here but what is known of it unfinished.
@@ -115,7 +116,8 @@ impl Results {
         }
         // Once a session is polled, whoever polls it looks there.
         if let Some(shared) = self.0.shared.as_ref().filter(|_| !self.0.polls(id))
-            && let Some(found) = cache.outcome_or(id, shared.find(id)).await
+            // Boxed, so that those who wait do not keep it.
+            && let Some(found) = Box::pin(cache.outcome_or(id, shared.find(id))).await
         {
             return Ok(found);
         }

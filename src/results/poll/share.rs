@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How often a replica looks what others have read: when the session may end any moment, so that its callers learn of that little later than
-/// those of the replica that reads; when its person has not begun; and when nobody waits.
+/// those of the replica that reads; when its person has not begun, or nothing is known of it, since ids are free to invent and a look is not; and
+/// when nobody waits.
 const LOOK_PERIOD: Duration = Duration::from_millis(80);
 const CREATED_LOOK_PERIOD: Duration = Duration::from_millis(250);
 const IDLE_LOOK_PERIOD: Duration = Duration::from_secs(1);
@@ -118,7 +119,7 @@ impl Poll {
         let is_created = |answer: &Answer| answer.outcome.result.status() == LivenessStatus::Created;
         match need {
             Need::Capture => IDLE_LOOK_PERIOD,
-            _ if self.publish.borrow().last.as_ref().is_some_and(is_created) => CREATED_LOOK_PERIOD,
+            _ if self.publish.borrow().last.as_ref().is_none_or(is_created) => CREATED_LOOK_PERIOD,
             _ => LOOK_PERIOD,
         }
     }
