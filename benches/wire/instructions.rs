@@ -12,7 +12,7 @@ pub async fn measure(folder: &Path, endpoint: &str) -> Vec<Goal> {
     let basic = view(folder, endpoint, "basic", (aws::plain(0), 1)).await;
     let full = view(folder, endpoint, "full", (aws::pictured(0), 3)).await;
     vec![
-        Goal::new("instructions of a hit, basic view, against a bare tonic method", basic, 1.1, "×"),
+        Goal::new("instructions of a hit, basic view, against a bare tonic method", basic, 1.15, "×"),
         Goal::new("instructions of a hit with three images, likewise", full, 1.5, "×"),
     ]
 }
