@@ -63,6 +63,22 @@ pub struct Cache {
     refusals: future::Cache<SessionId, Arc<Refusal>>,
 }
 
+/// What has become of a read that was to be kept.
+pub enum Kept {
+    /// It is the first of its session, or says the same as that one.
+    Agreed(Answer),
+    /// It differs from the first, which is here.
+    Contradicted(Answer),
+}
+
+impl Kept {
+    pub fn into_answer(self) -> Answer {
+        match self {
+            Self::Agreed(answer) | Self::Contradicted(answer) => answer,
+        }
+    }
+}
+
 /// An error that a session's callers are told again without a read.
 #[derive(Debug)]
 pub struct Refusal {
@@ -152,20 +168,50 @@ impl Cache {
         images
     }
 
-    /// Keeps the outcome of a session that has ended, until its time.
-    pub async fn keep(&self, id: SessionId, outcome: Outcome, images: Option<Images>) -> Answer {
+    /// Keeps the outcome of a session that has ended, until its time. The first one stays: a later one adds images at most.
+    pub async fn keep(&self, id: SessionId, outcome: Outcome, images: Option<Images>) -> Kept {
         self.refusals.invalidate(&id).await;
         if self.unfinished.contains_key(&id) {
             self.unfinished.insert(id, None).await;
         }
-        let (outcome, images) = (Arc::new(outcome), images.map(Arc::new));
-        if let Some(images) = images.as_ref().filter(|_| outcome.images_until > outcome.read_at) {
+        let outcome = Arc::new(outcome);
+        if outcome.until > outcome.read_at {
+            let held = Held { value: Arc::clone(&outcome), until: outcome.until };
+            let entry = self.outcomes.entry(id).or_insert(held).await;
+            if !entry.is_fresh() {
+                return self.keep_images(id, entry.into_value().value, &outcome, images).await;
+            }
+        }
+        let images = images.map(Arc::new);
+        self.hold_images(id, &outcome, images.as_ref()).await;
+        Kept::Agreed(Answer { outcome, images })
+    }
+
+    /// Keeps the images that a later read of a session has brought, if it agrees with the first.
+    pub async fn keep_images(
+        &self,
+        id: SessionId,
+        first: Arc<Outcome>,
+        later: &Outcome,
+        images: Option<Images>,
+    ) -> Kept {
+        if !first.agrees_with(later) {
+            return Kept::Contradicted(Answer { outcome: first, images: None });
+        }
+        // Fewer images than before would be taken for all there are.
+        let wanted = first.sent.and(self.limits.images);
+        let images = images.map(|images| images.only(self.limits.images)).filter(|images| images.present() == wanted);
+        let images = images.map(Arc::new);
+        self.hold_images(id, &first, images.as_ref()).await;
+        // Those who waited for this read are told that it was one.
+        let outcome = Outcome { arrived: later.arrived, is_shared: later.is_shared, ..(*first).clone() };
+        Kept::Agreed(Answer { outcome: Arc::new(outcome), images })
+    }
+
+    async fn hold_images(&self, id: SessionId, outcome: &Outcome, images: Option<&Arc<Images>>) {
+        if let Some(images) = images.filter(|_| outcome.images_until > outcome.read_at) {
             self.images.insert(id, Held { value: Arc::clone(images), until: outcome.images_until }).await;
         }
-        if outcome.until > outcome.read_at {
-            self.outcomes.insert(id, Held { value: Arc::clone(&outcome), until: outcome.until }).await;
-        }
-        Answer { outcome, images }
     }
 
     /// The outcome that is held or else found, once for all who look at the same time.

@@ -89,6 +89,15 @@ impl Outcome {
         self.read_at.elapsed() < AWS_LIFETIME
     }
 
+    /// Whether a later read says the same of the session, so that its images are those of this outcome.
+    pub fn agrees_with(&self, later: &Self) -> bool {
+        let said = |outcome: &Self| {
+            let result = &outcome.result;
+            (result.status, result.confidence, result.audit_images.len())
+        };
+        said(self) == said(later)
+    }
+
     /// How soon the session is worth another read.
     pub fn urgency(&self) -> Urgency {
         Urgency::of(self.result.status(), self.read_at)

@@ -11,7 +11,7 @@ use super::{
     Answer,
     interest::Interest,
     limiter::{Need, Queued},
-    outcome::{AWS_LIFETIME, ImageSet},
+    outcome::{AWS_LIFETIME, ImageSet, Outcome},
     polls::{Polls, Progress, Start},
     shared_cache::Lease,
     urgency::Urgency,
@@ -43,6 +43,8 @@ pub struct Poll {
     looks_first: bool,
     /// Whether the session is read on when nobody waits for it: one that was seen unfinished here, and no id that anybody may invent.
     capture: bool,
+    /// The outcome of a session that had ended before: only its images are wanted.
+    ended: Option<Arc<Outcome>>,
     /// The place in the queue that the poll was born with.
     place: Option<Queued>,
     /// When the last known state was read, as callers are told.
@@ -91,6 +93,10 @@ impl Poll {
             place.ready();
         }
         let capture = polls.settings.capture && matches!(start, Start::Unfinished(_));
+        let ended = match start {
+            Start::Ended(answer) => Some(answer.outcome),
+            _ => None,
+        };
         let not_before = pause_ends.max(earliest.unwrap_or(now));
         Self {
             id,
@@ -100,6 +106,7 @@ impl Poll {
             started: now,
             looks_first,
             capture,
+            ended,
             place,
             seen,
             urgency,

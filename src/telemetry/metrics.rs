@@ -56,6 +56,8 @@ pub struct Metrics {
     pub limiter_wait_seconds: Histogram,
     /// Callers who joined a poll that was under way, and so cost no read.
     pub polls_shared: IntCounter,
+    /// Later reads of a session that contradict its first final result.
+    pub contradictions: IntCounter,
     /// Evictions for want of room, by cache.
     pub evictions: IntCounterVec,
     /// What the store was asked for, by how that ended.
@@ -67,6 +69,8 @@ pub struct Metrics {
     pub connections: IntGauge,
     pub connections_closed: IntCounterVec,
     pub ready: IntGauge,
+    /// Log lines that were lost, as of the last scrape.
+    pub log_lines_lost: IntCounter,
     /// Attempts to take over changed certificate files: `ok`, `failed`.
     pub tls_reloads: IntCounterVec,
     /// When the certificate expires, in seconds since 1970; 0 when there is none, or it does not say.
@@ -131,6 +135,10 @@ impl Metrics {
             ),
             polls_shared: new
                 .counter("face_liveness_polls_shared_total", "Callers who joined a poll that was under way."),
+            contradictions: new.counter(
+                "face_liveness_results_contradicted_total",
+                "Later reads that contradicted the first final result of their session, and were discarded.",
+            ),
             evictions: new.counters(
                 "face_liveness_cache_evictions_total",
                 "Entries that left before their time, for want of room.",
@@ -162,6 +170,10 @@ impl Metrics {
                 &[("reason", closings)],
             ),
             ready: new.gauge("face_liveness_ready", "Whether this replica is ready: 1 or 0."),
+            log_lines_lost: new.counter(
+                "face_liveness_log_lines_lost_total",
+                "Log lines that were lost because standard error was not read fast enough.",
+            ),
             tls_reloads: new.counters(
                 "face_liveness_tls_reloads_total",
                 "Changed certificate files, by whether they were taken over.",

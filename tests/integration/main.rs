@@ -12,6 +12,7 @@ mod drain;
 mod errors;
 mod facade;
 mod faults;
+mod first_result;
 mod health;
 #[cfg(target_os = "linux")]
 mod hostile;

@@ -13,4 +13,5 @@ mod sharing;
 mod takeover;
 mod told;
 
-use replicas::{Replicas, ended, line};
+pub use replicas::Replicas;
+use replicas::{ended, line};

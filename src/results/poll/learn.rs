@@ -6,13 +6,14 @@ use crate::{
     rekognition::Read,
     results::{
         Answer, Images,
+        cache::Kept,
         limiter::Permit,
         outcome::Outcome,
         polls::{Failure, Says},
         shared_cache::SharedCache,
     },
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// At most so many HTTP attempts make one read. A third one turns most short troubles into an answer; more would spend a quota of
@@ -36,8 +37,13 @@ impl Poll {
         match read {
             Ok(Read { result, aws_request_id }) => {
                 let (outcome, images) = Outcome::split(result);
+                if let Some(first) = &self.ended {
+                    let kept = self.polls.cache.keep_images(self.id, Arc::clone(first), &outcome, Some(images)).await;
+                    return Some(Ok(self.settle_images(kept, aws_request_id.as_deref()).await));
+                }
                 if outcome.is_terminal() {
-                    let answer = self.keep(outcome, images).await;
+                    let kept = self.keep(outcome, images).await;
+                    let answer = self.settle(kept, aws_request_id.as_deref());
                     let session = self.polls.session_refs.reference(self.id);
                     let status = answer.outcome.result.status().as_str_name();
                     let millis = (now - self.started).as_millis();
@@ -120,17 +126,40 @@ impl Poll {
         self.tell(error, Says::Now);
     }
 
-    /// Keeps the result of a session that has ended: for all replicas first, since the first that did says until when.
-    async fn keep(&self, mut outcome: Outcome, images: Images) -> Answer {
+    /// Keeps the result of a session that has ended: for all replicas first, since the first result holds for all.
+    async fn keep(&self, mut outcome: Outcome, images: Images) -> Kept {
         let cache = &self.polls.cache;
         let images = cache.assess(self.id, &mut outcome, images).await;
-        if let Some(shared) = self.shared()
-            && let Some(first) = shared.save(self.id, &outcome, &images).await
-        {
-            (outcome.read_time, outcome.read_at) = (first.read_time, first.read_at);
-            (outcome.until, outcome.images_until) = (first.until, first.images_until);
+        let Some(shared) = self.shared() else { return cache.keep(self.id, outcome, Some(images)).await };
+        match shared.save(self.id, &outcome, &images).await {
+            Some(first) if first.agrees_with(&outcome) => {
+                (outcome.read_time, outcome.read_at) = (first.read_time, first.read_at);
+                (outcome.until, outcome.images_until) = (first.until, first.images_until);
+                cache.keep(self.id, outcome, Some(images)).await
+            }
+            Some(first) => Kept::Contradicted(cache.keep(self.id, first, None).await.into_answer()),
+            None => cache.keep(self.id, outcome, Some(images)).await,
         }
-        cache.keep(self.id, outcome, Some(images)).await
+    }
+
+    /// The answer after a read that was to be kept. A read that contradicts the first result is logged and counted, and nothing of it is kept.
+    fn settle(&self, kept: Kept, aws_request_id: Option<&str>) -> Answer {
+        if matches!(kept, Kept::Contradicted(_)) {
+            let session = self.polls.session_refs.reference(self.id);
+            tracing::warn!(%session, aws_request_id, "AWS now says something else of a session that had ended: the first result stays");
+            self.polls.metrics.contradictions.inc();
+        }
+        kept.into_answer()
+    }
+
+    /// The answer after a read for images. When it brought none, AWS is not asked for them again.
+    async fn settle_images(&self, kept: Kept, aws_request_id: Option<&str>) -> Answer {
+        let answer = self.settle(kept, aws_request_id);
+        if answer.images.is_none() {
+            let ttl = answer.outcome.images_until.saturating_duration_since(Instant::now());
+            self.polls.cache.remember(self.id, &Error::new(Reason::UpstreamMalformed), ttl).await;
+        }
+        answer
     }
 
     /// What replicas share, when this poll is one that the others follow.

@@ -95,7 +95,7 @@ impl Poll {
                 Ok(true)
             }
             Known::State(_) | Known::Nothing => Ok(false),
-            Known::Ended(outcome) => Err(Ok(self.polls.cache.keep(self.id, outcome, None).await)),
+            Known::Ended(outcome) => Err(Ok(self.polls.cache.keep(self.id, outcome, None).await.into_answer())),
             Known::NotFound => {
                 let error = Error::new(Reason::SessionNotFound);
                 Err(Err(self.polls.cache.keep_not_found(self.id, error).await))
