@@ -9,7 +9,7 @@ mod session_ref;
 #[cfg(feature = "simulator")]
 mod simulate;
 
-use crate::config::Command;
+use crate::{config::Command, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What shells say of a process that a signal ended: 128 and SIGINT's number.
@@ -44,6 +44,7 @@ pub fn run(command: Command) -> Result<(), String> {
     });
     // Whatever was cut off after the drain timeout ends with the process, and is not waited for.
     runtime.shutdown_background();
+    telemetry::flush_log();
     end
 }
 

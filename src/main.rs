@@ -1,6 +1,6 @@
 //! Reads the command, runs it, and says with the exit code how it went: 0 well, 1 a failed start, 64 bad configuration.
 
-use face_liveness_facade::{commands, config};
+use face_liveness_facade::{commands, config, telemetry};
 use std::process::ExitCode;
 
 /// `EX_USAGE` of sysexits.h.
@@ -16,13 +16,13 @@ fn main() -> ExitCode {
     };
     problems.extend(commands::problems(&cli.command));
     if !problems.is_empty() {
-        problems.iter().for_each(|sentence| eprintln!("face-liveness-facade: {sentence}"));
+        problems.iter().for_each(|sentence| telemetry::last_sentence(sentence));
         return ExitCode::from(BAD_CONFIGURATION);
     }
     match commands::run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
-            eprintln!("face-liveness-facade: {sentence}");
+            telemetry::last_sentence(&sentence);
             ExitCode::FAILURE
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     service::Service,
     session::SessionRefKey,
     store::{self, Store},
-    telemetry::metrics::Metrics,
+    telemetry::{self, metrics::Metrics},
 };
 use health::Health;
 use incoming::{Incoming, Limits, Protocol, Refusal};
@@ -120,6 +120,7 @@ impl Server {
                 results.measure(&metrics);
                 metrics.requests_in_flight.set(service.in_flight() as i64);
                 connections.measure(&metrics);
+                metrics.log_lines_lost.inc_by(telemetry::lost_lines().saturating_sub(metrics.log_lines_lost.get()));
                 metrics.text()
             }
         };

@@ -4,12 +4,18 @@
 pub mod metrics;
 pub mod spans;
 mod traces;
+mod writer;
+
+pub use writer::{flush as flush_log, last_sentence, lost_lines};
 
 use clap::ValueEnum;
 use std::{io::IsTerminal, time::Duration};
 use traces::Traces;
 use tracing::Subscriber;
-use tracing_subscriber::{Layer, filter::LevelFilter, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer, filter::LevelFilter, filter::Targets, fmt::writer::BoxMakeWriter, layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -35,7 +41,7 @@ pub struct Telemetry {
     traces: Option<Traces>,
 }
 
-/// Starts logging to standard error, and traces where OpenTelemetry's variables name a collector. Without a format it is text on a terminal,
+/// Starts logging to standard error, from a thread of its own, and traces where OpenTelemetry's variables name a collector. Without a format it is text on a terminal,
 /// and JSON elsewhere. Traces that cannot be had are warned of: they are no reason not to serve.
 ///
 /// Has to be called within the runtime, which the exporter connects on.
@@ -44,7 +50,13 @@ pub fn init(format: Option<Format>, level: Level) -> Telemetry {
         Ok(traces) => (traces, None),
         Err(sentence) => (None, Some(sentence)),
     };
-    subscriber(format, level, traces.as_ref()).init();
+    // Who closes standard error wants no log.
+    let writer = writer::start().map_or_else(|_| BoxMakeWriter::new(std::io::sink), BoxMakeWriter::new);
+    subscriber(format, level, traces.as_ref(), writer).init();
+    // The standard hook writes to standard error by itself, and prints values that the program works on.
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(location = panic.location().map(tracing::field::display), "a defect: something panicked");
+    }));
     if let Some(sentence) = refusal {
         tracing::warn!("no traces are exported: {sentence}");
     }
@@ -63,7 +75,12 @@ impl Telemetry {
 /// Targets that are not this program's are capped at INFO whatever the level: the AWS SDK and the HTTP stack print requests and
 /// bodies below that. HTTP/2 warns of what callers do wrong, a line for each connection that somebody cares to open; its errors alone
 /// are of interest.
-fn subscriber(format: Option<Format>, level: Level, traces: Option<&Traces>) -> impl Subscriber + Send + Sync + use<> {
+fn subscriber(
+    format: Option<Format>,
+    level: Level,
+    traces: Option<&Traces>,
+    writer: BoxMakeWriter,
+) -> impl Subscriber + Send + Sync + use<> {
     let level = match level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
@@ -80,7 +97,7 @@ fn subscriber(format: Option<Format>, level: Level, traces: Option<&Traces>) -> 
         .with_target(spans::TARGET, LevelFilter::OFF);
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { Format::Text } else { Format::Json });
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match format {
         Format::Text => lines.with_ansi(terminal).boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),
@@ -101,7 +118,7 @@ mod tests {
         // Under a subscriber that takes everything they are made, and tell what they are.
         let made = || [spans::call(&MetadataMap::new()), spans::read(&spans::Caller::current())];
         let spans = tracing::subscriber::with_default(tracing_subscriber::registry(), made);
-        let subscriber = subscriber(None, Level::Trace, None);
+        let subscriber = subscriber(None, Level::Trace, None, BoxMakeWriter::new(std::io::sink));
         for metadata in spans.map(|span| span.metadata().expect("it is made")) {
             assert!(subscriber.register_callsite(metadata).is_never(), "{}", metadata.name());
         }
@@ -109,6 +126,9 @@ mod tests {
 
     #[test]
     fn without_a_collector_the_log_alone_decides_which_lines_are_looked_at() {
-        assert_eq!(subscriber(None, Level::Debug, None).max_level_hint(), Some(LevelFilter::DEBUG));
+        assert_eq!(
+            subscriber(None, Level::Debug, None, BoxMakeWriter::new(std::io::sink)).max_level_hint(),
+            Some(LevelFilter::DEBUG)
+        );
     }
 }

@@ -26,5 +26,6 @@ mod results;
 mod rotation;
 mod shared_cache;
 mod sharing;
+mod stalled_log;
 mod tls;
 mod traces;

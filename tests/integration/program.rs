@@ -3,6 +3,7 @@
 use face_liveness_facade::simulator::Simulator;
 use std::{
     io::{BufRead, BufReader, Read},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread::{self, JoinHandle},
@@ -10,9 +11,14 @@ use std::{
 };
 use tokio::net::TcpListener;
 
+/// The program that is tested: the one of this build, or the one that `TESTED_PROGRAM` names, such as the release build.
+pub fn path() -> PathBuf {
+    std::env::var_os("TESTED_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_face-liveness-facade").into(), PathBuf::from)
+}
+
 /// The program with nothing of this machine's AWS settings.
 pub fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_face-liveness-facade"));
+    let mut command = Command::new(path());
     command.args(arguments).env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -66,9 +72,8 @@ impl Running {
     }
 
     /// Sends the signal of that name.
-    pub fn send(&self, signal: &str) {
-        let kill = Command::new("kill").args(["-s", signal, &self.pid().to_string()]).status();
-        assert!(kill.expect("there is kill").success());
+    pub fn send(&self, name: &str) {
+        signal(self.pid(), name);
     }
 
     /// Sends SIGTERM, and waits for the end.
@@ -90,8 +95,17 @@ impl Running {
 
     /// Its memory in bytes, as Linux counts it.
     pub fn resident(&self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that its memory has been.
+    pub fn peak(&self) -> usize {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says so");
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kB") * 1024
     }
 
@@ -114,6 +128,18 @@ impl Drop for Running {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// Sends a process of ours the signal of that name.
+pub fn signal(process: u32, name: &str) {
+    let kill = Command::new("kill").args(["-s", name, &process.to_string()]).status();
+    assert!(kill.expect("there is kill").success());
+}
+
+/// A port that was free a moment ago, for a program that cannot say which one it has.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// Starts `serve` with these flags and AWS settings.

@@ -1,0 +1,67 @@
+//! The writer of log lines: a thread of its own, so that a stalled reader of standard error holds up nothing else.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::fd::AsFd,
+    sync::{Mutex, OnceLock, mpsc},
+    thread,
+    time::Duration,
+};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+
+/// Lines that wait to be written. Further ones are lost, and counted. A line has some 400 bytes, so they are about 2 MiB.
+const MAX_LINES: usize = 4_096;
+
+/// How long the end of the process waits for the last lines.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+struct Log {
+    lost: ErrorCounter,
+    /// Dropped, it has the last lines written.
+    worker: Mutex<Option<WorkerGuard>>,
+}
+
+/// Starts the thread. Called once.
+///
+/// # Errors
+/// Standard error is closed.
+pub fn start() -> io::Result<NonBlocking> {
+    // Not `io::stderr`, whose lock a stalled write holds.
+    let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_LINES).thread_name("log");
+    let (writer, worker) = builder.finish(stderr);
+    LOG.get_or_init(|| Log { lost: writer.error_counter(), worker: Mutex::new(Some(worker)) });
+    Ok(writer)
+}
+
+/// How many lines were lost, since they came faster than they were read.
+pub fn lost_lines() -> u64 {
+    LOG.get().map_or(0, |log| log.lost.dropped_lines() as u64)
+}
+
+/// Waits until the lines so far are written, for two seconds at most.
+pub fn flush() {
+    let worker = LOG.get().and_then(|log| log.worker.lock().expect("nothing panics under this lock").take());
+    if let Some(worker) = worker {
+        within(FLUSH_TIMEOUT, move || drop(worker));
+    }
+}
+
+/// Writes a last sentence of the program to standard error, for two seconds at most.
+pub fn last_sentence(sentence: &str) {
+    let line = format!("face-liveness-facade: {sentence}\n");
+    within(FLUSH_TIMEOUT, move || drop(io::stderr().write_all(line.as_bytes())));
+}
+
+/// Runs `work`, and waits for it no longer than `timeout`: it may block on a pipe that is not read.
+fn within(timeout: Duration, work: impl FnOnce() + Send + 'static) {
+    let (done, ended) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        work();
+        drop(done);
+    });
+    ended.recv_timeout(timeout).ok();
+}

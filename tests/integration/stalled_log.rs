@@ -1,0 +1,135 @@
+//! A log that nobody reads: standard error is a pipe that is full.
+
+use crate::{
+    admin::{self, get},
+    facade::{id, request},
+    program::{self, arguments, aws, simulator},
+};
+use face_liveness_facade::{
+    proto::face_liveness_service_client::FaceLivenessServiceClient,
+    simulator::{Pace, Session, Simulator, Status},
+};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, ChildStderr, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+use tonic::transport::Channel;
+
+/// More lines than the pipe (64 KiB) and the program (4,096 lines) hold together.
+const LINES: u64 = 6_000;
+
+/// The last lines may take two seconds to leave, and a busy machine as long again.
+const SOON: Duration = Duration::from_secs(6);
+
+/// A program whose log is not read from the line on that says where it listens.
+struct Stalled {
+    child: Child,
+    log: Option<BufReader<ChildStderr>>,
+    client: FaceLivenessServiceClient<Channel>,
+    admin_address: String,
+    _simulator: Simulator,
+}
+
+impl Stalled {
+    async fn start(flags: &[&str]) -> Self {
+        let (simulator, endpoint) = simulator().await;
+        simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
+        let mut command = program::program(&arguments(flags));
+        let mut child = command.envs(aws(&endpoint)).stdout(Stdio::null()).spawn().expect("the program starts");
+        let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
+        let listening: serde_json::Value = loop {
+            let mut line = String::new();
+            log.read_line(&mut line).expect("the log goes on");
+            let line: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
+            if line["address"].is_string() {
+                break line;
+            }
+        };
+        let text = |name: &str| listening[name].as_str().expect("an address").to_owned();
+        let client = FaceLivenessServiceClient::connect(format!("http://{}", text("address"))).await;
+        let admin_address = text("admin_address");
+        Self { child, log: Some(log), client: client.expect("it listens"), admin_address, _simulator: simulator }
+    }
+
+    /// Lets the program log until lines are lost, and calls meanwhile.
+    async fn fill(&mut self) {
+        self.client.get_liveness_result(request(&id(1))).await.expect("an answer");
+        for _ in 0..LINES {
+            let answer = self.client.get_liveness_result(request("no id")).await;
+            assert_eq!(answer.expect_err("malformed").code(), tonic::Code::InvalidArgument);
+        }
+    }
+
+    async fn lost(&self) -> f64 {
+        let (_, metrics) = get(&self.admin_address, "/metrics").await;
+        admin::value(&metrics, "face_liveness_log_lines_lost_total")
+    }
+
+    async fn terminate(&mut self) -> ExitStatus {
+        program::signal(self.child.id(), "TERM");
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is ours") {
+                return status;
+            }
+            assert!(started.elapsed() < SOON, "it does not end");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_neither_calls_nor_probes_nor_the_end() {
+    let mut stalled = Stalled::start(&["--access-log", "all"]).await;
+    stalled.fill().await;
+    assert!(stalled.lost().await > 100.0, "{}", stalled.lost().await);
+    stalled.client.get_liveness_result(request(&id(1))).await.expect("a cached answer");
+    assert_eq!(get(&stalled.admin_address, "/livez").await.0, 200);
+    assert_eq!(stalled.terminate().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_log_that_is_read_again_goes_on_with_whole_lines() {
+    let mut stalled = Stalled::start(&["--access-log", "all"]).await;
+    stalled.fill().await;
+    let lost = stalled.lost().await;
+    let log = stalled.log.take().expect("it is there");
+    let reader = std::thread::spawn(move || {
+        log.lines().map_while(Result::ok).filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).count()
+    });
+    assert_eq!(stalled.terminate().await.code(), Some(0));
+    let read = reader.join().expect("it does not panic");
+    assert!(read as f64 + lost >= LINES as f64, "{read} lines were read and {lost} lost");
+}
+
+#[tokio::test]
+async fn a_program_whose_standard_error_is_closed_serves() {
+    let (simulator, endpoint) = simulator().await;
+    simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
+    let port = program::free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let mut shell = std::process::Command::new("sh");
+    let serve = format!("exec \"$0\" serve --listen {listen} --admin-listen 127.0.0.1:0 --drain-delay 0s 2>&-");
+    shell.args(["-c", &serve]).arg(program::path()).env_clear().envs(aws(&endpoint)).stdout(Stdio::null());
+    let mut child = shell.spawn().expect("there is a shell");
+    let endpoint = Channel::from_shared(format!("http://{listen}")).expect("an address is a URI");
+    let started = Instant::now();
+    let channel = loop {
+        match endpoint.connect().await {
+            Ok(channel) => break channel,
+            Err(error) => assert!(started.elapsed() < SOON, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    FaceLivenessServiceClient::new(channel).get_liveness_result(request(&id(1))).await.expect("an answer");
+    program::signal(child.id(), "TERM");
+    assert_eq!(child.wait().expect("it is ours").code(), Some(0));
+}
