@@ -9,8 +9,8 @@ use crate::{
     error::{Error, Reason},
     server::incoming::Peer,
 };
-use std::{borrow::Cow, fmt, net::SocketAddr, str::FromStr};
-use tonic::metadata::MetadataMap;
+use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
+use tonic::codegen::http::HeaderMap;
 
 /// Envoy's header, which a sidecar writes.
 const FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
@@ -54,15 +54,32 @@ impl NamePattern {
 }
 
 /// A client, for one request.
-pub struct Caller<'a> {
-    address: Option<SocketAddr>,
-    names: Cow<'a, [String]>,
+pub struct Caller {
+    peer: Option<Arc<Peer>>,
+    /// The names that the sidecar wrote, where it is trusted. Otherwise those of the peer's certificate count.
+    forwarded: Option<Vec<String>>,
+}
+
+impl Caller {
+    /// The connection that the request came on.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_deref()
+    }
+
+    fn names(&self) -> &[String] {
+        match (&self.forwarded, &self.peer) {
+            (Some(names), _) => names,
+            (None, Some(peer)) => &peer.names,
+            (None, None) => &[],
+        }
+    }
 }
 
 /// For the access log: its first name, or else where it comes from.
-impl fmt::Display for Caller<'_> {
+impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.names.first(), self.address) {
+        let address: Option<SocketAddr> = self.peer().map(|peer| peer.address);
+        match (self.names().first(), address) {
             (Some(name), _) => f.write_str(name),
             (None, Some(address)) => write!(f, "{}", address.ip().to_canonical()),
             (None, None) => f.write_str("unknown"),
@@ -79,41 +96,36 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// The client at the other end of `peer`'s connection, which sent `metadata`.
-    pub fn caller<'a>(&self, peer: Option<&'a Peer>, metadata: &MetadataMap) -> Caller<'a> {
-        let certificate = peer.map_or(&[][..], |peer| &peer.names);
-        self.named(peer.map(|peer| peer.address), certificate, metadata)
-    }
-
-    fn named<'a>(&self, address: Option<SocketAddr>, certificate: &'a [String], metadata: &MetadataMap) -> Caller<'a> {
-        let names = match self.source {
-            Source::Certificate => Cow::Borrowed(certificate),
-            Source::ForwardedClientCert => Cow::Owned(forwarded(metadata)),
+    /// The client at the other end of `peer`'s connection, which sent `headers`.
+    pub fn caller(&self, peer: Option<Arc<Peer>>, headers: &HeaderMap) -> Caller {
+        let forwarded = match self.source {
+            Source::Certificate => None,
+            Source::ForwardedClientCert => Some(forwarded(headers)),
         };
-        Caller { address, names }
+        Caller { peer, forwarded }
     }
 
     /// # Errors
     /// CLIENT_NOT_ALLOWED.
-    pub fn may_ask(&self, caller: &Caller<'_>) -> Result<(), Error> {
+    pub fn may_ask(&self, caller: &Caller) -> Result<(), Error> {
         permit(&self.allowed, caller, Reason::ClientNotAllowed)
     }
 
     /// # Errors
     /// IMAGES_NOT_ALLOWED.
-    pub fn may_see_images(&self, caller: &Caller<'_>) -> Result<(), Error> {
+    pub fn may_see_images(&self, caller: &Caller) -> Result<(), Error> {
         permit(&self.images, caller, Reason::ImagesNotAllowed)
     }
 }
 
-fn permit(list: &[NamePattern], caller: &Caller<'_>, otherwise: Reason) -> Result<(), Error> {
-    let is_named = caller.names.iter().any(|name| list.iter().any(|pattern| pattern.matches(name)));
+fn permit(list: &[NamePattern], caller: &Caller, otherwise: Reason) -> Result<(), Error> {
+    let is_named = caller.names().iter().any(|name| list.iter().any(|pattern| pattern.matches(name)));
     if list.is_empty() || is_named { Ok(()) } else { Err(Error::new(otherwise)) }
 }
 
 /// The names that the sidecar wrote, in the last header of that name. One that cannot be read names nobody.
-fn forwarded(metadata: &MetadataMap) -> Vec<String> {
-    let last = metadata.get_all(FORWARDED_CLIENT_CERT).iter().next_back();
+fn forwarded(headers: &HeaderMap) -> Vec<String> {
+    let last = headers.get_all(FORWARDED_CLIENT_CERT).iter().next_back();
     last.and_then(|value| xfcc::peer_names(value.to_str().ok()?).ok()).unwrap_or_default()
 }
 
@@ -129,8 +141,11 @@ mod tests {
     }
 
     fn asks(clients: &Clients, names: &[&str]) -> Result<(), Error> {
-        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        clients.may_ask(&clients.named(None, &names, &MetadataMap::new()))
+        clients.may_ask(&clients.caller(Some(peer(names)), &HeaderMap::new()))
+    }
+
+    fn peer(names: &[&str]) -> Arc<Peer> {
+        Peer::of("10.1.2.3:4567".parse().expect("an address"), names.iter().map(|name| (*name).to_owned()).collect())
     }
 
     #[test]
@@ -156,8 +171,8 @@ mod tests {
     fn images_have_a_list_of_their_own() {
         let clients = clients(&["*"], &[CHECKOUT], Source::Certificate);
         let sees = |name: &str| {
-            let names = [name.to_owned()];
-            clients.may_see_images(&clients.named(None, &names, &MetadataMap::new())).map_err(|error| error.reason)
+            let caller = clients.caller(Some(peer(&[name])), &HeaderMap::new());
+            clients.may_see_images(&caller).map_err(|error| error.reason)
         };
         assert_eq!(sees(CHECKOUT), Ok(()));
         assert_eq!(sees("spiffe://example.org/ns/other"), Err(Reason::ImagesNotAllowed));
@@ -165,21 +180,21 @@ mod tests {
 
     #[test]
     fn a_header_counts_only_where_the_sidecar_is_trusted() {
-        let mut metadata = MetadataMap::new();
-        metadata.insert(FORWARDED_CLIENT_CERT, format!("By=spiffe://us;URI={CHECKOUT}").parse().expect("a header"));
+        let mut headers = HeaderMap::new();
+        headers.insert(FORWARDED_CLIENT_CERT, format!("By=spiffe://us;URI={CHECKOUT}").parse().expect("a header"));
         for (source, known) in [(Source::ForwardedClientCert, true), (Source::Certificate, false)] {
             let clients = clients(&[CHECKOUT], &[], source);
-            assert_eq!(clients.may_ask(&clients.named(None, &[], &metadata)).is_ok(), known, "{source:?}");
+            assert_eq!(clients.may_ask(&clients.caller(None, &headers)).is_ok(), known, "{source:?}");
         }
     }
 
     #[test]
     fn of_several_headers_the_sidecars_is_the_last() {
-        let mut metadata = MetadataMap::new();
-        metadata.append(FORWARDED_CLIENT_CERT, format!("URI={CHECKOUT}").parse().expect("a header"));
-        metadata.append(FORWARDED_CLIENT_CERT, "URI=spiffe://example.org/ns/other".parse().expect("a header"));
+        let mut headers = HeaderMap::new();
+        headers.append(FORWARDED_CLIENT_CERT, format!("URI={CHECKOUT}").parse().expect("a header"));
+        headers.append(FORWARDED_CLIENT_CERT, "URI=spiffe://example.org/ns/other".parse().expect("a header"));
         let clients = clients(&[CHECKOUT], &[], Source::ForwardedClientCert);
-        assert!(clients.may_ask(&clients.named(None, &[], &metadata)).is_err());
+        assert!(clients.may_ask(&clients.caller(None, &headers)).is_err());
     }
 
     #[test]
@@ -192,9 +207,7 @@ mod tests {
     #[test]
     fn a_caller_is_shown_by_name_or_else_by_address() {
         let clients = clients(&[], &[], Source::Certificate);
-        let names = [CHECKOUT.to_owned()];
-        let address = "10.1.2.3:4567".parse().expect("an address");
-        assert_eq!(clients.named(Some(address), &names, &MetadataMap::new()).to_string(), CHECKOUT);
-        assert_eq!(clients.named(Some(address), &[], &MetadataMap::new()).to_string(), "10.1.2.3");
+        let shown = |names: &[&str]| clients.caller(Some(peer(names)), &HeaderMap::new()).to_string();
+        assert_eq!((shown(&[CHECKOUT]).as_str(), shown(&[]).as_str()), (CHECKOUT, "10.1.2.3"));
     }
 }

@@ -179,6 +179,18 @@ impl Error {
         Self { violation: Some(violation), ..Self::new(Reason::Overloaded) }
     }
 
+    /// OVERLOADED for good, likewise: there are too many of something.
+    pub fn too_many(what: &'static str, limit: usize, unit: &'static str) -> Self {
+        let violation = Violation { field: what, description: format!("must not have more than {limit} {unit}") };
+        Self { violation: Some(violation), ..Self::new(Reason::Overloaded) }
+    }
+
+    /// DEADLINE_EXCEEDED: something that the client sends did not arrive in time.
+    pub fn late(what: &'static str, limit: Duration) -> Self {
+        let violation = Violation { field: what, description: format!("must arrive within {limit:?} of its headers") };
+        Self { violation: Some(violation), ..Self::new(Reason::DeadlineExceeded) }
+    }
+
     /// The same error, with this delay before a retry, where a retry helps at all.
     pub fn retried_after(self, delay: Duration) -> Self {
         Self { retry_after: self.retry_delay().map(|_| delay), ..self }

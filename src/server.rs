@@ -1,6 +1,7 @@
 //! The wiring: bound sockets, the services on them, their health, and the way to stop.
 
 mod admin;
+pub mod admission;
 mod calls;
 mod health;
 pub mod incoming;
@@ -21,6 +22,7 @@ use crate::{
     store::{self, Store},
     telemetry::{self, metrics::Metrics},
 };
+use admission::{Admission, Admitted};
 use health::Health;
 use incoming::{Incoming, Limits, Protocol, Refusal};
 use std::{
@@ -37,8 +39,12 @@ pub const SERVICE_NAME: &str = "faceliveness.v1.FaceLivenessService";
 /// A request has an id and three small fields.
 const MAX_REQUEST_BYTES: usize = 4 * 1024;
 
-/// Beyond that HTTP/2 itself refuses headers, with a status that gRPC has no code for; so it is well above what the service refuses.
-const MAX_HTTP2_HEADER_BYTES: u32 = 64 * 1024;
+/// Beyond that HTTP/2 itself refuses headers, with a status that gRPC has no code for; so it is above what the service refuses.
+const MAX_HTTP2_HEADER_BYTES: u32 = 32 * 1024;
+
+/// How many bytes a client may send on a connection, and on one stream, before the server has taken them. HTTP/2 starts with one byte less
+/// (RFC 9113, 6.9.2), and many small requests fit.
+const WINDOW_BYTES: u32 = 64 * 1024;
 
 /// Calls at once on a connection; a client library opens another connection or waits. Ten of them fill the server's default.
 const MAX_STREAMS: u32 = 2_000;
@@ -101,7 +107,8 @@ impl Server {
             Results::new(rekognition.clone(), settings, shared_cache, Arc::clone(&metrics), Arc::clone(&session_refs));
         let rpc = config.rpc(rekognition.region());
         let clients = rpc.clients.clone();
-        let service = Service::new(results.clone(), rpc, Arc::clone(&metrics), session_refs);
+        let admission = Admission::grpc(config.max_requests as usize, config.max_connections as usize);
+        let service = Service::new(results.clone(), rpc, admission.clone(), Arc::clone(&metrics), session_refs);
         let (health, health_service, admin_health) = Health::new(Arc::clone(&metrics)).await;
 
         let age = jittered(config.max_connection_age);
@@ -113,12 +120,12 @@ impl Server {
         let incoming = Incoming::new(listener, tls.clone(), Protocol::Http2, limits);
         let connections = incoming.connections();
         let scrape = {
-            let (service, results, metrics) = (service.clone(), results.clone(), Arc::clone(&metrics));
+            let (admission, results, metrics) = (admission.clone(), results.clone(), Arc::clone(&metrics));
             let one_at_a_time = Arc::new(Mutex::new(()));
             move || {
                 let _guard = one_at_a_time.lock().expect("nothing panics under this lock");
                 results.measure(&metrics);
-                metrics.requests_in_flight.set(service.in_flight() as i64);
+                metrics.requests_in_flight.set(admission.calls() as i64);
                 connections.measure(&metrics);
                 metrics.log_lines_lost.inc_by(telemetry::lost_lines().saturating_sub(metrics.log_lines_lost.get()));
                 metrics.text()
@@ -127,14 +134,22 @@ impl Server {
 
         // Of streams that have no end of their own.
         let ending = CancellationToken::new();
-        let (v1, v1alpha) = config.service.reflection.then(|| reflection::services(&clients, &metrics)).unzip();
+        let (v1, v1alpha) = config.service.reflection.then(reflection::services).unzip();
+        let admit = |admission: Admission| {
+            let (clients, metrics) = (clients.clone(), Arc::clone(&metrics));
+            move |inner| Admitted::new(inner, admission.clone(), clients.clone(), Arc::clone(&metrics))
+        };
         let watch = {
-            let metrics = Arc::clone(&metrics);
-            let ending = ending.clone();
-            move |others| calls::Watched::new(service.clone(), others, Arc::clone(&metrics), ending.clone())
+            let (admit, metrics, ending) = (admit(admission.clone()), Arc::clone(&metrics), ending.clone());
+            move |others| {
+                let (admission, metrics) = (admission.clone(), Arc::clone(&metrics));
+                calls::Watched::new(service.clone(), admit(others), admission, metrics, ending.clone())
+            }
         };
         let mut builder = tonic::transport::Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
             .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
@@ -167,7 +182,8 @@ impl Server {
         };
         let longest = Some(2 * admin::MAX_CONNECTION_AGE);
         let admin_limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, longest, ..Limits::default() };
-        let admin = admin::services(health.clone(), admin_health, scrape).serve_with_incoming(Incoming::new(
+        let admit = admit(Admission::admin(MAX_ADMIN_CONNECTIONS));
+        let admin = admin::services(health.clone(), admin_health, scrape, admit).serve_with_incoming(Incoming::new(
             admin,
             None,
             Protocol::Any,

@@ -19,7 +19,10 @@ use crate::{
     error::{self, Error, Reason},
     proto,
     results::{ImageSet, Patience, Results},
-    server::incoming::Peer,
+    server::{
+        admission::{Admission, Kind, MESSAGE_TIMEOUT, Permit},
+        incoming::Peer,
+    },
     session::SessionRefKey,
     telemetry::{metrics::Metrics, spans},
 };
@@ -28,11 +31,8 @@ use log::Log;
 use question::Question;
 use response::Response;
 use std::{sync::Arc, time::Duration};
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::Instant,
-};
-use tonic::{Request, Status, metadata::MetadataMap};
+use tokio::time::Instant;
+use tonic::{Status, codegen::http::request::Parts, metadata::MetadataMap};
 use tracing::{Instrument, Span};
 
 /// What a server is set to, as far as the RPC depends on it.
@@ -45,8 +45,6 @@ pub struct Settings {
     /// The longest wait that a request gets.
     pub max_wait: Duration,
     pub access_log: AccessLog,
-    /// The most requests in flight.
-    pub max_requests: usize,
     pub clients: Clients,
     /// The AWS region that is asked, for error messages.
     pub region: Option<String>,
@@ -62,44 +60,77 @@ struct Inner {
     metrics: Arc<Metrics>,
     session_refs: Arc<SessionRefKey>,
     log: Log,
-    places: Semaphore,
+    admission: Admission,
     room: sending::Room,
+}
+
+/// A call, as far as its headers tell. They are dropped before its message is read, which may take a while.
+pub struct Call {
+    caller: Caller,
+    arrival: Instant,
+    timeout: Option<Duration>,
+    span: Span,
 }
 
 type Answered = Result<Response, Error>;
 
 impl Service {
-    pub fn new(results: Results, settings: Settings, metrics: Arc<Metrics>, session_refs: Arc<SessionRefKey>) -> Self {
+    pub fn new(
+        results: Results,
+        settings: Settings,
+        admission: Admission,
+        metrics: Arc<Metrics>,
+        session_refs: Arc<SessionRefKey>,
+    ) -> Self {
         let log = Log::new(settings.access_log, Arc::clone(&session_refs));
-        let places = Semaphore::new(settings.max_requests);
-        Self(Arc::new(Inner { results, settings, metrics, session_refs, log, places, room: sending::Room::new() }))
+        Self(Arc::new(Inner { results, settings, metrics, session_refs, log, admission, room: sending::Room::new() }))
     }
 
-    /// The answer to a request that came at `arrival`, and its room when there are faces in it. tonic counts a deadline from the headers
-    /// on, and under load the message is read, and this reached, later than the head start of the answer allows for.
+    /// The call that has this head, and its permit.
+    ///
+    /// # Errors
+    /// Its headers are too large, this server is at a limit, or the caller may not ask.
+    pub fn begin(&self, head: Parts, arrival: Instant) -> Result<(Call, Permit), Status> {
+        let (service, headers) = (&*self.0, head.headers);
+        let permit = service.admission.admit(Kind::Call, &headers);
+        let caller = service.settings.clients.caller(head.extensions.get::<Arc<Peer>>().cloned(), &headers);
+        let timeout = deadline::timeout(&headers);
+        let call = Call { caller, arrival, timeout, span: spans::call(&MetadataMap::from_headers(headers)) };
+        match permit.and_then(|permit| service.may_begin(&call.caller).map(|()| permit)) {
+            Ok(permit) => Ok((call, permit)),
+            Err(error) => Err(self.refuse(&call, error)),
+        }
+    }
+
+    /// What a call is told that ends before its message is there.
+    pub fn refuse(&self, call: &Call, error: Error) -> Status {
+        let time_left = Deadline::of(call.timeout, call.arrival, Duration::ZERO).time_left();
+        let region = self.0.settings.region.as_deref();
+        let status = error.to_status(&error::Context { session_id: "", region, time_left });
+        self.0.tell(call, None, &Err(error));
+        status
+    }
+
+    /// The answer to a call, and its room when there are faces in it. tonic counts a deadline from the headers on, and so does this.
     ///
     /// # Errors
     /// Every reason there is.
     pub async fn get_liveness_result(
         &self,
-        request: Request<proto::GetLivenessResultRequest>,
-        arrival: Instant,
+        call: Call,
+        request: proto::GetLivenessResultRequest,
     ) -> Result<(Message, Option<Sending>), Status> {
         let service = &*self.0;
-        let (metadata, extensions, request) = request.into_parts();
-        let peer = extensions.get::<Arc<Peer>>().map(|peer| &**peer);
-        let caller = service.settings.clients.caller(peer, &metadata);
         let question = Question::of(&request, service.settings.min_confidence, service.settings.max_wait);
         let wait = question.as_ref().ok().and_then(|question| question.wait).unwrap_or_default();
-        let deadline = Deadline::of(&metadata, arrival, wait);
-        let span = service.span(&metadata, question.as_ref().ok());
-        let place = service.admit(peer, &caller);
+        let deadline = Deadline::of(call.timeout, call.arrival, wait);
+        if let Some(question) = question.as_ref().ok().filter(|_| !call.span.is_disabled()) {
+            spans::asks_for(&call.span, service.session_refs.reference(question.session_id));
+        }
         let mut sending = None;
-        let mut end = match (&place, &question) {
-            (Err(error), _) | (_, Err(error)) => Err(error.clone()),
-            (Ok(_), Ok(question)) => {
-                service.answer(question, &caller, deadline, arrival).instrument(span.clone()).await
-            }
+        let mut end = match &question {
+            Err(error) => Err(error.clone()),
+            Ok(question) => service.answer(question, &call, deadline).instrument(call.span.clone()).await,
         };
         if let Ok(response) = &end
             && let bytes @ 1.. = response.image_bytes()
@@ -109,7 +140,7 @@ impl Service {
                 Err(error) => end = Err(error),
             }
         }
-        service.tell(&caller, question.as_ref().ok(), arrival, &span, &end);
+        service.tell(&call, question.as_ref().ok(), &end);
         match end {
             Ok(response) => Ok((Message::of(&response), sending)),
             Err(error) => Err(error.to_status(&error::Context {
@@ -119,55 +150,49 @@ impl Service {
             })),
         }
     }
+}
 
-    /// How many requests are in flight.
-    pub fn in_flight(&self) -> usize {
-        self.0.settings.max_requests - self.0.places.available_permits()
+impl Call {
+    /// When the message has to be there, and what the caller is told when it is not.
+    pub fn message_by(&self) -> (Instant, Error) {
+        let late = self.arrival + MESSAGE_TIMEOUT;
+        match Deadline::of(self.timeout, self.arrival, Duration::ZERO).answer_by() {
+            deadline if deadline < late => (deadline, Error::new(Reason::DeadlineExceeded)),
+            _ => (late, Error::late("request", MESSAGE_TIMEOUT)),
+        }
     }
 }
 
 impl Inner {
-    /// A place among the requests in flight, for one who may ask.
-    fn admit(&self, peer: Option<&Peer>, caller: &Caller<'_>) -> Result<SemaphorePermit<'_>, Error> {
-        let place = self.places.try_acquire().map_err(|_| Error::new(Reason::Overloaded))?;
-        if peer.is_some_and(Peer::is_over_limit) {
-            return Err(Error::new(Reason::Overloaded));
+    fn may_begin(&self, caller: &Caller) -> Result<(), Error> {
+        match caller.peer().is_some_and(Peer::is_over_limit) {
+            true => Err(Error::new(Reason::Overloaded)),
+            false => self.settings.clients.may_ask(caller),
         }
-        self.settings.clients.may_ask(caller)?;
-        Ok(place)
     }
 
-    async fn answer(&self, question: &Question, caller: &Caller<'_>, deadline: Deadline, arrival: Instant) -> Answered {
+    async fn answer(&self, question: &Question, call: &Call, deadline: Deadline) -> Answered {
         if !question.images.is_empty() {
-            self.settings.clients.may_see_images(caller)?;
+            self.settings.clients.may_see_images(&call.caller)?;
         }
-        let patience =
-            Patience { wait_until: question.wait.map(|wait| arrival + wait), answer_by: deadline.answer_by() };
+        let wait_until = question.wait.map(|wait| call.arrival + wait);
+        let patience = Patience { wait_until, answer_by: deadline.answer_by() };
         let answer = self.results.get(question.session_id, question.images, patience).await?;
-        Ok(response::of(answer, question, self.settings.images, arrival))
-    }
-
-    /// The span of a call, which costs next to nothing where no traces are exported.
-    fn span(&self, metadata: &MetadataMap, question: Option<&Question>) -> Span {
-        let span = spans::call(metadata);
-        if let Some(question) = question.filter(|_| !span.is_disabled()) {
-            spans::asks_for(&span, self.session_refs.reference(question.session_id));
-        }
-        span
+        Ok(response::of(answer, question, self.settings.images, call.arrival))
     }
 
     /// Counts how a request ended, and tells of it.
-    fn tell(&self, caller: &Caller<'_>, question: Option<&Question>, arrival: Instant, span: &Span, end: &Answered) {
+    fn tell(&self, call: &Call, question: Option<&Question>, end: &Answered) {
         match end {
             Ok(response) => {
                 self.metrics.answered(response.rest.source, response.outcome.result.status).inc();
-                spans::answered(span, response.status_name(), response.source_name());
+                spans::answered(&call.span, response.status_name(), response.source_name());
             }
             Err(error) => {
                 self.metrics.errors.with_label_values(&[error.reason.name()]).inc();
-                spans::refused(span, error);
+                spans::refused(&call.span, error);
             }
         }
-        self.log.tell(caller, question, arrival, end);
+        self.log.tell(&call.caller, question, call.arrival, end);
     }
 }

@@ -129,7 +129,6 @@ impl Server {
             images: images.into(),
             max_wait,
             access_log,
-            max_requests: self.max_requests as usize,
             clients: Clients {
                 source: self.access.client_identity.into(),
                 allowed: self.access.allowed_clients.clone(),

@@ -4,13 +4,17 @@ use super::{SESSION_ID, assert_sound};
 use crate::{
     error::{Context, Error},
     proto,
-    service::{deadline::Deadline, is_min_confidence, question::Question},
+    service::{
+        deadline::{self, Deadline},
+        is_min_confidence,
+        question::Question,
+    },
     session::SessionId,
 };
 use prost::Message;
 use std::time::Duration;
 use tokio::time::Instant;
-use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -69,11 +73,10 @@ fn assert_refused(error: &Error, request: &proto::GetLivenessResultRequest, floo
 
 /// The rule once more, in whole nanoseconds and from gRPC's grammar.
 fn assert_deadline(timeout: &[u8], wait: Duration) {
-    let Ok(value) = MetadataValue::try_from(timeout) else { return };
-    let mut metadata = MetadataMap::new();
-    metadata.insert("grpc-timeout", value);
+    let Ok(value) = HeaderValue::from_bytes(timeout) else { return };
+    let headers = HeaderMap::from_iter([(HeaderName::from_static("grpc-timeout"), value)]);
     let (now, second) = (Instant::now(), 1_000_000_000_u128);
-    let deadline = Deadline::of(&metadata, now, wait);
+    let deadline = Deadline::of(deadline::timeout(&headers), now, wait);
     let unit = |unit: &u8| match unit {
         b'H' => Some(3600 * second),
         b'M' => Some(60 * second),

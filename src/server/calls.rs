@@ -2,9 +2,9 @@
 //!
 //! Those to this service's method go there straight, all others by tonic's router.
 
-use super::method;
+use super::{admission::Admission, incoming::Peer, method};
 use crate::{
-    error::{self, Error, Reason},
+    error::{Error, Reason},
     service,
     telemetry::metrics::{Calls, Metrics},
 };
@@ -25,11 +25,6 @@ use tonic::{
 };
 use tower::Service;
 
-/// A call's headers: deadline, trace, tokens that a mesh adds, a chain of certificates at the worst. HTTP/2 counts 32 bytes for each beyond
-/// its text (RFC 9113, 6.5.2).
-const MAX_HEADER_BYTES: usize = 16 * 1024;
-const HEADER_OVERHEAD: usize = 32;
-
 /// gRPC's numbers of the codes that are meant here.
 const OK: i32 = 0;
 const CANCELLED: i32 = 1;
@@ -43,14 +38,37 @@ const METHOD: &str = "/faceliveness.v1.FaceLivenessService/GetLivenessResult";
 pub struct Watched<S> {
     service: service::Service,
     others: S,
+    admission: Admission,
     metrics: Arc<Metrics>,
     ending: CancellationToken,
 }
 
 impl<S> Watched<S> {
     /// `ending` ends the streams that nothing else ends.
-    pub const fn new(service: service::Service, others: S, metrics: Arc<Metrics>, ending: CancellationToken) -> Self {
-        Self { service, others, metrics, ending }
+    pub const fn new(
+        service: service::Service,
+        others: S,
+        admission: Admission,
+        metrics: Arc<Metrics>,
+        ending: CancellationToken,
+    ) -> Self {
+        Self { service, others, admission, metrics, ending }
+    }
+
+    /// A call of this service, which is admitted or rejected before its message is read.
+    fn ours<F>(&self, request: Request<Body>, arrival: Instant) -> Answer<F> {
+        let (head, body) = request.into_parts();
+        let peer = head.extensions.get::<Arc<Peer>>().cloned();
+        let begun = match method::refuse_compressed(&head.headers) {
+            Some(response) => Err(response),
+            None => self.service.begin(head, arrival).map_err(tonic::Status::into_http),
+        };
+        match begun {
+            Ok((call, permit)) => {
+                Answer::Ours { answer: Box::pin(method::answer(self.service.clone(), call, permit, body)) }
+            }
+            Err(response) => Answer::Rejected { response: Some(self.admission.reject(response, peer.as_deref())) },
+        }
     }
 }
 
@@ -67,19 +85,12 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
         let arrival = Instant::now();
         let path = request.uri().path();
         let end = End::of(self.metrics.calls(path), arrival);
-        let is_ours = path == METHOD;
-        let fits = header_bytes(request.headers()) <= MAX_HEADER_BYTES;
-        let answer = match (is_ours, fits) {
-            (true, true) => Answer::Ours { answer: Box::pin(method::answer(self.service.clone(), request, arrival)) },
-            (false, true) => Answer::Others { answer: self.others.call(request), ending: self.ending.clone() },
-            (_, false) => Answer::None,
+        let answer = match path == METHOD {
+            true => self.ours(request, arrival),
+            false => Answer::Others { answer: self.others.call(request), ending: self.ending.clone() },
         };
-        Call { answer, end, metrics: is_ours.then(|| Arc::clone(&self.metrics)) }
+        Call { answer, end }
     }
-}
-
-fn header_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD).sum()
 }
 
 pin_project! {
@@ -88,18 +99,15 @@ pin_project! {
         #[pin]
         answer: Answer<F>,
         end: End,
-        // Of a call of this service.
-        metrics: Option<Arc<Metrics>>,
     }
 }
 
 pin_project! {
     #[project = AnswerOf]
     enum Answer<F> {
-        Ours { answer: Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>> },
+        Ours { answer: Pin<Box<dyn Future<Output = Response<Body>> + Send>> },
         Others { #[pin] answer: F, ending: CancellationToken },
-        // The headers alone are too much.
-        None,
+        Rejected { response: Option<Response<Body>> },
     }
 }
 
@@ -108,17 +116,11 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Call<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (answer, ending) = match this.answer.project() {
+        let (mut response, ending) = match this.answer.project() {
             AnswerOf::Ours { answer } => (ready!(answer.as_mut().poll(context)), None),
-            AnswerOf::Others { answer, ending } => (Ok(ready!(answer.poll(context))?), Some(ending)),
-            AnswerOf::None => (Err(Error::too_large("headers", MAX_HEADER_BYTES)), None),
+            AnswerOf::Others { answer, ending } => (ready!(answer.poll(context))?, Some(ending)),
+            AnswerOf::Rejected { response } => (response.take().expect("a future is not polled after its end"), None),
         };
-        let mut response = answer.unwrap_or_else(|error| {
-            if let Some(metrics) = this.metrics {
-                metrics.errors.with_label_values(&[error.reason.name()]).inc();
-            }
-            error.to_status(&error::Context::default()).into_http()
-        });
         keep_our_words_only(response.headers_mut());
         if let Some(code) = code(response.headers()) {
             this.end.with(code);

@@ -2,7 +2,7 @@
 //!
 //! Each port has states of its own: the gRPC port's watches must end before it can stop, while the admin port answers to the very end.
 
-use super::SERVICE_NAME;
+use super::{MAX_REQUEST_BYTES, SERVICE_NAME};
 use crate::telemetry::metrics::Metrics;
 use std::sync::Arc;
 use tonic_health::{
@@ -65,5 +65,5 @@ async fn port() -> (HealthReporter, HealthServer<HealthService>) {
     reporter.set_service_status(PROCESS, ServingStatus::Serving).await;
     reporter.set_service_status(SERVICE_NAME, ServingStatus::NotServing).await;
     let service = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
-    (reporter, service)
+    (reporter, service.max_decoding_message_size(MAX_REQUEST_BYTES))
 }

@@ -3,47 +3,49 @@
 //! tonic's own way there has a router, four boxes and two buffers of 8 KiB for a message of 50 bytes. What its framing means is in
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
 
-use super::MAX_REQUEST_BYTES;
+use super::{MAX_REQUEST_BYTES, admission::Permit};
 use crate::{
     error::{self, Error},
     proto::GetLivenessResultRequest,
-    service::{HEAD, Service},
+    service::{Call, HEAD, Service},
 };
 use http_body_util::BodyExt;
-use tokio::time::Instant;
+use tokio::time::timeout_at;
 use tonic::{
     body::Body,
     codegen::http::{
-        Request, Response,
+        HeaderMap, Response,
         header::{CONTENT_TYPE, HeaderValue},
     },
-    metadata::{GRPC_CONTENT_TYPE, MetadataMap},
+    metadata::GRPC_CONTENT_TYPE,
 };
 
-/// The answer to a request that came at `arrival`, or why the request is none.
-///
-/// # Errors
-/// What is sent is not one message, or is too large.
-pub async fn answer(service: Service, request: Request<Body>, arrival: Instant) -> Result<Response<Body>, Error> {
-    let (head, body) = request.into_parts();
-    if head.headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity") {
-        let mut response = error::compressed().into_http();
-        response.headers_mut().insert("grpc-accept-encoding", HeaderValue::from_static("identity"));
-        return Ok(response);
-    }
-    let message = message(body).await?;
-    let request = tonic::Request::from_parts(MetadataMap::from_headers(head.headers), head.extensions, message);
-    Ok(match service.get_liveness_result(request, arrival).await {
+/// The answer to a call whose message is still to come. Its last frame returns the permit.
+pub async fn answer(service: Service, call: Call, permit: Permit, body: Body) -> Response<Body> {
+    let (by, late) = call.message_by();
+    let request = match timeout_at(by, message(body)).await.unwrap_or(Err(late)) {
+        Ok(request) => request,
+        Err(error) => return permit.until_written(service.refuse(&call, error).into_http()),
+    };
+    match service.get_liveness_result(call, request).await {
         Ok((message, sending)) => {
             let mut response = Response::new(match sending {
-                Some(sending) => Body::new(sending.body(message)),
-                None => Body::new(message),
+                Some(sending) => Body::new(permit.held(sending.body(message))),
+                None => Body::new(permit.held(message)),
             });
             response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
             response
         }
-        Err(status) => status.into_http(),
-    })
+        Err(status) => permit.until_written(status.into_http()),
+    }
+}
+
+/// The answer to a request whose message is compressed; nothing when it is not.
+pub fn refuse_compressed(headers: &HeaderMap) -> Option<Response<Body>> {
+    headers.get("grpc-encoding").filter(|encoding| *encoding != "identity")?;
+    let mut response = error::compressed().into_http();
+    response.headers_mut().insert("grpc-accept-encoding", HeaderValue::from_static("identity"));
+    Some(response)
 }
 
 /// The one message of a request.

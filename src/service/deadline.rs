@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
+use tonic::codegen::http::HeaderMap;
 
 /// A caller that gives no deadline gets a bound all the same: this, and as long as it is willing to wait.
 const DEFAULT: Duration = Duration::from_secs(30);
@@ -23,9 +23,8 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The deadline of a request that arrived at `now` and may be held for `wait`.
-    pub fn of(metadata: &MetadataMap, now: Instant, wait: Duration) -> Self {
-        let timeout = metadata.get("grpc-timeout").and_then(|value| parse(value.to_str().ok()?));
+    /// The deadline of a request that arrived at `now` with this timeout and may be held for `wait`.
+    pub fn of(timeout: Option<Duration>, now: Instant, wait: Duration) -> Self {
         let timeout = timeout.unwrap_or(DEFAULT + wait).min(LONGEST);
         let head_start = (timeout / 10).min(MAX_HEAD_START);
         Self { answer_by: now + (timeout - head_start), passes: now + timeout }
@@ -38,6 +37,11 @@ impl Deadline {
     pub fn time_left(self) -> Duration {
         self.passes.saturating_duration_since(Instant::now())
     }
+}
+
+/// The timeout that the caller set; nothing when it set none, or one that cannot be read.
+pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    headers.get("grpc-timeout").and_then(|value| parse(value.to_str().ok()?))
 }
 
 /// A timeout as gRPC spells it: at most eight digits and a unit.
@@ -64,11 +68,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn deadline(timeout: &str) -> Duration {
-        let mut metadata = MetadataMap::new();
-        metadata.insert("grpc-timeout", timeout.parse().expect("a header value"));
+    fn deadline(text: &str) -> Duration {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", text.parse().expect("a header value"));
         let now = Instant::now();
-        Deadline::of(&metadata, now, Duration::ZERO).answer_by() - now
+        Deadline::of(timeout(&headers), now, Duration::ZERO).answer_by() - now
     }
 
     #[test]
@@ -89,7 +93,7 @@ mod tests {
     fn a_call_that_waits_has_as_much_longer() {
         let now = Instant::now();
         let wait = Duration::from_secs(50);
-        assert_eq!(Deadline::of(&MetadataMap::new(), now, wait).answer_by() - now, DEFAULT + wait - MAX_HEAD_START);
+        assert_eq!(Deadline::of(None, now, wait).answer_by() - now, DEFAULT + wait - MAX_HEAD_START);
     }
 
     proptest! {

@@ -41,7 +41,7 @@ impl Log {
 
     /// Tells how a request ended. Hits are the common case and say nothing about the service: by default only errors, and faces that
     /// left it, are told.
-    pub fn tell(&self, caller: &Caller<'_>, question: Option<&Question>, started: Instant, end: &Answered) {
+    pub fn tell(&self, caller: &Caller, question: Option<&Question>, started: Instant, end: &Answered) {
         let images = end.as_ref().is_ok_and(|response| response.image_bytes() > 0);
         let is_accessed = self.access == AccessLog::All || (self.access == AccessLog::Images && images);
         // Most answers are not told, and pay neither for a hash nor for a clock.

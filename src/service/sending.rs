@@ -39,9 +39,21 @@ const PART: usize = 32 * 1024;
 #[derive(Clone)]
 pub struct Room(Arc<Semaphore>);
 
-/// An answer's part of the room, until it is sent.
+/// An answer's share of the room, less what HTTP/2 has been given of it.
 pub struct Sending {
-    _permit: OwnedSemaphorePermit,
+    share: OwnedSemaphorePermit,
+}
+
+/// A part of an answer with its share of the room, which it gives back when HTTP/2 has written or dropped it.
+struct Part {
+    bytes: Bytes,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Room {
@@ -58,11 +70,17 @@ impl Room {
         let pieces = u32::try_from(bytes.div_ceil(PIECE).min(MAX_BYTES / PIECE)).expect("the room has fewer pieces");
         let taken = timeout_at(answer_by, Arc::clone(&self.0).acquire_many_owned(pieces)).await;
         let permit = taken.map_err(|_| Error::new(Reason::Overloaded))?.expect("the room is never closed");
-        Ok(Sending { _permit: permit })
+        Ok(Sending { share: permit })
     }
 }
 
 impl Sending {
+    /// The same bytes, which take their share of the room along.
+    fn hand_over(&mut self, bytes: Bytes) -> Bytes {
+        let pieces = bytes.len().div_ceil(PIECE).min(self.share.num_permits());
+        Bytes::from_owner(Part { _share: self.share.split(pieces), bytes })
+    }
+
     /// The answer's body, which takes room until it is sent or given up.
     pub fn body(self, message: Message) -> Parts {
         let held = Arc::new(Mutex::new(Some((message, self))));
@@ -96,8 +114,9 @@ impl http_body::Body for Parts {
         let mut held = this.held.lock().expect(NO_PANIC);
         let frame = match &mut *held {
             // A copy: HTTP/2 keeps the part of a caller who reads nothing, and a slice would keep the whole image with it.
-            Some((message, _)) => {
-                message.copy(PART).map(Frame::data).or_else(|| message.trailers().map(Frame::trailers))
+            Some((message, sending)) => {
+                let part = message.copy(PART).map(|part| Frame::data(sending.hand_over(part)));
+                part.or_else(|| message.trailers().map(Frame::trailers))
             }
             None if std::mem::replace(&mut this.told, true) => None,
             None => Some(Frame::trailers(Error::new(Reason::Overloaded).to_trailers())),

@@ -5,6 +5,7 @@
 mod floods;
 mod headers;
 mod limits;
+mod memory;
 mod messages;
 mod raw;
 mod resets;

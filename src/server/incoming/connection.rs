@@ -8,7 +8,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -28,11 +31,25 @@ pub struct Peer {
     pub names: Vec<String>,
     over: bool,
     connections: Connections,
+    closed: AtomicBool,
 }
 
 impl Peer {
     pub(super) fn new(address: SocketAddr, names: Vec<String>, place: &Place) -> Self {
-        Self { address, names, over: place.over, connections: place.connections.clone() }
+        let connections = place.connections.clone();
+        Self { address, names, over: place.over, connections, closed: AtomicBool::new(false) }
+    }
+
+    /// A peer without a connection.
+    #[cfg(test)]
+    pub fn of(address: SocketAddr, names: Vec<String>) -> Arc<Self> {
+        let place = Connections::new(1, 1).admit().expect("the first one");
+        Arc::new(Self::new(address, names, &place))
+    }
+
+    /// Closes the connection at its next read or write.
+    pub fn close(&self) {
+        self.closed.store(true, Relaxed);
     }
 
     /// Whether it came above the limit of connections, and there are still more than that.
@@ -41,6 +58,10 @@ impl Peer {
     }
 }
 
+/// How many bytes are read before other tasks run. HTTP/2 reads until nothing is left, and opens every stream on the way: a byte of compressed
+/// headers is about a hundred bytes of memory until the stream's headers have been checked.
+const READ_QUANTUM: usize = 32 * 1024;
+
 /// A connection with its place among the others, which it gives back when it is dropped.
 pub struct Connection {
     first: FirstBytes,
@@ -48,6 +69,8 @@ pub struct Connection {
     peer: Arc<Peer>,
     /// When it is cut off, whatever is under way on it.
     end: Option<Pin<Box<Sleep>>>,
+    /// Bytes that have been read since other tasks ran.
+    read: usize,
     _place: Place,
 }
 
@@ -80,11 +103,21 @@ impl FirstBytes {
 
 impl Connection {
     pub(super) fn new(io: Io, first: FirstBytes, peer: Peer, place: Place, longest: Option<Duration>) -> Self {
-        Self { first, io, peer: Arc::new(peer), end: longest.map(|longest| Box::pin(sleep(longest))), _place: place }
+        Self {
+            first,
+            io,
+            peer: Arc::new(peer),
+            end: longest.map(|longest| Box::pin(sleep(longest))),
+            read: 0,
+            _place: place,
+        }
     }
 
     /// An error from its end on. Whoever reads or writes asks first, and so is woken at the end.
     fn check_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.peer.closed.load(Relaxed) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         let is_over = |end: &mut Pin<Box<Sleep>>| end.as_mut().poll(context).is_ready();
         match self.end.as_mut().is_some_and(is_over) {
             true => Err(io::ErrorKind::TimedOut.into()),
@@ -108,10 +141,21 @@ impl AsyncRead for Connection {
         if this.first.give(buffer) {
             return Poll::Ready(Ok(()));
         }
-        match &mut this.io {
+        if this.read >= READ_QUANTUM {
+            this.read = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Io::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        match read {
+            Poll::Ready(_) => this.read += buffer.filled().len() - before,
+            Poll::Pending => this.read = 0,
         }
+        read
     }
 }
 

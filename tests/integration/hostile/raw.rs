@@ -3,7 +3,7 @@
 use super::target::Target;
 use crate::facade::{id, request};
 use prost::Message;
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -66,10 +66,15 @@ pub fn header(name: &str, value: &str) -> Vec<u8> {
 
 /// The headers of GetLivenessResult.
 pub fn call_headers() -> Vec<u8> {
+    headers_to("/faceliveness.v1.FaceLivenessService/GetLivenessResult")
+}
+
+/// The headers of a call to this path.
+pub fn headers_to(path: &str) -> Vec<u8> {
     let pairs = [
         (":method", "POST"),
         (":scheme", "http"),
-        (":path", "/faceliveness.v1.FaceLivenessService/GetLivenessResult"),
+        (":path", path),
         (":authority", "localhost"),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
@@ -96,7 +101,13 @@ pub fn call(stream: u32, message: &[u8]) -> Vec<u8> {
 
 /// A connection after the greeting.
 pub async fn connect(target: &Target, settings: &[u8]) -> (Reader, OwnedWriteHalf) {
-    let mut stream = target.tcp().await;
+    connect_to(target.address(), settings).await
+}
+
+/// The same to any port.
+pub async fn connect_to(address: SocketAddr, settings: &[u8]) -> (Reader, OwnedWriteHalf) {
+    let mut stream = TcpStream::connect(address).await.expect("the port is open");
+    stream.set_nodelay(true).expect("it is open");
     stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, settings)].concat()).await.expect("it is open");
     split(stream)
 }

@@ -77,6 +77,14 @@ impl Target {
         self.program.address.parse().expect("it listens on an address")
     }
 
+    pub fn admin_address(&self) -> SocketAddr {
+        self.program.admin_address.parse().expect("it listens on an address")
+    }
+
+    pub async fn in_flight(&self) -> u64 {
+        self.metric("face_liveness_requests_in_flight").await
+    }
+
     pub async fn tcp(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address()).await.expect("the port is open");
         stream.set_nodelay(true).expect("it is open");
@@ -94,9 +102,17 @@ impl Target {
 
     /// The value of a series of the program's metrics.
     pub async fn metric(&self, series: &str) -> u64 {
+        let [value] = self.metrics([series]).await;
+        value
+    }
+
+    /// The values of some series at one moment.
+    pub async fn metrics<const N: usize>(&self, series: [&str; N]) -> [u64; N] {
         let (_, text) = get(&self.program.admin_address, "/metrics").await;
-        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("{series} in\n{text}")).parse().expect("a whole number")
+        series.map(|series| {
+            let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+            value.unwrap_or_else(|| panic!("{series} in\n{text}")).parse().expect("a whole number")
+        })
     }
 
     pub async fn connections(&self) -> u64 {

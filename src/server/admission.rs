@@ -1,0 +1,242 @@
+//! What a stream may cost: its header fields, its request message, and a permit among all open streams.
+//!
+//! A stream takes a permit when its headers arrive, before its message is read. It returns the permit when HTTP/2 has written or dropped its
+//! last frame, so a response that the client does not read counts, too.
+
+mod body;
+mod layer;
+
+pub use layer::Admitted;
+
+use super::{MAX_REQUEST_BYTES, incoming::Peer};
+use crate::error::{Error, Reason};
+use body::Held;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::{
+    body::Body,
+    codegen::{
+        Bytes,
+        http::{HeaderMap, HeaderValue, Response},
+    },
+};
+
+/// How long the request message may take from its headers on. A message is a few hundred bytes, in the same packet as its headers.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a reflection stream may be idle. grpcurl keeps its own open during the call that it makes.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A call's headers: deadline, trace, tokens that a mesh adds, a chain of certificates at the worst. HTTP/2 counts 32 bytes for each beyond
+/// its text (RFC 9113, 6.5.2).
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+const HEADER_OVERHEAD: usize = 32;
+
+/// Stock clients send about ten header fields, and a mesh adds about twenty. In memory a field without text still takes about 100 bytes.
+const MAX_HEADER_FIELDS: usize = 64;
+
+/// Reflection is for people and their tools.
+const MAX_REFLECTIONS: usize = 100;
+
+/// Health checks, and calls of methods that do not exist: each ends at once.
+const MAX_SHORT_CALLS: usize = 1_000;
+
+/// Rejected streams whose response the client has not read yet, about 1.4 KiB each.
+const MAX_UNREAD_REJECTIONS: usize = 10_000;
+
+/// The kinds of streams, each with a limit of its own, so that health is served while calls are rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// GetLivenessResult.
+    Call,
+    /// `grpc.health.v1.Health/Watch`, which a client keeps open.
+    Watch,
+    Reflection,
+    /// Anything else.
+    Short,
+}
+
+impl Kind {
+    /// The kind of the streams to this path, which are not calls of GetLivenessResult.
+    fn of(path: &str) -> Self {
+        match path {
+            "/grpc.health.v1.Health/Watch" => Self::Watch,
+            _ if path.starts_with("/grpc.reflection.") => Self::Reflection,
+            _ => Self::Short,
+        }
+    }
+
+    /// Whether the client may send more than one message.
+    const fn takes_many_messages(self) -> bool {
+        matches!(self, Self::Reflection)
+    }
+}
+
+/// The permits of one port. Cheap to clone.
+#[derive(Clone)]
+pub struct Admission(Arc<Permits>);
+
+struct Permits {
+    max_calls: usize,
+    calls: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
+    reflections: Arc<Semaphore>,
+    short: Arc<Semaphore>,
+    rejections: Arc<Semaphore>,
+}
+
+/// A stream's permit.
+pub struct Permit {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Admission {
+    /// The limits of the gRPC port. A client keeps one watch per connection.
+    pub fn grpc(max_calls: usize, max_connections: usize) -> Self {
+        Self::new(max_calls, max_connections, MAX_REFLECTIONS, MAX_SHORT_CALLS)
+    }
+
+    /// The limits of the admin port, where every connection may have a watch and some other call.
+    pub fn admin(max_connections: usize) -> Self {
+        Self::new(0, max_connections, 0, max_connections)
+    }
+
+    fn new(max_calls: usize, watches: usize, reflections: usize, short: usize) -> Self {
+        let [calls, watches, reflections, short, rejections] =
+            [max_calls, watches, reflections, short, MAX_UNREAD_REJECTIONS]
+                .map(|permits| Arc::new(Semaphore::new(permits)));
+        Self(Arc::new(Permits { max_calls, calls, watches, reflections, short, rejections }))
+    }
+
+    /// How many calls of GetLivenessResult are in flight.
+    pub fn calls(&self) -> usize {
+        self.0.max_calls - self.0.calls.available_permits()
+    }
+
+    /// A permit for a stream with these headers.
+    ///
+    /// # Errors
+    /// OVERLOADED: the headers are too large, or too many streams of this kind are open.
+    pub fn admit(&self, kind: Kind, headers: &HeaderMap) -> Result<Permit, Error> {
+        if headers.len() > MAX_HEADER_FIELDS {
+            return Err(Error::too_many("headers", MAX_HEADER_FIELDS, "fields"));
+        }
+        if header_bytes(headers) > MAX_HEADER_BYTES {
+            return Err(Error::too_large("headers", MAX_HEADER_BYTES));
+        }
+        let permits = match kind {
+            Kind::Call => &self.0.calls,
+            Kind::Watch => &self.0.watches,
+            Kind::Reflection => &self.0.reflections,
+            Kind::Short => &self.0.short,
+        };
+        let permit = Arc::clone(permits).try_acquire_owned();
+        permit.map(|permit| Permit { _permit: permit }).map_err(|_| Error::new(Reason::Overloaded))
+    }
+
+    /// Counts the response of a rejected stream until it is written. When too many are unread, the connection is closed.
+    pub fn reject(&self, response: Response<Body>, peer: Option<&Peer>) -> Response<Body> {
+        match Arc::clone(&self.0.rejections).try_acquire_owned() {
+            Ok(permit) => Permit { _permit: permit }.until_written(response),
+            Err(_) => {
+                peer.inspect(|peer| peer.close());
+                response
+            }
+        }
+    }
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD).sum()
+}
+
+impl Permit {
+    /// Returns the permit once HTTP/2 has written or dropped the last frame of `response`.
+    pub fn until_written(self, mut response: Response<Body>) -> Response<Body> {
+        if response.headers().contains_key(GRPC_STATUS) {
+            self.attach(response.headers_mut());
+            return response;
+        }
+        response.map(|body| Body::new(self.held(body)))
+    }
+
+    /// The body, whose last frame returns the permit.
+    pub fn held<B>(self, body: B) -> Held<B> {
+        Held::new(body, self)
+    }
+
+    /// Gives the permit to the value of `grpc-status`, whose buffer returns it when it is dropped.
+    fn attach(self, headers: &mut HeaderMap) {
+        let Some(status) = headers.get_mut(GRPC_STATUS) else { return };
+        let owned = self.own(Bytes::copy_from_slice(status.as_bytes()));
+        if let Ok(mut value) = HeaderValue::from_maybe_shared(owned) {
+            // HPACK would keep a copy in its table otherwise, and the permit with it.
+            value.set_sensitive(true);
+            *status = value;
+        }
+    }
+
+    /// The same bytes, whose last owner returns the permit.
+    fn own(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Owned { bytes, _permit: self })
+    }
+}
+
+const GRPC_STATUS: &str = "grpc-status";
+
+struct Owned {
+    bytes: Bytes,
+    _permit: Permit,
+}
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The most bytes of a request body with one message: gRPC's prefix and the message.
+const MAX_BODY_BYTES: usize = 5 + MAX_REQUEST_BYTES;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(count: usize, value: usize) -> HeaderMap {
+        let value = HeaderValue::from_bytes(&vec![b'a'; value]).expect("ASCII");
+        (0..count).map(|number| (format!("x-{number}").parse().expect("a name"), value.clone())).collect()
+    }
+
+    #[test]
+    fn headers_are_bounded_by_number_and_by_size() {
+        let admission = Admission::grpc(1, 1);
+        assert!(admission.admit(Kind::Call, &headers(MAX_HEADER_FIELDS, 1)).is_ok());
+        assert!(admission.admit(Kind::Call, &headers(MAX_HEADER_FIELDS + 1, 0)).is_err());
+        assert!(admission.admit(Kind::Call, &headers(1, MAX_HEADER_BYTES)).is_err());
+    }
+
+    #[test]
+    fn a_permit_returns_when_the_status_is_dropped() {
+        let admission = Admission::grpc(1, 1);
+        let permit = admission.admit(Kind::Call, &HeaderMap::new()).expect("one is free");
+        let response = permit.until_written(Error::new(Reason::Overloaded).to_status(&Default::default()).into_http());
+        assert_eq!((response.headers()[GRPC_STATUS].as_bytes(), admission.calls()), (&b"8"[..], 1));
+        assert!(admission.admit(Kind::Call, &HeaderMap::new()).is_err());
+        drop(response);
+        assert_eq!(admission.calls(), 0);
+    }
+
+    #[test]
+    fn each_kind_of_stream_has_permits_of_its_own() {
+        let admission = Admission::grpc(1, 1);
+        let kinds = [Kind::Call, Kind::Watch, Kind::Reflection, Kind::Short];
+        let permits: Vec<_> =
+            kinds.map(|kind| admission.admit(kind, &HeaderMap::new()).ok()).into_iter().flatten().collect();
+        assert_eq!(permits.len(), 4);
+        assert_eq!(
+            ["/grpc.health.v1.Health/Watch", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/x"]
+                .map(Kind::of),
+            [Kind::Watch, Kind::Reflection, Kind::Short]
+        );
+    }
+}

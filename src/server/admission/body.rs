@@ -1,0 +1,117 @@
+//! The two bodies of a stream: the request's, which must arrive in time, and the response's, which holds the permit.
+
+use super::{GRPC_STATUS, IDLE_TIMEOUT, Kind, MAX_BODY_BYTES, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT, Permit};
+use crate::error::{Context as ErrorContext, Error};
+use pin_project_lite::pin_project;
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tonic::{Status, body::Body, codegen::Bytes};
+
+type Frame = http_body::Frame<Bytes>;
+
+pin_project! {
+    /// A request body that ends with an error when it is too large or too late.
+    pub struct Arriving {
+        #[pin]
+        body: Body,
+        by: Instant,
+        // Made once something has to be waited for.
+        timer: Option<Pin<Box<Sleep>>>,
+        // How many bytes may still come; nothing where the client may send many messages.
+        left: Option<usize>,
+    }
+}
+
+impl Arriving {
+    /// The body of a request of this kind that arrived at `arrival`.
+    pub fn new(body: Body, kind: Kind, arrival: Instant) -> Self {
+        let left = (!kind.takes_many_messages()).then_some(MAX_BODY_BYTES);
+        Self { body, by: arrival + MESSAGE_TIMEOUT, timer: None, left }
+    }
+}
+
+fn status(error: &Error) -> Status {
+    error.to_status(&ErrorContext::default())
+}
+
+impl http_body::Body for Arriving {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame, Status>>> {
+        let this = self.project();
+        match this.body.poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let Some(left) = this.left else {
+                    (*this.by, *this.timer) = (Instant::now() + IDLE_TIMEOUT, None);
+                    return Poll::Ready(Some(Ok(frame)));
+                };
+                match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                    Some(rest) => *left = rest,
+                    None => return Poll::Ready(Some(Err(status(&Error::too_large("request", MAX_REQUEST_BYTES))))),
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(end) => Poll::Ready(end),
+            Poll::Pending => {
+                let by = *this.by;
+                let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(by)));
+                ready!(timer.as_mut().poll(context));
+                Poll::Ready(Some(Err(status(&Error::late("request", MESSAGE_TIMEOUT)))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+pin_project! {
+    /// A response body whose last frame, trailers or data, holds the stream's permit.
+    pub struct Held<B> {
+        #[pin]
+        body: B,
+        permit: Option<Permit>,
+    }
+}
+
+impl<B> Held<B> {
+    pub const fn new(body: B, permit: Permit) -> Self {
+        Self { body, permit: Some(permit) }
+    }
+}
+
+impl<B: http_body::Body<Data = Bytes>> http_body::Body for Held<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame, B::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(this.body.as_mut().poll_frame(context));
+        let Some(Ok(mut frame)) = frame else { return Poll::Ready(frame) };
+        if let Some(trailers) = frame.trailers_mut() {
+            if trailers.contains_key(GRPC_STATUS)
+                && let Some(permit) = this.permit.take()
+            {
+                permit.attach(trailers);
+            }
+        } else if this.body.is_end_stream()
+            && let Some(permit) = this.permit.take()
+        {
+            frame = frame.map_data(|data| permit.own(data));
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
