@@ -313,7 +313,7 @@ def deadline_exceeded():
 
 @promise("errors that demo lacks: SESSION_GONE")
 def session_gone():
-    with simulate("--gone-after", "2s") as simulator, serve(simulator) as service:
+    with simulate("--gone-after", "10s") as simulator, serve(simulator) as service:
         control(simulator, "PUT", f"sessions/{session('1')}", {"created_for_ms": 60_000})
         equal("the first line", ask(service.address, "1"), "pending: ask again")
         # Held back until AWS has forgotten it.
