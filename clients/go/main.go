@@ -21,7 +21,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	_ "google.golang.org/grpc/health" // Without it, healthCheckConfig is ignored.
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -174,7 +173,8 @@ func ask(args []string) (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
-	// In a service, one connection for as long as the process lives: the channel knows which replicas are well.
+	// A service keeps one channel as long as it runs: calls share its connections and the
+	// throttling of retries.
 	conn, err := grpc.NewClient(address,
 		// TLS: credentials.NewTLS(&tls.Config{RootCAs: ...}); mutual TLS: with Certificates, too.
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

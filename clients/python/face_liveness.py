@@ -138,7 +138,8 @@ def main(address="127.0.0.1:50051", session_id="facade00-0000-4000-8000-00000000
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
     ]
-    # In a service, one channel for as long as the process lives: it knows which replicas are well.
+    # A service keeps one channel as long as it runs: calls share its connections and the
+    # throttling of retries.
     # TLS: grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=...), options); mutual TLS: with
     # private_key and certificate_chain, too.
     with grpc.insecure_channel(address, options) as channel:

@@ -1,4 +1,5 @@
-"""Builds one language's example from clients/ as its header says, and runs it against the service and against a stand-in.
+"""Builds one language's example from clients/ as its header says, and runs it against the service and
+against a stand-in.
 
     clients.py go|python|node|java BINARY PYTHON    PYTHON is the interpreter that has clients/python/requirements.txt
 """
@@ -16,15 +17,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from cluster_ip import ClusterIP
 from promises import equal, holds, promise, run
 
 LANGUAGE, BINARY, PYTHON = sys.argv[1:]
@@ -41,9 +41,6 @@ TIME_TO_ANSWER = 5
 
 # Seconds. For a process to start, and for a call beyond its deadline, on a machine that builds elsewhere.
 PATIENCE = 60
-
-# Those whose library asks a replica for its health before it sends calls there. grpc-js does not.
-CHECKS_HEALTH = LANGUAGE != "node"
 
 
 def sh(*command):
@@ -335,16 +332,11 @@ def shutting_down():
         matches("the line", line(process), stopped)
 
 
-@promise(f"a replica that is not serving is sent {'no' if CHECKS_HEALTH else 'a'} call")
-def health_check():
+@promise("a replica that is not serving gets the call, and its response says why")
+def no_health_check():
     with simulate() as simulator, serve(simulator, credentials=False) as service:
-        text = ask(service.address, "1")
-        if CHECKS_HEALTH:
-            equal("the line", text, "retry later: UNAVAILABLE")
-            equal("the number of calls", service.count("started"), 0)
-            holds(service.count("started", grpc_method="Watch") > 0, "nobody watches its health")
-        else:
-            matches("the line", text, f"tell the operator: UPSTREAM_CREDENTIALS{RETRY}")
+        matches("the line", ask(service.address, "1"), f"tell the operator: UPSTREAM_CREDENTIALS{RETRY}")
+        equal("the number of health checks", service.count("started", grpc_method="Watch"), 0)
 
 
 class StandIn(pb_grpc.FaceLivenessServiceServicer):
@@ -376,22 +368,11 @@ class StandIn(pb_grpc.FaceLivenessServiceServicer):
         context.abort(grpc.StatusCode[code], "of a test")
 
 
-class Healthy(health_pb2_grpc.HealthServicer):
-    """Always serving. grpcio's own waits for itself when a watch ends while its answer is sent."""
-
-    def Watch(self, request, context):
-        ended = threading.Event()
-        if context.add_callback(ended.set):
-            yield health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
-            ended.wait()
-
-
 @contextlib.contextmanager
 def stand_in(plans):
     service = StandIn(plans)
     listening = grpc.server(concurrent.futures.ThreadPoolExecutor(32))
     pb_grpc.add_FaceLivenessServiceServicer_to_server(service, listening)
-    health_pb2_grpc.add_HealthServicer_to_server(Healthy(), listening)
     port = listening.add_insecure_port("127.0.0.1:0")
     listening.start()
     try:
@@ -487,6 +468,39 @@ def what_is_sent():
     equal("the request", request, pb.GetLivenessResultRequest(session_id=session("1"), wait=Duration(seconds=7), min_confidence=80))
     holds(7 < remaining <= 7 + TIME_TO_ANSWER, f"the deadline is in {remaining:.1f} s")
     equal("the route", route, hashlib.sha256(session("1").encode()).hexdigest()[:16])
+
+
+if LANGUAGE == "go":
+
+    @promise("a rollout behind one address fails no call; with healthCheckConfig it does")
+    def rollout():
+        load = str(SCRATCH / "rollout")
+        sh("go", "build", "-o", load, str(ROOT / "tests/interop/rollout.go"))
+        checked = CONFIG | {"healthCheckConfig": {"serviceName": "faceliveness.v1.FaceLivenessService"}}
+        with simulate() as simulator, serve(simulator, "--drain-delay", "2s") as old, serve(simulator) as new:
+            control(simulator, "PUT", f"sessions/{session('1')}", {"pace": {"frozen": "SUCCEEDED"}})
+            with ClusterIP(old.address) as service:
+                words = [[load, service.address, json.dumps(config), session("1")] for config in (CONFIG, checked)]
+                with contextlib.ExitStack() as ended:
+                    loads = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for each in words]
+                    for process in loads:
+                        ended.callback(process.kill)
+                    serves(old, 400)
+                    # Kubernetes takes a stopping pod out of the Service when it sends SIGTERM.
+                    service.replica = new.address
+                    old.process.terminate()
+                    equal("the exit code of the old replica", old.process.wait(PATIENCE), 0)
+                    serves(new, 400)
+                    published, with_check = [json.loads(process.communicate(timeout=PATIENCE)[0]) for process in loads]
+        equal("the failed calls with the published service config", published["failed"], {})
+        # Proves that the test would see them.
+        holds(with_check["failed"], f"no call of {with_check['calls']} fails with healthCheckConfig")
+
+    def serves(replica, calls):
+        until = time.monotonic() + PATIENCE
+        while (served := replica.count("handled", grpc_code="OK")) < calls:
+            holds(time.monotonic() < until, f"a replica serves {served} calls, and should serve {calls}")
+            time.sleep(0.02)
 
 
 if LANGUAGE == "java":
