@@ -1,10 +1,10 @@
 // Asks whether the person of an Amazon Rekognition Face Liveness session is live, and exits 0 only then.
 //
-//	go generate    # needs buf; protoc does as well
+//	go generate    # the first time builds buf, which takes a few minutes
 //	go run . [ADDRESS [SESSION_ID [WAIT_SECONDS]]]
 package main
 
-//go:generate buf generate
+//go:generate go run github.com/bufbuild/buf/cmd/buf@v1.75.0 generate
 //go:generate cp ../service-config.json gen/
 
 import (

@@ -1,5 +1,5 @@
 """Builds one language's example from clients/ as its header says, and runs it against the service and
-against a stand-in.
+against a stand-in. Also runs the code that the documentation has for that language.
 
     clients.py go|python|node|java BINARY PYTHON    PYTHON is the interpreter that has clients/python/requirements.txt
 """
@@ -24,6 +24,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
+import snippets
 from cluster_ip import ClusterIP
 from promises import equal, holds, promise, run
 
@@ -43,9 +44,9 @@ TIME_TO_ANSWER = 5
 PATIENCE = 60
 
 
-def sh(*command):
+def sh(*command, folder=FOLDER):
     """What a command prints to standard output. Maven prints ANSI codes."""
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     holds(done.returncode == 0, f"{' '.join(command)} ends with {done.returncode}: {done.stdout[-600:]}{done.stderr[-600:]}")
     return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
 
@@ -468,6 +469,60 @@ def what_is_sent():
     equal("the request", request, pb.GetLivenessResultRequest(session_id=session("1"), wait=Duration(seconds=7), min_confidence=80))
     holds(7 < remaining <= 7 + TIME_TO_ANSWER, f"the deadline is in {remaining:.1f} s")
     equal("the route", route, hashlib.sha256(session("1").encode()).hexdigest()[:16])
+
+
+def fresh_clone(folder):
+    """What a clone has of the examples and of the contract, without anything that was built."""
+    built = shutil.ignore_patterns("gen", "target", "node_modules", ".venv", "faceliveness")
+    shutil.copytree(ROOT / "clients", folder / "clients", ignore=built)
+    shutil.copytree(ROOT / "proto", folder / "proto")
+    shutil.copy(ROOT / "buf.yaml", folder)
+    return folder
+
+
+def save(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def last_line(folder, commands):
+    """The last line that commands of the documentation print: package managers print the others."""
+    return sh("bash", "-e", "-c", commands, folder=folder).splitlines()[-1]
+
+
+def program_of_the_readme(folder):
+    path, commands, code = snippets.program(LANGUAGE)
+    with demo() as service:
+        # The port is the system's choice. All else is as printed.
+        equal("the number of addresses", code.count("127.0.0.1:50051"), 1)
+        code = code.replace("127.0.0.1:50051", service.address)
+        save(folder / path, code)
+        equal("the line", last_line(folder, commands).lower(), "live: true")
+        save(folder / path, code.replace(session("1"), session("0")))
+        change_folder, *_, run_it = commands.splitlines()
+        reason = "NOT_FOUND AWS knows no such Face Liveness session.*" if LANGUAGE == "node" else "SESSION_NOT_FOUND"
+        matches("the line for an unknown session", last_line(folder, f"{change_folder}\n{run_it}"), f"error: {reason}")
+
+
+@promise("the program of the README runs as printed")
+def readme():
+    program_of_the_readme(fresh_clone(SCRATCH / "clone"))
+
+
+if LANGUAGE == "python":
+
+    @promise("both hold with the oldest libraries that the README names")
+    def oldest():
+        folder = fresh_clone(SCRATCH / "oldest")
+        pins = (ROOT / "tests/interop/python-oldest.txt").read_text()
+        save(folder / "clients/python/requirements.txt", pins)
+        named = re.search(r"\*\*Python\*\* \S+ or newer, with grpcio (\S+) and protobuf (\S+) or newer", (ROOT / "README.md").read_text())
+        for package, version in zip(("grpcio", "protobuf"), named.groups()):
+            holds(f"\n{package}=={version}." in pins, f"python-oldest.txt does not have {package} {version}")
+        program_of_the_readme(folder)
+        with demo() as service:
+            words = [".venv/bin/python", "face_liveness.py", service.address]
+            equal("the line of the example", sh(*words, folder=folder / "clients/python").strip(), "live")
 
 
 if LANGUAGE == "go":
