@@ -350,6 +350,8 @@ class StandIn(pb_grpc.FaceLivenessServiceServicer):
         metadata = dict(context.invocation_metadata())
         self.calls[request.session_id].append((request, metadata.get("x-face-liveness-route"), context.time_remaining()))
         plan = self.plans[request.session_id]
+        if isinstance(plan, pb.GetLivenessResultResponse):
+            return plan
         if isinstance(plan, int):
             # An open enum: it may be a value of tomorrow.
             return pb.GetLivenessResultResponse(verdict=plan)
@@ -509,6 +511,70 @@ def readme():
     program_of_the_readme(fresh_clone(SCRATCH / "clone"))
 
 
+# An image, and the forms in which protobuf libraries print it: text, base64, hex, a list of numbers.
+FACE = b"FACE" * 3000
+FORMS_OF_FACE = ["FACEFACE", "RkFDRUZBQ0", "46 41 43 45", "70,65,67,69"]
+SCORE, KEY = "97.25", "key-of-an-image"
+EXTENSIONS = {"go": "go", "python": "py", "node": "mjs", "java": "java"}
+
+
+def personal(text):
+    """Which personal data is in a text."""
+    found = {"face": any(form in text for form in FORMS_OF_FACE), "score": SCORE in text, "key": KEY in text}
+    return {name for name, there in found.items() if there}
+
+
+def print_response(folder, address):
+    """What each way to log a response prints. The programs are in tests/interop/printed."""
+    here = ROOT / "tests/interop/printed"
+    code, example = snippets.redacting(LANGUAGE), folder / "clients" / LANGUAGE
+    arguments = [address, session("1")]
+    if LANGUAGE == "go":
+        save(example / "printed/redacted.go", code)
+        shutil.copy(here / "main.go", example / "printed")
+        equal("what gofmt would change", sh("gofmt", "-l", "printed", folder=example), "")
+        return sh("go", "run", "./printed", *arguments, folder=example)
+    if LANGUAGE == "python":
+        save(example / "redacted.py", code)
+        shutil.copy(here / "printed.py", example)
+        return sh(".venv/bin/python", "printed.py", *arguments, folder=example)
+    if LANGUAGE == "node":
+        save(example / "redacted.mjs", code)
+        shutil.copy(here / "printed.mjs", example)
+        return sh("node", "printed.mjs", *arguments, folder=example)
+    sources = example / "src/main/java"
+    save(sources / "Redacted.java", code)
+    shutil.copy(here / "Printed.java", sources)
+    words = ["mvn", "-q", "-B", "compile", "exec:java", "-Dexec.mainClass=Printed"]
+    return sh(*words, f"-Dexec.args={' '.join(arguments)}", folder=example)
+
+
+def what_is_printed(folder):
+    image = pb.LivenessImage(content=FACE, s3_object=pb.S3Object(bucket="bucket", name=KEY))
+    result = pb.LivenessResult(
+        session_id=session("1"), status="LIVENESS_STATUS_SUCCEEDED", confidence=float(SCORE), reference_image=image, audit_images=[image]
+    )
+    with stand_in({session("1"): pb.GetLivenessResultResponse(result=result, verdict="VERDICT_LIVE")}) as (_, address):
+        ways = json.loads(print_response(folder, address).splitlines()[-1])
+    redacted, advised = ways.pop("redacted"), ways.pop("advised")
+    for text in redacted, advised:
+        equal("the personal data in what may be logged", personal(text), set())
+        holds("VERDICT_LIVE" in text and "LIVENESS_STATUS_SUCCEEDED" in text, f"there is no verdict and status in {text}")
+    # An S3 key lies too deep for console.log.
+    wanted = {way: {"face", "score"} if way == "console.log" else {"face", "score", "key"} for way in ways}
+    equal("the personal data in what may not be logged", {way: personal(text) for way, text in ways.items()}, wanted)
+    row = snippets.logging_row(LANGUAGE)
+    equal("the ways that clients/README.md does not list", [way for way in ways if f"`{way}`" not in row], [])
+    program = next((ROOT / "tests/interop/printed").glob(f"*.{EXTENSIONS[LANGUAGE]}")).read_text()
+    advice = re.search(r"\| `([^`]+)` \|$", row)[1]
+    holds(advice in program, f"the test does not log {advice}")
+
+
+@promise("a response prints the face, as clients/README.md says; a redacted one does not")
+def logging():
+    what_is_printed(SCRATCH / "clone")
+
+
 if LANGUAGE == "python":
 
     @promise("both hold with the oldest libraries that the README names")
@@ -520,6 +586,7 @@ if LANGUAGE == "python":
         for package, version in zip(("grpcio", "protobuf"), named.groups()):
             holds(f"\n{package}=={version}." in pins, f"python-oldest.txt does not have {package} {version}")
         program_of_the_readme(folder)
+        what_is_printed(folder)
         with demo() as service:
             words = [".venv/bin/python", "face_liveness.py", service.address]
             equal("the line of the example", sh(*words, folder=folder / "clients/python").strip(), "live")

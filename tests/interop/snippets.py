@@ -16,6 +16,17 @@ def program(language):
     return path, block(text, "sh"), block(text, NAMES[language][1])
 
 
+def redacting(language):
+    """The code under "What to log" in the README of the clients."""
+    return block(section("clients/README.md", "What to log", language), NAMES[language][1])
+
+
+def logging_row(language):
+    """The row of the table under "What to log" in the README of the clients."""
+    text = (ROOT / "clients/README.md").read_text().split("\n## What to log\n")[1]
+    return re.search(rf"^\| {re.escape(NAMES[language][0])}, .*$", text, re.MULTILINE)[0]
+
+
 def section(file, heading, language):
     """What stands under a heading, from one language's name in bold to the next one's."""
     text = (ROOT / file).read_text()
