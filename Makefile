@@ -56,7 +56,7 @@ chart-generate: tools-chart ## What the chart says of the program's options, and
 	scripts/chart-options $(BINARY)
 	$(TOOLS)/bin/helm-docs --sort-values-order file --log-level warning --chart-search-root helm/face-liveness-facade
 
-e2e-clients: tools-clients ## The examples of clients/, ghz and grpc-health-probe. Two minutes.
+e2e-clients: tools-clients ## The examples of clients/, the programs of the README, ghz and grpc-health-probe. A few minutes.
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run clients $(BINARY)
 

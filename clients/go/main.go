@@ -1,10 +1,10 @@
 // Asks whether the person of an Amazon Rekognition Face Liveness session is live, and exits 0 only then.
 //
-//	go generate    # needs buf; protoc does as well
+//	go generate    # the first time builds buf, which takes a few minutes
 //	go run . [ADDRESS [SESSION_ID [WAIT_SECONDS]]]
 package main
 
-//go:generate buf generate
+//go:generate go run github.com/bufbuild/buf/cmd/buf@v1.75.0 generate
 //go:generate cp ../service-config.json gen/
 
 import (
@@ -21,7 +21,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	_ "google.golang.org/grpc/health" // Without it, healthCheckConfig is ignored.
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -174,7 +173,8 @@ func ask(args []string) (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
-	// In a service, one connection for as long as the process lives: the channel knows which replicas are well.
+	// A service keeps one channel as long as it runs: calls share its connections and the
+	// throttling of retries.
 	conn, err := grpc.NewClient(address,
 		// TLS: credentials.NewTLS(&tls.Config{RootCAs: ...}); mutual TLS: with Certificates, too.
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -146,7 +146,8 @@ function inWords({ action, reason, retryAfter }) {
 
 const [address = "127.0.0.1:50051", sessionId = "facade00-0000-4000-8000-000000000001", wait = 5] =
   process.argv.slice(2);
-// In a service, one client for as long as the process lives: it knows which replicas are well.
+// A service keeps one client as long as it runs: calls share its connections and the
+// throttling of retries.
 // TLS: grpc.credentials.createSsl(rootCertificates); mutual TLS: with the private key and the certificate chain, too.
 const client = new stubs.FaceLivenessService(address, grpc.credentials.createInsecure(), {
   "grpc.service_config": SERVICE_CONFIG,

@@ -5,7 +5,6 @@
     python face_liveness.py [ADDRESS [SESSION_ID [WAIT_SECONDS]]]
 """
 
-import datetime
 import enum
 import hashlib
 import pathlib
@@ -13,6 +12,7 @@ import sys
 from dataclasses import dataclass
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 
@@ -65,7 +65,7 @@ def face_liveness(stub, session_id, wait):
     It retries as the service config says, all within one deadline.
     """
     request = pb.GetLivenessResultRequest(
-        session_id=session_id, wait=datetime.timedelta(seconds=wait), min_confidence=MIN_CONFIDENCE
+        session_id=session_id, wait=Duration(seconds=wait), min_confidence=MIN_CONFIDENCE
     )
     # For meshes that choose the replica by a header's hash, so that all who ask for a session meet the one that knows
     # it. Access logs record headers, hence a hash and not the id.
@@ -138,11 +138,12 @@ def main(address="127.0.0.1:50051", session_id="facade00-0000-4000-8000-00000000
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
     ]
-    # In a service, one channel for as long as the process lives: it knows which replicas are well.
+    # A service keeps one channel as long as it runs: calls share its connections and the
+    # throttling of retries.
     # TLS: grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=...), options); mutual TLS: with
     # private_key and certificate_chain, too.
     with grpc.insecure_channel(address, options) as channel:
-        decision = face_liveness(FaceLivenessServiceStub(channel), session_id, float(wait))
+        decision = face_liveness(FaceLivenessServiceStub(channel), session_id, int(wait))
     print(decision)
     return 0 if decision.action is Action.LIVE else 1
 

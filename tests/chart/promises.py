@@ -19,6 +19,7 @@ NOTHING, ANYTHING = object(), object()
 PROMISES = {
     "default": {
         "Deployment/face-liveness-facade/spec/replicas": 2,
+        "Deployment/face-liveness-facade/spec/minReadySeconds": NOTHING,
         f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "2",
         f"{CONTAINER}/env/FACE_LIVENESS_RESULT_TTL": NOTHING,
         f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_URL": NOTHING,
@@ -110,8 +111,14 @@ PROMISES = {
     },
     "tls-secret": {
         "Service/liveness/spec/clusterIP": "None",
+        # 30 s between two lookups of a client's, and 5 s in which a DNS server serves an old record.
+        "Deployment/liveness/spec/minReadySeconds": 35,
         "Deployment/liveness/spec/template/spec/volumes/0/secret/secretName": "liveness-tls",
         "Certificate/liveness": NOTHING,
+    },
+    "headless-at-once": {
+        "Service/face-liveness-facade/spec/clusterIP": "None",
+        "Deployment/face-liveness-facade/spec/minReadySeconds": 0,
     },
     "istio": {
         "VirtualService/face-liveness-facade/spec/http/0/retries/attempts": 0,
@@ -142,6 +149,7 @@ PROMISES = {
     },
     "levers": {
         "Deployment/face-liveness-facade/metadata/labels/cost-centre": "4711",
+        "Deployment/face-liveness-facade/spec/minReadySeconds": 10,
         "Deployment/face-liveness-facade/spec/template/metadata/annotations/checksum~1extra-objects": ANYTHING,
         "Deployment/face-liveness-facade/spec/template/spec/containers/0/image": "registry.example.com/team/face-liveness-facade:0.1.0+build.7",
         "ConfigMap/face-liveness-facade-more": ANYTHING,

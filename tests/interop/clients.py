@@ -1,4 +1,5 @@
-"""Builds one language's example from clients/ as its header says, and runs it against the service and against a stand-in.
+"""Builds one language's example from clients/ as its header says, and runs it against the service and
+against a stand-in. Also runs the code that the documentation has for that language.
 
     clients.py go|python|node|java BINARY PYTHON    PYTHON is the interpreter that has clients/python/requirements.txt
 """
@@ -16,15 +17,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+import snippets
+from cluster_ip import ClusterIP
 from promises import equal, holds, promise, run
 
 LANGUAGE, BINARY, PYTHON = sys.argv[1:]
@@ -42,13 +43,10 @@ TIME_TO_ANSWER = 5
 # Seconds. For a process to start, and for a call beyond its deadline, on a machine that builds elsewhere.
 PATIENCE = 60
 
-# Those whose library asks a replica for its health before it sends calls there. grpc-js does not.
-CHECKS_HEALTH = LANGUAGE != "node"
 
-
-def sh(*command):
+def sh(*command, folder=FOLDER):
     """What a command prints to standard output. Maven prints ANSI codes."""
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     holds(done.returncode == 0, f"{' '.join(command)} ends with {done.returncode}: {done.stdout[-600:]}{done.stderr[-600:]}")
     return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
 
@@ -313,7 +311,7 @@ def deadline_exceeded():
 
 @promise("errors that demo lacks: SESSION_GONE")
 def session_gone():
-    with simulate("--gone-after", "2s") as simulator, serve(simulator) as service:
+    with simulate("--gone-after", "10s") as simulator, serve(simulator) as service:
         control(simulator, "PUT", f"sessions/{session('1')}", {"created_for_ms": 60_000})
         equal("the first line", ask(service.address, "1"), "pending: ask again")
         # Held back until AWS has forgotten it.
@@ -335,16 +333,11 @@ def shutting_down():
         matches("the line", line(process), stopped)
 
 
-@promise(f"a replica that is not serving is sent {'no' if CHECKS_HEALTH else 'a'} call")
-def health_check():
+@promise("a replica that is not serving gets the call, and its response says why")
+def no_health_check():
     with simulate() as simulator, serve(simulator, credentials=False) as service:
-        text = ask(service.address, "1")
-        if CHECKS_HEALTH:
-            equal("the line", text, "retry later: UNAVAILABLE")
-            equal("the number of calls", service.count("started"), 0)
-            holds(service.count("started", grpc_method="Watch") > 0, "nobody watches its health")
-        else:
-            matches("the line", text, f"tell the operator: UPSTREAM_CREDENTIALS{RETRY}")
+        matches("the line", ask(service.address, "1"), f"tell the operator: UPSTREAM_CREDENTIALS{RETRY}")
+        equal("the number of health checks", service.count("started", grpc_method="Watch"), 0)
 
 
 class StandIn(pb_grpc.FaceLivenessServiceServicer):
@@ -357,6 +350,8 @@ class StandIn(pb_grpc.FaceLivenessServiceServicer):
         metadata = dict(context.invocation_metadata())
         self.calls[request.session_id].append((request, metadata.get("x-face-liveness-route"), context.time_remaining()))
         plan = self.plans[request.session_id]
+        if isinstance(plan, pb.GetLivenessResultResponse):
+            return plan
         if isinstance(plan, int):
             # An open enum: it may be a value of tomorrow.
             return pb.GetLivenessResultResponse(verdict=plan)
@@ -376,22 +371,11 @@ class StandIn(pb_grpc.FaceLivenessServiceServicer):
         context.abort(grpc.StatusCode[code], "of a test")
 
 
-class Healthy(health_pb2_grpc.HealthServicer):
-    """Always serving. grpcio's own waits for itself when a watch ends while its answer is sent."""
-
-    def Watch(self, request, context):
-        ended = threading.Event()
-        if context.add_callback(ended.set):
-            yield health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
-            ended.wait()
-
-
 @contextlib.contextmanager
 def stand_in(plans):
     service = StandIn(plans)
     listening = grpc.server(concurrent.futures.ThreadPoolExecutor(32))
     pb_grpc.add_FaceLivenessServiceServicer_to_server(service, listening)
-    health_pb2_grpc.add_HealthServicer_to_server(Healthy(), listening)
     port = listening.add_insecure_port("127.0.0.1:0")
     listening.start()
     try:
@@ -487,6 +471,158 @@ def what_is_sent():
     equal("the request", request, pb.GetLivenessResultRequest(session_id=session("1"), wait=Duration(seconds=7), min_confidence=80))
     holds(7 < remaining <= 7 + TIME_TO_ANSWER, f"the deadline is in {remaining:.1f} s")
     equal("the route", route, hashlib.sha256(session("1").encode()).hexdigest()[:16])
+
+
+def fresh_clone(folder):
+    """What a clone has of the examples and of the contract, without anything that was built."""
+    built = shutil.ignore_patterns("gen", "target", "node_modules", ".venv", "faceliveness")
+    shutil.copytree(ROOT / "clients", folder / "clients", ignore=built)
+    shutil.copytree(ROOT / "proto", folder / "proto")
+    shutil.copy(ROOT / "buf.yaml", folder)
+    return folder
+
+
+def save(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def last_line(folder, commands):
+    """The last line that commands of the documentation print: package managers print the others."""
+    return sh("bash", "-e", "-c", commands, folder=folder).splitlines()[-1]
+
+
+def program_of_the_readme(folder):
+    path, commands, code = snippets.program(LANGUAGE)
+    with demo() as service:
+        # The port is the system's choice. All else is as printed.
+        equal("the number of addresses", code.count("127.0.0.1:50051"), 1)
+        code = code.replace("127.0.0.1:50051", service.address)
+        save(folder / path, code)
+        equal("the line", last_line(folder, commands).lower(), "live: true")
+        save(folder / path, code.replace(session("1"), session("0")))
+        change_folder, *_, run_it = commands.splitlines()
+        reason = "NOT_FOUND AWS knows no such Face Liveness session.*" if LANGUAGE == "node" else "SESSION_NOT_FOUND"
+        matches("the line for an unknown session", last_line(folder, f"{change_folder}\n{run_it}"), f"error: {reason}")
+
+
+@promise("the program of the README runs as printed")
+def readme():
+    program_of_the_readme(fresh_clone(SCRATCH / "clone"))
+
+
+# An image, and the forms in which protobuf libraries print it: text, base64, hex, a list of numbers.
+FACE = b"FACE" * 3000
+FORMS_OF_FACE = ["FACEFACE", "RkFDRUZBQ0", "46 41 43 45", "70,65,67,69"]
+SCORE, KEY = "97.25", "key-of-an-image"
+EXTENSIONS = {"go": "go", "python": "py", "node": "mjs", "java": "java"}
+
+
+def personal(text):
+    """Which personal data is in a text."""
+    found = {"face": any(form in text for form in FORMS_OF_FACE), "score": SCORE in text, "key": KEY in text}
+    return {name for name, there in found.items() if there}
+
+
+def print_response(folder, address):
+    """What each way to log a response prints. The programs are in tests/interop/printed."""
+    here = ROOT / "tests/interop/printed"
+    code, example = snippets.redacting(LANGUAGE), folder / "clients" / LANGUAGE
+    arguments = [address, session("1")]
+    if LANGUAGE == "go":
+        save(example / "printed/redacted.go", code)
+        shutil.copy(here / "main.go", example / "printed")
+        equal("what gofmt would change", sh("gofmt", "-l", "printed", folder=example), "")
+        return sh("go", "run", "./printed", *arguments, folder=example)
+    if LANGUAGE == "python":
+        save(example / "redacted.py", code)
+        shutil.copy(here / "printed.py", example)
+        return sh(".venv/bin/python", "printed.py", *arguments, folder=example)
+    if LANGUAGE == "node":
+        save(example / "redacted.mjs", code)
+        shutil.copy(here / "printed.mjs", example)
+        return sh("node", "printed.mjs", *arguments, folder=example)
+    sources = example / "src/main/java"
+    save(sources / "Redacted.java", code)
+    shutil.copy(here / "Printed.java", sources)
+    words = ["mvn", "-q", "-B", "compile", "exec:java", "-Dexec.mainClass=Printed"]
+    return sh(*words, f"-Dexec.args={' '.join(arguments)}", folder=example)
+
+
+def what_is_printed(folder):
+    image = pb.LivenessImage(content=FACE, s3_object=pb.S3Object(bucket="bucket", name=KEY))
+    result = pb.LivenessResult(
+        session_id=session("1"), status="LIVENESS_STATUS_SUCCEEDED", confidence=float(SCORE), reference_image=image, audit_images=[image]
+    )
+    with stand_in({session("1"): pb.GetLivenessResultResponse(result=result, verdict="VERDICT_LIVE")}) as (_, address):
+        ways = json.loads(print_response(folder, address).splitlines()[-1])
+    redacted, advised = ways.pop("redacted"), ways.pop("advised")
+    for text in redacted, advised:
+        equal("the personal data in what may be logged", personal(text), set())
+        holds("VERDICT_LIVE" in text and "LIVENESS_STATUS_SUCCEEDED" in text, f"there is no verdict and status in {text}")
+    # An S3 key lies too deep for console.log.
+    wanted = {way: {"face", "score"} if way == "console.log" else {"face", "score", "key"} for way in ways}
+    equal("the personal data in what may not be logged", {way: personal(text) for way, text in ways.items()}, wanted)
+    row = snippets.logging_row(LANGUAGE)
+    equal("the ways that clients/README.md does not list", [way for way in ways if f"`{way}`" not in row], [])
+    program = next((ROOT / "tests/interop/printed").glob(f"*.{EXTENSIONS[LANGUAGE]}")).read_text()
+    advice = re.search(r"\| `([^`]+)` \|$", row)[1]
+    holds(advice in program, f"the test does not log {advice}")
+
+
+@promise("a response prints the face, as clients/README.md says; a redacted one does not")
+def logging():
+    what_is_printed(SCRATCH / "clone")
+
+
+if LANGUAGE == "python":
+
+    @promise("both hold with the oldest libraries that the README names")
+    def oldest():
+        folder = fresh_clone(SCRATCH / "oldest")
+        pins = (ROOT / "tests/interop/python-oldest.txt").read_text()
+        save(folder / "clients/python/requirements.txt", pins)
+        named = re.search(r"\*\*Python\*\* \S+ or newer, with grpcio (\S+) and protobuf (\S+) or newer", (ROOT / "README.md").read_text())
+        for package, version in zip(("grpcio", "protobuf"), named.groups()):
+            holds(f"\n{package}=={version}." in pins, f"python-oldest.txt does not have {package} {version}")
+        program_of_the_readme(folder)
+        what_is_printed(folder)
+        with demo() as service:
+            words = [".venv/bin/python", "face_liveness.py", service.address]
+            equal("the line of the example", sh(*words, folder=folder / "clients/python").strip(), "live")
+
+
+if LANGUAGE == "go":
+
+    @promise("a rollout behind one address fails no call; with healthCheckConfig it does")
+    def rollout():
+        load = str(SCRATCH / "rollout")
+        sh("go", "build", "-o", load, str(ROOT / "tests/interop/rollout.go"))
+        checked = CONFIG | {"healthCheckConfig": {"serviceName": "faceliveness.v1.FaceLivenessService"}}
+        with simulate() as simulator, serve(simulator, "--drain-delay", "2s") as old, serve(simulator) as new:
+            control(simulator, "PUT", f"sessions/{session('1')}", {"pace": {"frozen": "SUCCEEDED"}})
+            with ClusterIP(old.address) as service:
+                words = [[load, service.address, json.dumps(config), session("1")] for config in (CONFIG, checked)]
+                with contextlib.ExitStack() as ended:
+                    loads = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for each in words]
+                    for process in loads:
+                        ended.callback(process.kill)
+                    serves(old, 400)
+                    # Kubernetes takes a stopping pod out of the Service when it sends SIGTERM.
+                    service.replica = new.address
+                    old.process.terminate()
+                    equal("the exit code of the old replica", old.process.wait(PATIENCE), 0)
+                    serves(new, 400)
+                    published, with_check = [json.loads(process.communicate(timeout=PATIENCE)[0]) for process in loads]
+        equal("the failed calls with the published service config", published["failed"], {})
+        # Proves that the test would see them.
+        holds(with_check["failed"], f"no call of {with_check['calls']} fails with healthCheckConfig")
+
+    def serves(replica, calls):
+        until = time.monotonic() + PATIENCE
+        while (served := replica.count("handled", grpc_code="OK")) < calls:
+            holds(time.monotonic() < until, f"a replica serves {served} calls, and should serve {calls}")
+            time.sleep(0.02)
 
 
 if LANGUAGE == "java":

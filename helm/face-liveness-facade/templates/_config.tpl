@@ -51,6 +51,17 @@
 {{- end -}}
 
 {{/*
+Clients of a headless Service resolve its name again at most every 30 s, and DNS servers may serve a
+record for 5 s more. A rollout that replaced all pods sooner would leave such a client with
+addresses of stopped pods only. Empty where Kubernetes's default of 0 is right.
+*/}}
+{{- define "face-liveness-facade.minReadySeconds" -}}
+{{- if not (kindIs "invalid" .Values.minReadySeconds) }}{{ int64 .Values.minReadySeconds }}
+{{- else if .Values.service.headless }}35
+{{- end }}
+{{- end -}}
+
+{{/*
 What the pod may need when everything is full, in MiB:
 
   imageCacheSize

@@ -172,7 +172,8 @@ public final class FaceLiveness {
     }
   }
 
-  // In a service, one channel for as long as the process lives: it knows which replicas are well.
+  // A service keeps one channel as long as it runs: calls share its connections and the
+  // throttling of retries.
   private static ManagedChannel channel(String address) throws IOException {
     // TLS: TlsChannelCredentials.newBuilder().trustManager(...).build(); mutual TLS: with
     // keyManager(...), too.

@@ -1,0 +1,39 @@
+"""The code of the documentation, as it is printed there."""
+
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# How the documentation names a language, and its code blocks.
+NAMES = {"go": ("Go", "go"), "python": ("Python", "python"), "node": ("Node.js", "js"), "java": ("Java", "java")}
+
+
+def program(language):
+    """The program under "Calling it" in the README: where to save it, its commands, and its code."""
+    text = section("README.md", "Calling it", language)
+    path = re.search(r"`(clients/[^`]+)`", text)[1]
+    return path, block(text, "sh"), block(text, NAMES[language][1])
+
+
+def redacting(language):
+    """The code under "What to log" in the README of the clients."""
+    return block(section("clients/README.md", "What to log", language), NAMES[language][1])
+
+
+def logging_row(language):
+    """The row of the table under "What to log" in the README of the clients."""
+    text = (ROOT / "clients/README.md").read_text().split("\n## What to log\n")[1]
+    return re.search(rf"^\| {re.escape(NAMES[language][0])}, .*$", text, re.MULTILINE)[0]
+
+
+def section(file, heading, language):
+    """What stands under a heading, from one language's name in bold to the next one's."""
+    text = (ROOT / file).read_text()
+    text = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)[1]
+    name = re.escape(NAMES[language][0])
+    return re.search(rf"^\*\*{name}\*\*.*?(?=^\*\*|\Z)", text, re.MULTILINE | re.DOTALL)[0]
+
+
+def block(text, kind):
+    return re.search(rf"^```{kind}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
