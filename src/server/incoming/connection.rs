@@ -18,6 +18,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    task::coop,
     time::{Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
@@ -58,8 +59,8 @@ impl Peer {
     }
 }
 
-/// How many bytes are read before other tasks run. HTTP/2 reads until nothing is left, and opens every stream on the way: a byte of compressed
-/// headers is about a hundred bytes of memory until the stream's headers have been checked.
+/// How many bytes are read before the task of the connection gives up the rest of its turn. HTTP/2 reads until nothing is left, and opens
+/// every stream on the way: a byte of compressed headers is about a hundred bytes of memory until the headers have been checked.
 const READ_QUANTUM: usize = 32 * 1024;
 
 /// A connection with its place among the others, which it gives back when it is dropped.
@@ -69,7 +70,7 @@ pub struct Connection {
     peer: Arc<Peer>,
     /// When it is cut off, whatever is under way on it.
     end: Option<Pin<Box<Sleep>>>,
-    /// Bytes that have been read since other tasks ran.
+    /// Bytes that have been read of the quantum.
     read: usize,
     _place: Place,
 }
@@ -126,6 +127,13 @@ impl Connection {
     }
 }
 
+/// Uses up what is left of the task's budget: sockets are pending until the task is polled again, which is soon.
+fn end_turn(context: &mut Context<'_>) {
+    while let Poll::Ready(budget) = coop::poll_proceed(context) {
+        budget.made_progress();
+    }
+}
+
 impl Connected for Connection {
     type ConnectInfo = Arc<Peer>;
 
@@ -143,8 +151,7 @@ impl AsyncRead for Connection {
         }
         if this.read >= READ_QUANTUM {
             this.read = 0;
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+            end_turn(context);
         }
         let before = buffer.filled().len();
         let read = match &mut this.io {
