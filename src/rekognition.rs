@@ -4,6 +4,7 @@
 //! back. What is cached or retried is not known here.
 
 mod answer_limit;
+mod panics;
 
 use crate::{
     convert,
@@ -128,13 +129,19 @@ impl Rekognition {
     /// What AWS says of a session now, image content included. `caller` is whom a trace shows the read under.
     ///
     /// # Errors
-    /// Every `UPSTREAM_…` reason, and SESSION_NOT_FOUND.
+    /// Every `UPSTREAM_…` reason, SESSION_NOT_FOUND, and INTERNAL when the SDK panics.
     pub async fn read(&self, id: SessionId, caller: &spans::Caller) -> Result<Read, Error> {
         let span = spans::read(caller);
         let session_id = id.to_wire();
-        let answer = self.client.get_face_liveness_session_results().session_id(&session_id).send().await;
-        let request_id = answer.request_id().map(cleaned_request_id);
-        let read = answer.map_err(Error::from).and_then(|output| convert::liveness_result(&session_id, output));
+        let answer =
+            panics::catch(self.client.get_face_liveness_session_results().session_id(&session_id).send()).await;
+        let request_id = answer.as_ref().and_then(|answer| answer.request_id()).map(cleaned_request_id);
+        let read = match answer {
+            Some(answer) => {
+                answer.map_err(Error::from).and_then(|output| convert::liveness_result(&session_id, output))
+            }
+            None => Err(Error::new(Reason::Internal)),
+        };
         spans::read_ended(&span, request_id.as_deref(), &read);
         read.map(|result| Read { result, aws_request_id: request_id })
     }

@@ -66,6 +66,7 @@ fn advice(error: &Error, region: &str) -> String {
         Reason::UpstreamMalformed => {
             "the endpoint does not answer as AWS does: is AWS_ENDPOINT_URL_REKOGNITION, or a proxy, right?".to_owned()
         }
+        Reason::Internal => "this program has a defect, which the lines above name: report it".to_owned(),
         _ => "AWS refuses the read for a reason that this version does not know".to_owned(),
     }
 }
