@@ -24,20 +24,20 @@ pub fn problems(command: &Command) -> Vec<String> {
     }
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end. `warnings` are about its configuration.
 ///
 /// # Errors
 /// One sentence that says why it could not start, or why it ended badly.
-pub fn run(command: Command) -> Result<(), String> {
+pub fn run(command: Command, warnings: &[String]) -> Result<(), String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
     let end = runtime.block_on(async {
         match command {
-            Command::Serve(config) => serve::run(config).await,
+            Command::Serve(config) => serve::run(config, warnings).await,
             #[cfg(feature = "simulator")]
-            Command::Demo(config) => demo::run(config).await,
+            Command::Demo(config) => demo::run(config, warnings).await,
             #[cfg(feature = "simulator")]
-            Command::Simulate(config) => simulate::run(config).await,
-            Command::Check(config) => check::run(config).await,
+            Command::Simulate(config) => simulate::run(config, warnings).await,
+            Command::Check(config) => check::run(config, warnings).await,
             Command::Health(config) => health::run(config).await,
             Command::SessionRef(config) => session_ref::run(config),
         }
@@ -45,6 +45,11 @@ pub fn run(command: Command) -> Result<(), String> {
     // Whatever was cut off after the drain timeout ends with the process, and is not waited for.
     runtime.shutdown_background();
     end
+}
+
+/// Logs what is probably wrong with the configuration.
+fn warn(sentences: &[String]) {
+    sentences.iter().for_each(|sentence| tracing::warn!("{sentence}"));
 }
 
 /// Completes when the process is asked to stop: SIGINT is a Ctrl-C, SIGTERM is Kubernetes. Signals count from the call on, and not

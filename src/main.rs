@@ -1,14 +1,17 @@
 //! Reads the command, runs it, and says with the exit code how it went: 0 well, 1 a failed start, 64 bad configuration.
 
-use face_liveness_facade::{commands, config};
+use face_liveness_facade::{
+    commands,
+    config::{self, Parsed},
+};
 use std::process::ExitCode;
 
 /// `EX_USAGE` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 64;
 
 fn main() -> ExitCode {
-    let (cli, mut problems) = match config::read(std::env::args_os(), |name| std::env::var(name).ok()) {
-        Ok(read) => read,
+    let Parsed { cli, mut problems, warnings } = match config::read(std::env::args_os(), std::env::vars_os()) {
+        Ok(parsed) => parsed,
         Err(error) => {
             error.print().ok();
             return if error.use_stderr() { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::SUCCESS };
@@ -16,10 +19,10 @@ fn main() -> ExitCode {
     };
     problems.extend(commands::problems(&cli.command));
     if !problems.is_empty() {
-        problems.iter().for_each(|sentence| eprintln!("face-liveness-facade: {sentence}"));
+        problems.iter().chain(&warnings).for_each(|sentence| eprintln!("face-liveness-facade: {sentence}"));
         return ExitCode::from(BAD_CONFIGURATION);
     }
-    match commands::run(cli.command) {
+    match commands::run(cli.command, &warnings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
             eprintln!("face-liveness-facade: {sentence}");

@@ -8,7 +8,8 @@ use crate::{
     telemetry::spans,
 };
 
-pub async fn run(config: config::Check) -> Result<(), String> {
+pub async fn run(config: config::Check, warnings: &[String]) -> Result<(), String> {
+    warnings.iter().for_each(|sentence| println!("warning      {sentence}"));
     let rekognition = Rekognition::from_environment(config.upstream_timeout).await;
     let Some(region) = rekognition.region() else {
         return Err(format!(

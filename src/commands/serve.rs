@@ -1,6 +1,6 @@
 //! The service, against AWS.
 
-use super::stop_signal;
+use super::{stop_signal, warn};
 use crate::{
     config, process, rekognition,
     rekognition::Rekognition,
@@ -10,15 +10,18 @@ use crate::{
 };
 use std::{cell::OnceCell, time::Instant};
 
-pub async fn run(config: config::Serve) -> Result<(), String> {
+pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), String> {
     let config::Serve { listen, admin_listen, server: config, log, validate } = config;
     if validate {
+        telemetry::init(log.log_format, log.log_level);
+        warn(warnings);
         println!("The configuration is valid.");
         return Ok(());
     }
     let (tls, session_refs, shared_cache) = (tls(&config)?, session_refs(&config)?, config.shared_cache.settings()?);
     let stop = stop_signal();
     let telemetry = telemetry::init(log.log_format, log.log_level);
+    warn(warnings);
     process::prepare();
     // First of all, so that a busy port is told before anything else happens.
     let listener = server::bind(listen, "--listen").await?;

@@ -2,11 +2,15 @@
 //!
 //! The AWS SDK ignores some bad values with a line in the log, so that reads go where nobody meant them to, and panics on others.
 
+use std::collections::BTreeMap;
 use tonic::codegen::http::Uri;
 
-/// What is wrong with them, in a sentence each. `variable` reads one; an empty one counts as none, as the SDKs have it.
-pub fn problems(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
-    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+/// The environment, by name.
+pub type Variables = BTreeMap<String, String>;
+
+/// What is wrong with them, in a sentence each. An empty one counts as none, as the SDKs have it.
+pub fn problems(variables: &Variables) -> Vec<String> {
+    let set = |name: &str| variables.get(name).filter(|value| !value.is_empty());
     let mut problems = Vec::new();
     for (names, is_good, rule) in RULES {
         for name in *names {
@@ -64,7 +68,7 @@ mod tests {
     use super::*;
 
     fn told(variables: &[(&str, &str)]) -> Vec<String> {
-        problems(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        problems(&variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
     #[test]
