@@ -1,7 +1,7 @@
 //! Reads the command, runs it, and says with the exit code how it went: 0 well, 1 a failed start, 64 bad configuration.
 
 use face_liveness_facade::{
-    commands,
+    commands::{self, Failure},
     config::{self, Parsed},
 };
 use std::process::ExitCode;
@@ -18,15 +18,16 @@ fn main() -> ExitCode {
         }
     };
     problems.extend(commands::problems(&cli.command));
-    if !problems.is_empty() {
-        problems.iter().chain(&warnings).for_each(|sentence| eprintln!("face-liveness-facade: {sentence}"));
-        return ExitCode::from(BAD_CONFIGURATION);
-    }
-    match commands::run(cli.command, &warnings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            eprintln!("face-liveness-facade: {sentence}");
-            ExitCode::FAILURE
-        }
-    }
+    let end = if problems.is_empty() {
+        commands::run(cli.command, &warnings)
+    } else {
+        Err(Failure::Configuration([problems, warnings].concat()))
+    };
+    let (sentences, code) = match end {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Configuration(sentences)) => (sentences, ExitCode::from(BAD_CONFIGURATION)),
+        Err(Failure::Other(sentence)) => (vec![sentence], ExitCode::FAILURE),
+    };
+    sentences.iter().for_each(|sentence| eprintln!("face-liveness-facade: {sentence}"));
+    code
 }

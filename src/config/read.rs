@@ -25,6 +25,7 @@ pub fn read(
     arguments: impl IntoIterator<Item = OsString>,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Parsed, clap::Error> {
+    // No rule accepts the character that stands for bytes which are not UTF-8.
     let variables: Variables = variables
         .into_iter()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
