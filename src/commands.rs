@@ -24,28 +24,47 @@ pub fn problems(command: &Command) -> Vec<String> {
     }
 }
 
-/// Runs a command to its end.
+/// Why a command ended badly.
+pub enum Failure {
+    /// The configuration cannot work, for a reason in each sentence.
+    Configuration(Vec<String>),
+    /// It could not start, or failed later.
+    Other(String),
+}
+
+impl From<String> for Failure {
+    fn from(sentence: String) -> Self {
+        Self::Other(sentence)
+    }
+}
+
+/// Runs a command to its end. `warnings` are about its configuration.
 ///
 /// # Errors
-/// One sentence that says why it could not start, or why it ended badly.
-pub fn run(command: Command) -> Result<(), String> {
+/// When it could not start, or ended badly.
+pub fn run(command: Command, warnings: &[String]) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
     let end = runtime.block_on(async {
         match command {
-            Command::Serve(config) => serve::run(config).await,
+            Command::Serve(config) => serve::run(config, warnings).await,
             #[cfg(feature = "simulator")]
-            Command::Demo(config) => demo::run(config).await,
+            Command::Demo(config) => Ok(demo::run(config, warnings).await?),
             #[cfg(feature = "simulator")]
-            Command::Simulate(config) => simulate::run(config).await,
-            Command::Check(config) => check::run(config).await,
-            Command::Health(config) => health::run(config).await,
-            Command::SessionRef(config) => session_ref::run(config),
+            Command::Simulate(config) => Ok(simulate::run(config, warnings).await?),
+            Command::Check(config) => check::run(config, warnings).await,
+            Command::Health(config) => Ok(health::run(config).await?),
+            Command::SessionRef(config) => Ok(session_ref::run(config)?),
         }
     });
     // Whatever was cut off after the drain timeout ends with the process, and is not waited for.
     runtime.shutdown_background();
     telemetry::flush_log();
     end
+}
+
+/// Logs what is probably wrong with the configuration.
+fn warn(sentences: &[String]) {
+    sentences.iter().for_each(|sentence| tracing::warn!("{sentence}"));
 }
 
 /// Completes when the process is asked to stop: SIGINT is a Ctrl-C, SIGTERM is Kubernetes. Signals count from the call on, and not

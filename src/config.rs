@@ -3,6 +3,7 @@
 //! A flag wins over its variable, and that over the default. AWS's own settings stay with AWS's variables. No sibling's logic is here.
 
 mod environment;
+mod names;
 mod read;
 mod serve;
 mod service;
@@ -11,7 +12,7 @@ mod shared_cache;
 mod simulator;
 mod value;
 
-pub use read::read;
+pub use read::{Parsed, read};
 pub use serve::{Access, ClientIdentity, Serve, Server, Tls};
 pub use service::{Images, QuotaTps, Service};
 pub use shared_cache::SharedCache;

@@ -34,6 +34,7 @@ pub enum Reason {
     ShuttingDown,
     DeadlineExceeded,
     UpstreamMalformed,
+    Internal,
     UpstreamUnknown,
 }
 
@@ -95,6 +96,8 @@ impl Reason {
                 "the deadline was about to pass, and nothing was known of the session yet"),
             Self::UpstreamMalformed => row(Code::Internal, "UPSTREAM_MALFORMED", None,
                 "AWS's answer is not a Face Liveness result"),
+            Self::Internal => row(Code::Internal, "INTERNAL", None,
+                "a defect of this service; its log has the details"),
             Self::UpstreamUnknown => row(Code::Unknown, "UPSTREAM_UNKNOWN", None,
                 "AWS answered an error that this version does not know"),
         }
@@ -102,7 +105,7 @@ impl Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidRequest,
         Self::UpstreamInvalidParameter,
         Self::SessionNotFound,
@@ -119,6 +122,7 @@ impl Reason {
         Self::ShuttingDown,
         Self::DeadlineExceeded,
         Self::UpstreamMalformed,
+        Self::Internal,
         Self::UpstreamUnknown,
     ];
 

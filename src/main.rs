@@ -1,29 +1,34 @@
 //! Reads the command, runs it, and says with the exit code how it went: 0 well, 1 a failed start, 64 bad configuration.
 
-use face_liveness_facade::{commands, config, telemetry};
+use face_liveness_facade::{
+    commands::{self, Failure},
+    config::{self, Parsed},
+    telemetry,
+};
 use std::process::ExitCode;
 
 /// `EX_USAGE` of sysexits.h.
 const BAD_CONFIGURATION: u8 = 64;
 
 fn main() -> ExitCode {
-    let (cli, mut problems) = match config::read(std::env::args_os(), |name| std::env::var(name).ok()) {
-        Ok(read) => read,
+    let Parsed { cli, mut problems, warnings } = match config::read(std::env::args_os(), std::env::vars_os()) {
+        Ok(parsed) => parsed,
         Err(error) => {
             error.print().ok();
             return if error.use_stderr() { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::SUCCESS };
         }
     };
     problems.extend(commands::problems(&cli.command));
-    if !problems.is_empty() {
-        problems.iter().for_each(|sentence| telemetry::last_sentence(sentence));
-        return ExitCode::from(BAD_CONFIGURATION);
-    }
-    match commands::run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            telemetry::last_sentence(&sentence);
-            ExitCode::FAILURE
-        }
-    }
+    let end = if problems.is_empty() {
+        commands::run(cli.command, &warnings)
+    } else {
+        Err(Failure::Configuration([problems, warnings].concat()))
+    };
+    let (sentences, code) = match end {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Configuration(sentences)) => (sentences, ExitCode::from(BAD_CONFIGURATION)),
+        Err(Failure::Other(sentence)) => (vec![sentence], ExitCode::FAILURE),
+    };
+    sentences.iter().for_each(|sentence| telemetry::last_sentence(sentence));
+    code
 }

@@ -4,6 +4,12 @@
 //! back. What is cached or retried is not known here.
 
 mod answer_limit;
+mod credentials;
+mod panics;
+mod settings;
+
+pub use credentials::{NoCredentials, flaw_of_credential};
+pub use settings::{Loaded, is_region, is_url, shown};
 
 use crate::{
     convert,
@@ -20,6 +26,7 @@ use aws_sdk_rekognition::{
     operation::RequestId,
 };
 use aws_smithy_http_client::tls;
+use credentials::Checked;
 use std::{sync::Arc, time::Duration};
 
 /// The regions that have Face Liveness. Elsewhere Rekognition answers AccessDenied, or not at all.
@@ -65,10 +72,19 @@ impl Rekognition {
     /// EKS Pod Identity, IMDS; region, endpoint and proxy by their usual variables. Contacts nothing yet.
     ///
     /// `timeout` bounds one read and all that belongs to it: credentials, connection, request, answer.
-    pub async fn from_environment(timeout: Duration) -> Self {
+    pub async fn from_environment(timeout: Duration) -> Loaded {
         // The retry setting keeps AWS_MAX_ATTEMPTS unread: the SDK panics on a bad one, and it would have no meaning here.
         let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).retry_config(RetryConfig::disabled());
-        Self::new(&loader.load().await, timeout)
+        let shared = loader.load().await;
+        let rekognition = Self::new(&shared, timeout);
+        let (mut missing, mut warnings) = (Vec::new(), Vec::new());
+        match settings::judge_region(rekognition.region()) {
+            Ok(warning) => warnings.extend(warning),
+            Err(sentence) => missing.push(sentence),
+        }
+        let profile = settings::judge_profile().await;
+        if settings::environment_has_key() { &mut warnings } else { &mut missing }.extend(profile);
+        Loaded { rekognition, malformed: settings::malformed(&shared), missing, warnings }
     }
 
     /// A client of a stand-in for Rekognition, such as the simulator: any credentials, and no proxy between, whatever the
@@ -100,15 +116,19 @@ impl Rekognition {
             .operation_timeout(timeout)
             .build();
         // Sooner than the whole read, so that a credential provider that hangs is told from an AWS that does.
-        let credentials = IdentityCache::lazy().load_timeout(timeout.mul_f64(0.8)).build();
-        let config = Builder::from(shared)
+        let identity_cache = IdentityCache::lazy().load_timeout(timeout.mul_f64(0.8)).build();
+        let checked = |provider| SharedCredentialsProvider::new(Checked(provider));
+        let credentials = shared.credentials_provider().map(checked);
+        // An empty region of a profile is none.
+        let region = shared.region().filter(|region| !region.as_ref().is_empty());
+        let mut config = Builder::from(shared)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
-            .identity_cache(credentials)
-            .interceptor(AnswerLimit)
-            .build();
-        let region = shared.region().map(|region| region.as_ref().into());
-        Self { client: Client::from_conf(config), credentials: shared.credentials_provider(), region }
+            .identity_cache(identity_cache)
+            .interceptor(AnswerLimit);
+        config.set_credentials_provider(credentials.clone()).set_region(region.cloned());
+        let region = region.map(|region| region.as_ref().into());
+        Self { client: Client::from_conf(config.build()), credentials, region }
     }
 
     /// The region that is asked, when one is configured.
@@ -128,13 +148,19 @@ impl Rekognition {
     /// What AWS says of a session now, image content included. `caller` is whom a trace shows the read under.
     ///
     /// # Errors
-    /// Every `UPSTREAM_…` reason, and SESSION_NOT_FOUND.
+    /// Every `UPSTREAM_…` reason, SESSION_NOT_FOUND, and INTERNAL when the SDK panics.
     pub async fn read(&self, id: SessionId, caller: &spans::Caller) -> Result<Read, Error> {
         let span = spans::read(caller);
         let session_id = id.to_wire();
-        let answer = self.client.get_face_liveness_session_results().session_id(&session_id).send().await;
-        let request_id = answer.request_id().map(cleaned_request_id);
-        let read = answer.map_err(Error::from).and_then(|output| convert::liveness_result(&session_id, output));
+        let answer =
+            panics::catch(self.client.get_face_liveness_session_results().session_id(&session_id).send()).await;
+        let request_id = answer.as_ref().and_then(|answer| answer.request_id()).map(cleaned_request_id);
+        let read = match answer {
+            Some(answer) => {
+                answer.map_err(Error::from).and_then(|output| convert::liveness_result(&session_id, output))
+            }
+            None => Err(Error::new(Reason::Internal)),
+        };
         spans::read_ended(&span, request_id.as_deref(), &read);
         read.map(|result| Read { result, aws_request_id: request_id })
     }
@@ -142,14 +168,14 @@ impl Rekognition {
     /// Asks the credential chain once, as a read would. Nothing is sent to Rekognition.
     ///
     /// # Errors
-    /// UPSTREAM_CREDENTIALS when the chain has none, or no region is configured.
-    pub async fn check_credentials(&self) -> Result<(), Error> {
-        let missing = || Error::new(Reason::UpstreamCredentials);
-        self.region().ok_or_else(missing)?;
-        let provider = self.credentials.as_ref().ok_or_else(missing)?;
+    /// When the chain has no credentials that can sign a read, or no region is configured.
+    pub async fn check_credentials(&self) -> Result<(), NoCredentials> {
+        self.region().ok_or(NoCredentials::NoRegion)?;
+        let provider = self.credentials.as_ref().ok_or(NoCredentials::NotFound)?;
         // A provider that hangs, such as a process, would be asked once and never again.
         let asked = tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await;
-        asked.map_err(|_| missing())?.map(drop).map_err(|_| missing())
+        let provided = asked.map_err(|_| NoCredentials::NotFound)?;
+        provided.map(drop).map_err(|error| NoCredentials::of(&error))
     }
 }
 

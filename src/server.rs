@@ -15,7 +15,7 @@ pub use socket::{address, bind};
 use crate::{
     config,
     error::Reason,
-    rekognition::Rekognition,
+    rekognition::{NoCredentials, Rekognition},
     results::{Results, SharedCacheSettings},
     service::Service,
     session::SessionRefKey,
@@ -219,10 +219,16 @@ async fn become_ready(rekognition: &Rekognition, results: &Results, health: &Hea
     results.connected().await;
     let mut told = false;
     while let Err(error) = rekognition.check_credentials().await {
-        if !told && rekognition.region().is_none() {
-            tracing::error!("not ready, and never will be: set AWS_REGION, and start again");
-        } else if !told {
-            tracing::warn!(reason = %error.reason, "no AWS credentials yet: not ready until there are");
+        let reason = Reason::UpstreamCredentials;
+        match error {
+            _ if told => {}
+            NoCredentials::NoRegion => {
+                tracing::error!("not ready, and never will be: set AWS_REGION, and start again");
+            }
+            NoCredentials::NotFound => tracing::warn!(%reason, "no AWS credentials yet: not ready until there are"),
+            NoCredentials::Malformed { .. } => {
+                tracing::warn!(%reason, "{error}: not ready until their source is corrected");
+            }
         }
         told = true;
         tokio::time::sleep(CREDENTIALS_RETRY).await;

@@ -1,42 +1,43 @@
 //! Proves that a read from AWS is possible, with one read of a session that cannot exist: that AWS does not know it is the proof.
 
+use super::Failure;
 use crate::{
     config,
     error::{Error, Reason},
-    rekognition::{FACE_LIVENESS_REGIONS, Rekognition},
+    rekognition::{Loaded, NoCredentials, Rekognition},
     session::SessionId,
     telemetry::spans,
 };
 
-pub async fn run(config: config::Check) -> Result<(), String> {
-    let rekognition = Rekognition::from_environment(config.upstream_timeout).await;
-    let Some(region) = rekognition.region() else {
-        return Err(format!(
-            "no AWS region is configured: set AWS_REGION to one of {}",
-            FACE_LIVENESS_REGIONS.join(", ")
-        ));
+pub async fn run(config: config::Check, warnings: &[String]) -> Result<(), Failure> {
+    let loaded = Rekognition::from_environment(config.upstream_timeout).await;
+    let Loaded { rekognition, malformed, missing, warnings: about_aws } = loaded;
+    if !malformed.is_empty() {
+        return Err(Failure::Configuration(malformed));
+    }
+    warnings.iter().chain(&about_aws).for_each(|sentence| println!("warning      {sentence}"));
+    let Some(region) = rekognition.region().filter(|_| missing.is_empty()) else {
+        return Err(Failure::Other(missing.join("; ")));
     };
     println!("region       {region}");
-    if !FACE_LIVENESS_REGIONS.contains(&region) {
-        println!(
-            "             has no Face Liveness as far as this version knows; {} have",
-            FACE_LIVENESS_REGIONS.join(", ")
-        );
-    }
-    if rekognition.check_credentials().await.is_err() {
-        return Err("there are no AWS credentials: give the process a role (IRSA, EKS Pod Identity, an instance profile), or set \
-                    AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. If it has one of these, its token cannot be \
-                    read, or where credentials come from (STS, an agent, IMDS) cannot be reached or refuses"
-            .to_owned());
-    }
+    rekognition.check_credentials().await.map_err(|error| match error {
+        NoCredentials::NotFound => format!(
+            "{error}: give the process a role (IRSA, EKS Pod Identity, an instance profile), or set \
+             AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. If it has one of these, its token cannot be \
+             read, or where credentials come from (STS, an agent, IMDS) cannot be reached or refuses"
+        ),
+        NoCredentials::NoRegion | NoCredentials::Malformed { .. } => format!("{error}: correct their source"),
+    })?;
     println!("credentials  found");
     match rekognition.read(SessionId::random(), &spans::Caller::current()).await {
         Err(error) if error.reason == Reason::SessionNotFound => {
             println!("permission   rekognition:GetFaceLivenessSessionResults is granted");
             Ok(())
         }
-        Ok(_) => Err("the endpoint knows a session that cannot exist: it is not AWS, nor a good stand-in".to_owned()),
-        Err(error) => Err(format!("{}{}", advice(&error, region), traces(&error))),
+        Ok(_) => {
+            Err("the endpoint knows a session that cannot exist: it is not AWS, nor a good stand-in".to_owned().into())
+        }
+        Err(error) => Err(format!("{}{}", advice(&error, region), traces(&error)).into()),
     }
 }
 
@@ -66,6 +67,7 @@ fn advice(error: &Error, region: &str) -> String {
         Reason::UpstreamMalformed => {
             "the endpoint does not answer as AWS does: is AWS_ENDPOINT_URL_REKOGNITION, or a proxy, right?".to_owned()
         }
+        Reason::Internal => "this program has a defect, which the lines above name: report it".to_owned(),
         _ => "AWS refuses the read for a reason that this version does not know".to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! The service and the simulator in one process, with the real AWS SDK and real HTTP between them, and a session of a fixed id for
 //! everything that a caller may meet.
 
-use super::stop_signal;
+use super::{stop_signal, warn};
 use crate::{
     config, process,
     rekognition::Rekognition,
@@ -16,10 +16,11 @@ use std::{
 };
 use tokio::net::TcpListener;
 
-pub async fn run(config: config::Demo) -> Result<(), String> {
+pub async fn run(config: config::Demo, warnings: &[String]) -> Result<(), String> {
     let (listen, admin_listen, config) = (config.listen, config.admin_listen, config.server());
     let stop = stop_signal();
     let telemetry = telemetry::init(Some(telemetry::Format::Text), telemetry::Level::Info);
+    warn(warnings);
     process::prepare();
     let listener = server::bind(listen, "--listen").await?;
     let admin = server::bind(admin_listen, "--admin-listen").await?;

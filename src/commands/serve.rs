@@ -1,24 +1,26 @@
 //! The service, against AWS.
 
-use super::stop_signal;
+use super::{Failure, stop_signal, warn};
 use crate::{
-    config, process, rekognition,
-    rekognition::Rekognition,
+    config, process,
+    rekognition::{Loaded, Rekognition},
     server::{self, Server, Stopped, tls::Tls},
     session::SessionRefKey,
     telemetry,
 };
 use std::{cell::OnceCell, time::Instant};
 
-pub async fn run(config: config::Serve) -> Result<(), String> {
-    let config::Serve { listen, admin_listen, server: config, log, validate } = config;
-    if validate {
-        println!("The configuration is valid.");
-        return Ok(());
-    }
+pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failure> {
+    let config::Serve { listen, admin_listen, server: config, log, validate: validates } = config;
     let (tls, session_refs, shared_cache) = (tls(&config)?, session_refs(&config)?, config.shared_cache.settings()?);
+    if validates {
+        telemetry::init(log.log_format, log.log_level);
+        warn(warnings);
+        return validate(tls.as_ref(), Rekognition::from_environment(config.service.upstream_timeout).await);
+    }
     let stop = stop_signal();
     let telemetry = telemetry::init(log.log_format, log.log_level);
+    warn(warnings);
     process::prepare();
     // First of all, so that a busy port is told before anything else happens.
     let listener = server::bind(listen, "--listen").await?;
@@ -26,11 +28,15 @@ pub async fn run(config: config::Serve) -> Result<(), String> {
     // Without a region in the environment the chain asks IMDS, which takes its time where there is none.
     let rekognition = Rekognition::from_environment(config.service.upstream_timeout);
     let mut stop = std::pin::pin!(stop);
-    let rekognition = tokio::select! {
-        rekognition = rekognition => rekognition,
+    let Loaded { rekognition, malformed, missing, warnings } = tokio::select! {
+        loaded = rekognition => loaded,
         () = &mut stop => return Ok(()),
     };
-    warn_of_region(rekognition.region());
+    if !malformed.is_empty() {
+        return Err(Failure::Configuration(malformed));
+    }
+    warn(&missing);
+    warn(&warnings);
     let (address, admin_address) = (server::address(&listener)?, server::address(&admin)?);
     let (region, version, tls_is_on) = (rekognition.region(), env!("CARGO_PKG_VERSION"), tls.is_some());
     tracing::info!(%address, %admin_address, region, tls = tls_is_on, version, "listening");
@@ -45,8 +51,22 @@ pub async fn run(config: config::Serve) -> Result<(), String> {
     match end {
         Ok(Stopped::Drained) => tracing::info!("stopped"),
         Ok(Stopped::CutOff) => tracing::warn!("stopped; requests that outlasted the drain timeout were cut off"),
-        Err(error) => return Err(format!("the server failed: {error}")),
+        Err(error) => return Err(format!("the server failed: {error}").into()),
     }
+    Ok(())
+}
+
+/// Reports what `serve` would report. With a missing setting or an expired certificate, `serve` runs
+/// and logs it, but no read succeeds or no client connects: such a configuration is not valid.
+fn validate(tls: Option<&Tls>, aws: Loaded) -> Result<(), Failure> {
+    warn(&aws.warnings);
+    warn(tls.and_then(Tls::not_yet_valid).as_slice());
+    let expired = tls.and_then(Tls::expired).map(|sentence| format!("{TLS_FLAGS}: {sentence}"));
+    let problems: Vec<_> = [aws.malformed, aws.missing].concat().into_iter().chain(expired).collect();
+    if !problems.is_empty() {
+        return Err(Failure::Configuration(problems));
+    }
+    println!("The configuration is valid.");
     Ok(())
 }
 
@@ -58,26 +78,13 @@ pub fn problems(config: &config::Server) -> Vec<String> {
         .collect()
 }
 
+const TLS_FLAGS: &str = "--tls-cert, --tls-key and --tls-client-ca (FACE_LIVENESS_TLS_CERT, _KEY, _CLIENT_CA)";
+
 fn tls(config: &config::Server) -> Result<Option<Tls>, String> {
-    let flags = "--tls-cert, --tls-key and --tls-client-ca (FACE_LIVENESS_TLS_CERT, _KEY, _CLIENT_CA)";
-    let load = |files| Tls::load(files).map_err(|sentence| format!("{flags}: {sentence}"));
+    let load = |files| Tls::load(files).map_err(|sentence| format!("{TLS_FLAGS}: {sentence}"));
     config.tls.files().map(load).transpose()
 }
 
 fn session_refs(config: &config::Server) -> Result<SessionRefKey, String> {
     config.session_ref_key_file.as_deref().map_or_else(|| Ok(SessionRefKey::random()), SessionRefKey::read)
-}
-
-/// AWS says of an unsupported region no more than AccessDenied, and of a wrong one that it knows no session.
-fn warn_of_region(region: Option<&str>) {
-    let regions = rekognition::FACE_LIVENESS_REGIONS.join(", ");
-    match region {
-        None => tracing::warn!("no AWS region is configured: set AWS_REGION to one that has Face Liveness ({regions})"),
-        Some(region) if !rekognition::FACE_LIVENESS_REGIONS.contains(&region) => {
-            tracing::warn!(
-                "{region} has no Face Liveness as far as this version knows; these regions have it: {regions}"
-            );
-        }
-        Some(_) => {}
-    }
 }

@@ -1,16 +1,17 @@
 //! The simulator alone, for any team that tests against Face Liveness.
 
-use super::stop_signal;
+use super::{stop_signal, warn};
 use crate::{
     config, server,
     simulator::{self, Simulator},
     telemetry,
 };
 
-pub async fn run(config: config::Simulate) -> Result<(), String> {
+pub async fn run(config: config::Simulate, warnings: &[String]) -> Result<(), String> {
     let config::Simulate { listen, quota_tps, latency, created_for, in_progress_for, gone_after, speed, log } = config;
     let stop = stop_signal();
     telemetry::init(log.log_format, log.log_level);
+    warn(warnings);
     let listener = server::bind(listen, "--listen").await?;
     let address = server::address(&listener)?;
     println!(

@@ -1,17 +1,35 @@
 //! The command line and the variables, read as a whole: whoever mends a configuration sees all that is wrong with it at once.
 
-use super::{Cli, Command, environment};
+use super::{
+    Cli, Command,
+    environment::{self, Variables},
+    names,
+};
 use clap::{CommandFactory, FromArgMatches, error::ContextKind, error::ContextValue, error::ErrorKind};
 use std::{error::Error, ffi::OsString};
 
-/// The command, and all that is wrong with what it is told, in a sentence each. What is wrong counts as not said in the command.
+/// A command line and its environment, as far as they are good.
+pub struct Parsed {
+    pub cli: Cli,
+    /// What is wrong, in a sentence each. A bad value counts as not given in `cli`.
+    pub problems: Vec<String>,
+    /// What is probably not meant so, in a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Parses the command line, and checks the environment for the command.
 ///
 /// # Errors
 /// Not a command line of this program, or a request for help or the version: clap says it best.
 pub fn read(
     arguments: impl IntoIterator<Item = OsString>,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<(Cli, Vec<String>), clap::Error> {
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Parsed, clap::Error> {
+    // No rule accepts the character that stands for bytes which are not UTF-8.
+    let variables: Variables = variables
+        .into_iter()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .collect();
     let mut arguments: Vec<_> = arguments.into_iter().collect();
     let mut command = Cli::command();
     let mut problems = Vec::new();
@@ -30,15 +48,20 @@ pub fn read(
         }
         command = forget_variable(command, &bad);
     };
-    match &cli.command {
-        Command::Serve(serve) => {
-            problems.extend(serve.problems());
-            problems.extend(environment::problems(variable));
-        }
-        Command::Check(_) => problems.extend(environment::problems(variable)),
-        _ => {}
+    if let Command::Serve(serve) = &cli.command {
+        problems.extend(serve.problems());
     }
-    Ok((cli, problems))
+    if matches!(cli.command, Command::Serve(_) | Command::Check(_)) {
+        problems.extend(environment::problems(&variables));
+    }
+    let mut warnings = Vec::new();
+    // A misspelled name does not make a running server unhealthy.
+    if !matches!(cli.command, Command::Health(_) | Command::SessionRef(_)) {
+        let (misspelled, unknown) = names::check(&variables);
+        problems.extend(misspelled);
+        warnings.extend(unknown);
+    }
+    Ok(Parsed { cli, problems, warnings })
 }
 
 /// The flag whose value is bad.

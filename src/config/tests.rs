@@ -102,8 +102,8 @@ proptest! {
 
 fn told(arguments: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
     let arguments = ["face-liveness-facade", "serve"].iter().chain(arguments).map(Into::into);
-    let variable = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-    read(arguments, variable).expect("a command line").1
+    let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+    read(arguments, variables).expect("a command line").problems
 }
 
 #[test]

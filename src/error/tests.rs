@@ -34,6 +34,7 @@ fn every_reason_has_the_code_and_the_retry_of_the_contract() {
         ("SHUTTING_DOWN", Unavailable, true),
         ("DEADLINE_EXCEEDED", DeadlineExceeded, false),
         ("UPSTREAM_MALFORMED", Internal, false),
+        ("INTERNAL", Internal, false),
         ("UPSTREAM_UNKNOWN", Unknown, false),
     ];
     for (reason, (name, code, retry)) in Reason::ALL.into_iter().zip(expected) {
@@ -122,9 +123,13 @@ fn telemetry_names_a_code_as_grpc_does() {
 
 #[test]
 fn a_trouble_of_aws_or_of_this_service_is_a_servers_fault_and_a_callers_is_not() {
-    for reason in
-        [Reason::UpstreamUnavailable, Reason::UpstreamMalformed, Reason::UpstreamUnknown, Reason::DeadlineExceeded]
-    {
+    for reason in [
+        Reason::UpstreamUnavailable,
+        Reason::UpstreamMalformed,
+        Reason::Internal,
+        Reason::UpstreamUnknown,
+        Reason::DeadlineExceeded,
+    ] {
         assert!(Error::new(reason).is_server_fault(), "{reason}");
     }
     for reason in

@@ -33,8 +33,8 @@ impl From<SdkError<GetFaceLivenessSessionResultsError, HttpResponse>> for Error 
             SdkError::ResponseError(context) if is_too_long(&error) => of_http_status(context.raw().status().as_u16()),
             // The answer began and did not end.
             SdkError::ResponseError(_) => Reason::UpstreamUnavailable,
-            // The SDK could not build the request, or found a new way to fail.
-            _ => Reason::UpstreamUnknown,
+            // The SDK could not build the request, or has a new kind of error. AWS did not respond.
+            _ => Reason::Internal,
         };
         let aws_request_id = error.request_id().map(cleaned_request_id).filter(|id| !id.is_empty());
         let refused = matches!(reason, Reason::UpstreamCredentials | Reason::UpstreamAccessDenied);

@@ -52,6 +52,17 @@ mod tests {
     use crate::{error::Reason, session::SessionId, telemetry::spans};
 
     #[tokio::test]
+    async fn a_panic_inside_the_sdk_is_internal() {
+        async fn panics() -> &'static str {
+            panic!("a panic of this test")
+        }
+        let router = Router::new().fallback(panics);
+        let rekognition = Rekognition::answered_by(router, Duration::from_secs(5));
+        let read = rekognition.read(SessionId::random(), &spans::Caller::current()).await;
+        assert_eq!(read.map(drop).map_err(|error| error.reason), Err(Reason::Internal));
+    }
+
+    #[tokio::test]
     async fn a_request_id_of_which_nothing_is_left_is_absent() {
         let asked = SessionId::parse("2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab").expect("a valid id");
         for (id, told) in [("7f-0a", Some("7f-0a")), ("", None), ("\"?\"", None)] {

@@ -44,8 +44,8 @@ async fn look(
 ) -> Result<Progress, Error> {
     match tokio::time::timeout_at(until, progress.wait_for(done)).await {
         Ok(Ok(progress)) => return Ok(progress.clone()),
-        // The poll panicked. Its panic is logged where it happened.
-        Ok(Err(_)) => return Err(Error::new(Reason::UpstreamUnknown)),
+        // The poll task panicked, and the panic is in the log.
+        Ok(Err(_)) => return Err(Error::new(Reason::Internal)),
         Err(_) => {}
     }
     Ok(progress.borrow().clone())
@@ -76,5 +76,18 @@ impl Progress {
             (None, Some(last)) => Ok(last),
             (None, None) => Err(self.failure.map_or(Error::new(Reason::DeadlineExceeded), |failure| failure.error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_poll_task_that_panicked_is_internal() {
+        let (publish, mut progress) = watch::channel(Progress::default());
+        drop(publish);
+        let seen = look(&mut progress, Instant::now() + Duration::from_secs(1), |_| false).await;
+        assert_eq!(seen.map(drop).map_err(|error| error.reason), Err(Reason::Internal));
     }
 }

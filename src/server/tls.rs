@@ -39,6 +39,13 @@ struct Inner {
 struct Served {
     digest: files::Digest,
     config: Arc<ServerConfig>,
+    validity: Validity,
+}
+
+/// From when until when a certificate is valid. A time is absent when the certificate has none.
+#[derive(Clone, Copy, Debug)]
+struct Validity {
+    not_before: Option<SystemTime>,
     not_after: Option<SystemTime>,
 }
 
@@ -69,7 +76,21 @@ impl Tls {
 
     /// When the certificate that is served expires.
     pub fn not_after(&self) -> Option<SystemTime> {
-        self.served().not_after
+        self.served().validity.not_after
+    }
+
+    /// Returns why no client accepts the certificate any longer.
+    pub fn expired(&self) -> Option<String> {
+        let not_after = self.not_after().filter(|not_after| *not_after < SystemTime::now())?;
+        let date = humantime::format_rfc3339_seconds(not_after);
+        Some(format!("the server's certificate has expired: clients reject it since {date}; renew it"))
+    }
+
+    /// Returns why no client accepts the certificate yet.
+    pub fn not_yet_valid(&self) -> Option<String> {
+        let not_before = self.served().validity.not_before.filter(|not_before| *not_before > SystemTime::now())?;
+        let date = humantime::format_rfc3339_seconds(not_before);
+        Some(format!("the server's certificate is not yet valid: clients reject it until {date}; is the clock right?"))
     }
 
     /// Reads the files again every `period`, for as long as it is polled, and serves what is new and sound.
@@ -113,8 +134,8 @@ fn read(files: &Files, known: Option<files::Digest>) -> Result<Option<Served>, B
     if known == Some(digest) {
         return Ok(None);
     }
-    let (config, not_after) = set.build(files).map_err(|sentence| Broken { digest: Some(digest), sentence })?;
-    Ok(Some(Served { digest, config: Arc::new(config), not_after }))
+    let (config, validity) = set.build(files).map_err(|sentence| Broken { digest: Some(digest), sentence })?;
+    Ok(Some(Served { digest, config: Arc::new(config), validity }))
 }
 
 /// The broken set that was seen last, and in how many looks.

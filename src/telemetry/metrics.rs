@@ -223,7 +223,7 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Whether a read can end so; the other reasons are of requests that made none.
 fn is_of_a_read(reason: &str) -> bool {
-    reason.starts_with("UPSTREAM_") || reason == "SESSION_NOT_FOUND"
+    reason.starts_with("UPSTREAM_") || ["SESSION_NOT_FOUND", "INTERNAL"].contains(&reason)
 }
 
 #[cfg(test)]

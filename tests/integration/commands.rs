@@ -18,10 +18,10 @@ use std::{
 
 /// What a command came to.
 #[derive(Debug)]
-struct Outcome {
-    code: Option<i32>,
-    said: String,
-    complaints: Vec<String>,
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub said: String,
+    pub complaints: Vec<String>,
 }
 
 impl Outcome {
@@ -31,7 +31,7 @@ impl Outcome {
     }
 
     /// It exits with `code`, and with one sentence that has all of `words`.
-    fn complains(&self, code: i32, words: &[&str]) {
+    pub fn complains(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert_eq!(self.complaints.len(), 1, "{self:?}");
         assert!(words.iter().all(|word| self.complaints[0].contains(word)), "{words:?}: {self:?}");
@@ -39,7 +39,7 @@ impl Outcome {
 }
 
 /// Runs a command to its end, while this test's own servers answer.
-async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Outcome {
+pub async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Outcome {
     let mut command = program(arguments);
     command.envs(settings.iter().copied());
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
@@ -133,7 +133,7 @@ async fn a_good_configuration_is_valid_though_its_ports_are_busy() {
     let files = secret.files();
     let [cert, key] = [&files.cert, &files.key].map(|path| path.to_str().expect("the path is text"));
     let flags = ["--listen", &address, "--admin-listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key];
-    let outcome = run(&[&["serve", "--validate"], &flags[..]].concat(), &[]).await;
+    let outcome = run(&[&["serve", "--validate"], &flags[..]].concat(), &[("AWS_REGION", "us-east-1")]).await;
     assert_eq!((outcome.code, outcome.complaints.len()), (Some(0), 0), "{outcome:?}");
     assert_eq!(outcome.said, "The configuration is valid.\n");
 }

@@ -7,6 +7,7 @@ mod binary;
 mod cache;
 mod certificates;
 mod commands;
+mod configuration;
 mod connections;
 mod drain;
 mod errors;

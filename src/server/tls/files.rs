@@ -2,6 +2,7 @@
 //!
 //! Nothing of a file's content is ever in an error: the libraries' own sentences about PEM quote lines, and a line may be a key's.
 
+use super::Validity;
 use aws_lc_rs::digest;
 use rustls::{
     Error, InconsistentKeys, RootCertStore, ServerConfig,
@@ -64,12 +65,12 @@ impl Set {
         context.finish().as_ref().try_into().expect("SHA-256 has a fixed length")
     }
 
-    /// The configuration, and when its certificate expires.
-    pub(super) fn build(&self, files: &Files) -> Result<(ServerConfig, Option<SystemTime>), String> {
+    /// The configuration, and when its certificate is valid.
+    pub(super) fn build(&self, files: &Files) -> Result<(ServerConfig, Validity), String> {
         // Given by hand: the process has one provider, whatever else installs a default or does not.
         let provider = Arc::new(crypto::aws_lc_rs::default_provider());
         let chain = certificates("certificate", &files.cert, &self.cert)?;
-        let not_after = not_after(&chain[0]);
+        let validity = validity(&chain[0]);
         let key = private_key(&files.key, &self.key)?;
         let key = provider.key_provider.load_private_key(key).map_err(|_| {
             format!(
@@ -104,7 +105,7 @@ impl Set {
         // long, so that a full handshake each costs nothing.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        Ok((config, not_after))
+        Ok((config, validity))
     }
 }
 
@@ -161,16 +162,24 @@ fn client_verifier(
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|_| unusable())
 }
 
-/// When a certificate expires. webpki tells it only as the reason of a refusal, so it is asked about the end of time, when every
-/// certificate has expired; that is looked at before any CA is.
-fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
-    let end_of_time = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+/// Returns when a certificate is valid. webpki says so only in a rejection, and rejects by time before
+/// it looks at any CA: hence the two calls, for the beginning and for the end of time.
+fn validity(certificate: &CertificateDer<'_>) -> Validity {
     let usage = webpki::KeyUsage::server_auth();
-    let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;
-    match certificate.verify_for_usage(&[], &[], &[], end_of_time, usage, None, None).err()? {
-        webpki::Error::CertExpired { not_after, .. } => {
-            SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(not_after.as_secs()))
-        }
-        _ => None,
+    let rejection = |time| {
+        let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(time));
+        certificate.verify_for_usage(&[], &[], &[], time, usage, None, None).err()
+    };
+    let system = |time: UnixTime| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()));
+    Validity {
+        not_before: match rejection(0) {
+            Some(webpki::Error::CertNotValidYet { not_before, .. }) => system(not_before),
+            _ => None,
+        },
+        not_after: match rejection(u64::MAX) {
+            Some(webpki::Error::CertExpired { not_after, .. }) => system(not_after),
+            _ => None,
+        },
     }
 }

@@ -4,7 +4,7 @@ use super::Tls;
 use crate::telemetry::metrics::Metrics;
 use std::{
     convert::Infallible,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 /// How often certificate files are read again. Kubernetes itself takes up to a minute to change a mounted secret.
@@ -16,8 +16,8 @@ impl Tls {
         let expiry = || {
             let since = self.not_after().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
             metrics.tls_not_after.set(since.map_or(0.0, |since| since.as_secs_f64()));
-            if self.not_after().is_some_and(|time| time < SystemTime::now()) {
-                tracing::warn!("the server's certificate has expired: clients refuse it");
+            for sentence in self.expired().into_iter().chain(self.not_yet_valid()) {
+                tracing::warn!("{sentence}");
             }
         };
         expiry();

@@ -70,6 +70,22 @@ fn a_sound_set_serves_http2_alone_and_tells_when_it_expires() {
 }
 
 #[test]
+fn a_certificate_outside_of_its_time_is_told_with_the_date() {
+    let folder = Folder::new("time");
+    for (from, until, expired, not_yet_valid) in
+        [(2001, 2002, true, false), (2100, 2101, false, true), (1960, 2100, false, false)]
+    {
+        let mut params = params();
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(from, 1, 2), rcgen::date_time_ymd(until, 3, 4));
+        let (cert, key) = issue(params);
+        let tls = folder.write("tls.crt", &cert).write("tls.key", &key).load().unwrap();
+        let [has_expired, is_early] = [tls.expired(), tls.not_yet_valid()].map(|sentence| sentence.unwrap_or_default());
+        assert_eq!(has_expired.contains("since 2002-03-04T00:00:00Z"), expired, "{has_expired}");
+        assert_eq!(is_early.contains("until 2100-01-02T00:00:00Z"), not_yet_valid, "{is_early}");
+    }
+}
+
+#[test]
 fn keys_of_every_usual_kind_are_read() {
     let folder = Folder::new("keys");
     for algorithm in
