@@ -29,6 +29,6 @@ fn main() -> ExitCode {
         Err(Failure::Configuration(sentences)) => (sentences, ExitCode::from(BAD_CONFIGURATION)),
         Err(Failure::Other(sentence)) => (vec![sentence], ExitCode::FAILURE),
     };
-    sentences.iter().for_each(|sentence| telemetry::last_sentence(sentence));
+    telemetry::last_sentences(&sentences);
     code
 }

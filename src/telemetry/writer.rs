@@ -50,10 +50,10 @@ pub fn flush() {
     }
 }
 
-/// Writes a last sentence of the program to standard error, for two seconds at most.
-pub fn last_sentence(sentence: &str) {
-    let line = format!("face-liveness-facade: {sentence}\n");
-    within(FLUSH_TIMEOUT, move || drop(io::stderr().write_all(line.as_bytes())));
+/// Writes the last sentences of the program to standard error, for two seconds at most.
+pub fn last_sentences(sentences: &[String]) {
+    let lines: String = sentences.iter().map(|sentence| format!("face-liveness-facade: {sentence}\n")).collect();
+    within(FLUSH_TIMEOUT, move || drop(io::stderr().write_all(lines.as_bytes())));
 }
 
 /// Runs `work`, and waits for it no longer than `timeout`: it may block on a pipe that is not read.

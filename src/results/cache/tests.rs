@@ -34,7 +34,7 @@ async fn keep_read(cache: &Cache, number: u32, mut outcome: Outcome, images: Ima
         return cache.keep_state(id(number), outcome).await;
     }
     let images = cache.assess(id(number), &mut outcome, images).await;
-    cache.keep(id(number), outcome, Some(images)).await
+    cache.keep(id(number), outcome, Some(images)).await.into_answer()
 }
 
 async fn keep(cache: &Cache, number: u32, image: impl Into<Bytes>) -> Answer {
