@@ -87,6 +87,7 @@ function whatToDo(reason, code) {
     case "UPSTREAM_ACCESS_DENIED":
     case "UPSTREAM_CREDENTIALS":
     case "UPSTREAM_MALFORMED":
+    case "INTERNAL":
     case "UPSTREAM_UNKNOWN":
       return Action.TELL_OPERATOR;
     case "UPSTREAM_THROTTLED":

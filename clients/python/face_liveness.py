@@ -113,7 +113,7 @@ def what_to_do(reason, code):
             return Action.MEND_CALL
         case "CLIENT_NOT_ALLOWED" | "UPSTREAM_ACCESS_DENIED" | "UPSTREAM_CREDENTIALS":
             return Action.TELL_OPERATOR
-        case "UPSTREAM_MALFORMED" | "UPSTREAM_UNKNOWN":
+        case "UPSTREAM_MALFORMED" | "INTERNAL" | "UPSTREAM_UNKNOWN":
             return Action.TELL_OPERATOR
         case "UPSTREAM_THROTTLED" | "QUOTA_EXHAUSTED" | "OVERLOADED":
             return Action.RETRY_LATER

@@ -407,6 +407,7 @@ ACTIONS = {
         "UPSTREAM_ACCESS_DENIED",
         "UPSTREAM_CREDENTIALS",
         "UPSTREAM_MALFORMED",
+        "INTERNAL",
         "UPSTREAM_UNKNOWN",
     ],
     "retry later": [
