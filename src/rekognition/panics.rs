@@ -6,7 +6,7 @@ use std::{
     task::Poll,
 };
 
-/// Runs `work`; returns None when it panics. The default hook has printed the panic to standard error then.
+/// Runs `work`; returns None when it panics. The panic hook has logged where.
 ///
 /// Nothing of a future that has panicked is used again, so that it may be left in any state.
 pub async fn catch<T>(work: impl Future<Output = T>) -> Option<T> {

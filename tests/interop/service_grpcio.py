@@ -253,6 +253,8 @@ def metrics():
     for series in ("results_total{source=\"upstream\"", "results_total{source=\"cache\"", "errors_total{reason=\"UPSTREAM"):
         counted = re.search(rf"^face_liveness_{re.escape(series)}.* [1-9]\d*$", text.decode(), re.M)
         holds(counted, f"nothing is counted in {series}")
+    for series in ("log_lines_lost_total", "results_contradicted_total"):
+        holds(re.search(rf"^face_liveness_{series} 0$", text.decode(), re.M), f"{series} is missing or not 0")
     checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
     equal("what it says", (checked.stdout + checked.stderr).decode(), "")
     equal("its exit code", checked.returncode, 0)
