@@ -84,9 +84,9 @@ def wrong(query, series):
 
 
 def alternatives(pattern):
-    """The words of A|B and of P(A|B)."""
-    prefix, _, rest = pattern.partition("(")
-    return [prefix + word for word in rest.rstrip(")").split("|")] if rest else pattern.split("|")
+    """Returns the words of a pattern such as A|P(B|C): A, PB and PC."""
+    parts = re.findall(r"([^|()]+)(?:\(([^)]*)\))?", pattern)
+    return [prefix + word for prefix, group in parts for word in group.split("|")]
 
 
 main()
