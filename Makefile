@@ -9,8 +9,9 @@ RUST_IMAGE ?=
 IMAGE_ARGS = $(if $(RUST_IMAGE),--build-arg RUST_IMAGE=$(RUST_IMAGE)) --build-arg SOURCE=$(IMAGE_SOURCE) \
 	--build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) --build-arg REVISION=$(shell git rev-parse HEAD)
 BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
+RELEASE_BINARY = $(abspath $(or $(CARGO_TARGET_DIR),target)/release/face-liveness-facade)
 
-.PHONY: test check privacy-proof interop-simulator interop-service interop-mesh e2e e2e-chart e2e-clients chart-generate bench bench-pieces \
+.PHONY: test test-release check privacy-proof interop-simulator interop-service interop-mesh e2e e2e-chart e2e-clients chart-generate bench bench-pieces \
 	bench-instructions bench-throttling bench-waiters soak fuzz image image-test engine sbom tools-test tools-bench tools-check tools-interop tools-mesh \
 	tools-clients tools-chart tools-fuzz tools-image \
 	tools-sbom
@@ -18,6 +19,11 @@ BINARY = $(or $(CARGO_TARGET_DIR),target)/debug/face-liveness-facade
 test: ## All tests. Needs cargo, a C compiler and redis-server, which is installed where that is allowed.
 	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory tools-test
 	cargo test
+
+test-release: ## The tests that start the program, against its release build.
+	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory tools-test
+	cargo build --release
+	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- hostile:: stalled_log:: memory:: configuration:: binary:: log::
 
 check: tools-check ## Format, lints, contract, licences, rooms.
 	cargo fmt --check

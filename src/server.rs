@@ -42,9 +42,9 @@ const MAX_REQUEST_BYTES: usize = 4 * 1024;
 /// Beyond that HTTP/2 itself refuses headers, with a status that gRPC has no code for; so it is above what the service refuses.
 const MAX_HTTP2_HEADER_BYTES: u32 = 32 * 1024;
 
-/// How many bytes a client may send on a connection, and on one stream, before the server has taken them. HTTP/2 starts with one byte less
-/// (RFC 9113, 6.9.2), and many small requests fit.
-const WINDOW_BYTES: u32 = 64 * 1024;
+/// How many bytes a client may send on a stream before they are taken. A connection keeps hyper's 1 MiB: h2 also derives from it how many small
+/// DATA frames may wait, and with less it would close connections on which many calls begin at once.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
 /// Calls at once on a connection; a client library opens another connection or waits. Ten of them fill the server's default.
 const MAX_STREAMS: u32 = 2_000;
@@ -63,8 +63,8 @@ const AGE_GRACE: Duration = Duration::from_secs(90);
 /// another replica.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
-/// Probes and scrapes are few.
-const MAX_ADMIN_CONNECTIONS: usize = 200;
+/// Probes and scrapes are few. HTTP/1 takes up to 400 KiB of headers on each.
+const MAX_ADMIN_CONNECTIONS: usize = 50;
 
 /// How long until the credential chain is asked again: a sidecar or an agent may not be up yet when this service starts.
 const CREDENTIALS_RETRY: Duration = Duration::from_secs(2);
@@ -148,8 +148,7 @@ impl Server {
         };
         let mut builder = tonic::transport::Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));

@@ -24,7 +24,7 @@ const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 pub async fn measure(folder: &Path, endpoint: &str) -> Vec<Goal> {
     let start = Start { endpoint, workers: 2, under: &[] };
     let starts = (0..STARTS).map(|_| start.service(&[]).start.as_secs_f64() * 1e3).collect();
-    let service = start.service(&[]);
+    let service = start.service(&["--max-connections=20000"]);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let idle = service.resident_bytes();
     let connected = connected(&service).await;

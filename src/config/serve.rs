@@ -51,7 +51,7 @@ pub struct Server {
     #[arg(long, env = "FACE_LIVENESS_MAX_REQUESTS", default_value_t = 20_000, value_name = "COUNT", value_parser = count)]
     pub max_requests: u32,
     /// How many connections may be open; requests on more are refused as OVERLOADED, and far more are closed.
-    #[arg(long, env = "FACE_LIVENESS_MAX_CONNECTIONS", default_value_t = 10_000, value_name = "COUNT", value_parser = count)]
+    #[arg(long, env = "FACE_LIVENESS_MAX_CONNECTIONS", default_value_t = 2_000, value_name = "COUNT", value_parser = count)]
     pub max_connections: u32,
     /// Age at which a connection is asked to end, give or take a tenth, so that clients find new replicas; 0s: never.
     #[arg(long, env = "FACE_LIVENESS_MAX_CONNECTION_AGE", default_value = "5m", value_name = "DURATION", value_parser = duration)]

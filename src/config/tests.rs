@@ -21,7 +21,7 @@ fn the_defaults_are_those_of_the_readme() {
     assert!(tls.files().is_none() && tls.tls_client_ca.is_none() && session_ref_key_file.is_none());
     assert!(access.allowed_clients.is_empty() && access.image_clients.is_empty());
     assert_eq!(access.client_identity, ClientIdentity::Tls);
-    assert_eq!((*max_requests, *max_connections), (20_000, 10_000));
+    assert_eq!((*max_requests, *max_connections), (20_000, 2_000));
     assert_eq!(server.max_connection_age, Duration::from_secs(300));
     assert_eq!(server.drain_delay, Duration::from_secs(5));
     assert_eq!(server.drain_timeout, Duration::from_secs(20));

@@ -2,7 +2,7 @@
 //!
 //! It answers to the very end of the process, and never with anything about a person.
 
-use super::{MAX_HTTP2_HEADER_BYTES, WINDOW_BYTES, admission::Admitted, health::Health};
+use super::{MAX_HTTP2_HEADER_BYTES, STREAM_WINDOW_BYTES, admission::Admitted, health::Health};
 use crate::telemetry::metrics;
 use axum::{Router, http::StatusCode, http::header::CONTENT_TYPE, routing::get};
 use std::time::Duration;
@@ -47,8 +47,7 @@ pub fn services<A: Fn(Routes) -> Admitted<Routes> + Clone>(
         .accept_http1(true)
         .max_connection_age(MAX_CONNECTION_AGE)
         .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
         .layer(layer_fn(admit))
         .add_routes(Routes::from(router))

@@ -41,8 +41,8 @@ const MAX_REFLECTIONS: usize = 100;
 /// Health checks, and calls of methods that do not exist: each ends at once.
 const MAX_SHORT_CALLS: usize = 1_000;
 
-/// Rejected streams whose response the client has not read yet, about 1.4 KiB each.
-const MAX_UNREAD_REJECTIONS: usize = 10_000;
+/// Rejected streams whose response the client has not read yet.
+const MAX_UNREAD_REJECTIONS: usize = 4_000;
 
 /// The kinds of streams, each with a limit of its own, so that health is served while calls are rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

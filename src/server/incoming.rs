@@ -58,7 +58,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             // A client of gRPC has one connection for all its calls: so many are a large fleet, or a leak.
-            max_connections: 10_000,
+            max_connections: 2_000,
             // A handshake is two round trips and a signature; ten seconds leave room for lost packets and a busy machine.
             handshake: Duration::from_secs(10),
             first_bytes: Duration::from_secs(10),

@@ -5,10 +5,10 @@
 mod floods;
 mod headers;
 mod limits;
-mod memory;
+pub mod memory;
 mod messages;
-mod raw;
+pub mod raw;
 mod resets;
 mod strangers;
-mod target;
+pub mod target;
 mod unread;

@@ -18,6 +18,8 @@ mod health;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod log;
+#[cfg(target_os = "linux")]
+mod memory;
 mod port;
 mod privacy;
 mod program;

@@ -16,6 +16,11 @@ pub fn path() -> PathBuf {
     std::env::var_os("TESTED_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_face-liveness-facade").into(), PathBuf::from)
 }
 
+/// Whether the program is one that users run, and not one of a debug build.
+pub fn is_release() -> bool {
+    std::env::var_os("TESTED_PROGRAM").is_some()
+}
+
 /// The program with nothing of this machine's AWS settings.
 pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(path());

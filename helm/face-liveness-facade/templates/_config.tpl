@@ -65,19 +65,20 @@ addresses of stopped pods only. Empty where Kubernetes's default of 0 is right.
 What the pod may need when everything is full, in MiB:
 
   imageCacheSize
-  + resultCacheEntries x  1 KiB   an outcome, its key and the cache's own
-  + maxRequests        x 10 KiB   a caller who waits, measured with ten thousand of them
-  + maxConnections     x 20 KiB   an idle connection, measured with four thousand
-  +  64 MiB                       answers with images on their way out, which the service bounds to that
-  + 128 MiB                       the process, reads under way, sessions being polled, and what the allocator keeps
+  + resultCacheEntries x 1.25 KiB  a result, its key and the cache's own
+  + maxRequests        x   14 KiB  a request that waits, and its share of the session's poll
+  + maxConnections     x  140 KiB  a connection with unfinished headers, a tenth more of them above the limit, and a health watch on each
+  + 288 MiB                        all that has a fixed bound: images in flight, the admin port, the log, the process
+
+The README's "Memory" has each bound, and tests/integration/memory.rs measures them.
 */}}
 {{- define "face-liveness-facade.leastMemory" -}}
 {{- $images := include "face-liveness-facade.option" (list . "imageCacheSize") | include "face-liveness-facade.bytes" | int64 -}}
 {{- $entries := include "face-liveness-facade.option" (list . "resultCacheEntries") | int64 -}}
 {{- $requests := include "face-liveness-facade.option" (list . "maxRequests") | int64 -}}
 {{- $connections := include "face-liveness-facade.option" (list . "maxConnections") | int64 -}}
-{{- $bytes := add $images (mul 1024 (add $entries (mul 10 $requests) (mul 20 $connections))) -}}
-{{- add 192 (divf $bytes 1048576 | ceil | int64) -}}
+{{- $bytes := add $images (mul 1280 $entries) (mul 1024 (add (mul 14 $requests) (mul 140 $connections))) -}}
+{{- add 288 (divf $bytes 1048576 | ceil | int64) -}}
 {{- end -}}
 
 {{- define "face-liveness-facade.resources" -}}

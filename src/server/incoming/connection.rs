@@ -61,7 +61,7 @@ impl Peer {
 
 /// How many bytes are read before the task of the connection gives up the rest of its turn. HTTP/2 reads until nothing is left, and opens
 /// every stream on the way: a byte of compressed headers is about a hundred bytes of memory until the headers have been checked.
-const READ_QUANTUM: usize = 32 * 1024;
+const READ_QUANTUM: usize = 4 * 1024;
 
 /// A connection with its place among the others, which it gives back when it is dropped.
 pub struct Connection {

@@ -76,3 +76,21 @@ async fn connections_above_the_limit_are_refused_and_far_above_it_closed_until_o
     eventually("one is left", async || target.connections().await == 1).await;
     above.get_liveness_result(request(&id(1))).await.expect("an answer on the same connection");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_thousand_waits_on_one_connection_begin_at_once_and_all_are_answered() {
+    const CALLS: u64 = 2_000;
+    let target = Target::start(&[]).await;
+    target.simulator.place(Session { pace: Pace::Frozen(Status::InProgress), ..Session::new(id(2)) });
+    let (client, mut waiters) = (target.client().await, JoinSet::new());
+    for _ in 0..CALLS {
+        let mut client = client.clone();
+        let waiting = GetLivenessResultRequest { wait: Some(MINUTE), ..request(&id(2)) };
+        waiters.spawn(async move { client.get_liveness_result(waiting).await.map(drop) });
+    }
+    eventually("all wait", async || target.in_flight().await == CALLS).await;
+    target.simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(2)) });
+    for end in waiters.join_all().await {
+        end.expect("an answer");
+    }
+}

@@ -82,6 +82,29 @@ pub fn headers_to(path: &str) -> Vec<u8> {
     pairs.iter().flat_map(|(name, value)| header(name, value)).collect()
 }
 
+/// The headers of a call to this path, with fields that have neither a value nor more than a letter of a name: each is a byte on the wire, and
+/// some hundred bytes in memory. `number` is the stream's on its connection.
+pub fn empty_fields(path: &str, count: usize, number: u32) -> Vec<u8> {
+    fields(path, "", count, number)
+}
+
+/// The same with as many and as large fields as are admitted.
+pub fn large_fields(path: &str, number: u32) -> Vec<u8> {
+    fields(path, &"a".repeat(100), 57, number)
+}
+
+fn fields(path: &str, value: &str, count: usize, number: u32) -> Vec<u8> {
+    let mut block = headers_to(path);
+    let mut rest = count;
+    if number == 0 {
+        // Literal with indexing: from now on it is the newest entry of HPACK's table.
+        block.extend([&[0x40, 1, b'x', value.len() as u8][..], value.as_bytes()].concat());
+        rest -= 1;
+    }
+    block.extend(vec![0xbe; rest]);
+    block
+}
+
 /// A message with gRPC's prefix.
 pub fn message(content: &[u8]) -> Vec<u8> {
     let length = u32::try_from(content.len()).expect("a small message").to_be_bytes();

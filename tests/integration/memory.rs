@@ -1,0 +1,173 @@
+//! What each connection, stream, waiting request, cached result and log line takes of the program's memory. README's "Memory" has the
+//! same bounds, and the chart computes a pod's limit from them.
+//!
+//! Linux only: it reads the program's memory in `/proc`. `hostile::unread` measures images in flight.
+
+use crate::{
+    facade::{eventually, id, request},
+    hostile::{
+        memory::Attacker,
+        raw::{self, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS},
+        target::Target,
+    },
+};
+use face_liveness_facade::{
+    proto::GetLivenessResultRequest,
+    simulator::{ImageStore, Pace, Session, Status},
+};
+use tokio::task::JoinSet;
+
+/// The bounds, in bytes. Those of a debug build are wider: its futures are larger, and it inlines nothing.
+const CONNECTION: usize = 20 << 10;
+const UNFINISHED_CONNECTION: usize = 120 << 10;
+const WATCH: usize = 8 << 10;
+const REFLECTION: usize = 24 << 10;
+const WAITING_REQUEST: usize = 14 << 10;
+const OPEN_REQUEST: usize = 6 << 10;
+const RESULT: usize = 1_200;
+
+/// What the allocator takes at a time, and what a debug build takes more.
+const SLACK: usize = 2 << 20;
+
+/// How much memory each of `count` things takes that `make` makes.
+async fn each<T>(target: &Target, what: &str, count: usize, bound: usize, make: impl Future<Output = T>) -> T {
+    let before = target.program.resident();
+    let made = make.await;
+    let taken = target.program.resident().saturating_sub(before);
+    println!("{what}: {:.1} KiB each, at most {:.1}", taken as f64 / count as f64 / 1024.0, bound as f64 / 1024.0);
+    let factor = if crate::program::is_release() { 1 } else { 2 };
+    assert!(taken < bound * factor * count + SLACK, "{what}: {} KiB for {count}", taken >> 10);
+    made
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_takes_20_kib_and_with_unfinished_headers_120_kib() {
+    const COUNT: usize = 500;
+    let target = Target::start(&[]).await;
+    let connect = async {
+        let mut attackers = Vec::new();
+        for _ in 0..COUNT {
+            let mut attacker = Attacker::connect(target.address()).await;
+            attacker.settle().await;
+            attackers.push(attacker);
+        }
+        attackers
+    };
+    let mut attackers = each(&target, "idle connection", COUNT, CONNECTION, connect).await;
+    // As many fields as HTTP/2 takes, and as much of the next frame as it waits for.
+    let fields = raw::frame(HEADERS, 0, 1, &raw::empty_fields("/", 900, 0));
+    let frame = raw::frame(CONTINUATION, 0, 1, &[0xbe; 16_384]);
+    let unfinish = async {
+        for attacker in &mut attackers {
+            attacker.send(&fields).await;
+            attacker.send(&frame[..frame.len() - 1]).await;
+        }
+        settled(&target).await;
+    };
+    each(&target, "connection with unfinished headers", COUNT, UNFINISHED_CONNECTION, unfinish).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_takes_8_kib_and_a_reflection_stream_24_kib() {
+    let target = Target::start(&[]).await;
+    let message = raw::message(&[]);
+    for (what, path, count, bound, message) in [
+        ("watch", "/grpc.health.v1.Health/Watch", 1_500, WATCH, Some(&message)),
+        ("reflection", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", 100, REFLECTION, None),
+    ] {
+        let mut attacker = Attacker::connect(target.address()).await;
+        let open = async {
+            for number in 0..count as u32 {
+                let headers = raw::frame(HEADERS, END_HEADERS, number * 2 + 1, &raw::headers_to(path));
+                let data = message.map(|message| raw::frame(DATA, END_STREAM, number * 2 + 1, message));
+                attacker.send(&[headers, data.unwrap_or_default()].concat()).await;
+            }
+            attacker.settle().await;
+            settled(&target).await;
+        };
+        each(&target, what, count, bound, open).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_whose_message_has_not_come_takes_6_kib_whatever_its_headers() {
+    const COUNT: usize = 4_000;
+    let target = Target::start(&[]).await;
+    let path = "/faceliveness.v1.FaceLivenessService/GetLivenessResult";
+    let open = async {
+        let mut attackers = Vec::new();
+        for _ in 0..COUNT / 2_000 {
+            let mut attacker = Attacker::connect(target.address()).await;
+            attacker.open(2_000, 0, |number| raw::large_fields(path, number)).await;
+            attackers.push(attacker);
+        }
+        eventually("all are in flight", async || target.in_flight().await == COUNT as u64).await;
+        attackers
+    };
+    each(&target, "request without a message", COUNT, OPEN_REQUEST, open).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waiting_request_takes_14_kib_with_its_session() {
+    const COUNT: usize = 4_000;
+    let target = Target::start(&[]).await;
+    for number in 100..500 {
+        target.simulator.place(Session { pace: Pace::Frozen(Status::InProgress), ..Session::new(id(number)) });
+    }
+    let mut waiters = JoinSet::new();
+    let wait = async {
+        for connection in 0..10_u32 {
+            let client = target.client().await;
+            for number in 0..400 {
+                let (mut client, number) = (client.clone(), 100 + (connection * 400 + number) % 400);
+                let wait = Some(prost_types::Duration { seconds: 50, nanos: 0 });
+                waiters.spawn(async move {
+                    let asked = GetLivenessResultRequest { wait, ..request(&id(number)) };
+                    client.get_liveness_result(asked).await.map(drop)
+                });
+            }
+        }
+        eventually("all wait", async || target.in_flight().await == COUNT as u64).await;
+        eventually("all sessions are read", async || target.simulator.reads() > 400).await;
+    };
+    each(&target, "waiting request", COUNT, WAITING_REQUEST, wait).await;
+    waiters.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cached_result_takes_1200_bytes() {
+    const COUNT: usize = 10_000;
+    let target = Target::start(&[]).await;
+    for number in 0..COUNT as u32 {
+        let (pace, images) = (Pace::Frozen(Status::Succeeded), ImageStore::None);
+        target.simulator.place(Session { pace, images, ..Session::new(id(1_000 + number)) });
+    }
+    let read = async {
+        let mut callers = JoinSet::new();
+        for caller in 0..10_u32 {
+            let mut client = target.client().await;
+            callers.spawn(async move {
+                for number in 0..COUNT as u32 / 10 {
+                    let session = id(1_000 + caller * (COUNT as u32 / 10) + number);
+                    client.get_liveness_result(request(&session)).await.expect("a result");
+                }
+            });
+        }
+        callers.join_all().await;
+        settled(&target).await;
+    };
+    each(&target, "cached result", COUNT, RESULT, read).await;
+}
+
+/// Waits until the program's memory stays as it is.
+async fn settled(target: &Target) {
+    let mut last = 0;
+    for _ in 0..100 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let now = target.program.resident();
+        if now.abs_diff(last) < 64 << 10 {
+            return;
+        }
+        last = now;
+    }
+}
