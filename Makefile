@@ -81,8 +81,9 @@ bench-throttling: ## How late callers learn of a finished session, with and with
 soak: ## All kinds of callers and all troubles of AWS for ten minutes, or SOAK_SECONDS: does anything grow?
 	cargo bench --bench soak
 
-bench-waiters: ## What 10,000 waiting callers cost. A minute.
-	cargo bench --bench waiters
+bench-waiters: ## What 10,000 waiting callers cost. A minute, with the release build.
+	cargo build --release
+	TESTED_PROGRAM=$(RELEASE_BINARY) cargo bench --profile dev --bench waiters
 
 fuzz: tools-fuzz ## Made-up input for all that reads bytes from outside, FUZZ_SECONDS a target. What is found is in fuzz/artifacts.
 	@# So that what is fuzzed is what is shipped.

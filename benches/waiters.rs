@@ -81,7 +81,10 @@ async fn wait(mut client: FaceLivenessServiceClient<tonic::transport::Channel>, 
 }
 
 fn serve(endpoint: &str) -> (Child, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_face-liveness-facade"))
+    // The release build, where this harness is none.
+    let program =
+        std::env::var_os("TESTED_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_face-liveness-facade").into());
+    let mut child = Command::new(program)
         .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
         .env_clear()
         .envs([("AWS_ENDPOINT_URL_REKOGNITION", endpoint), ("AWS_REGION", "us-east-1")])

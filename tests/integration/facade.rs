@@ -123,10 +123,15 @@ pub fn reason(status: &Status) -> String {
 
 /// Looks until `done`, for ten seconds at most.
 pub async fn eventually(what: &str, done: impl AsyncFn() -> bool) {
+    within(Duration::from_secs(10), what, done).await;
+}
+
+/// Looks until `done`, for this long at most.
+pub async fn within(time: Duration, what: &str, done: impl AsyncFn() -> bool) {
     let looks = async {
         while !done().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), looks).await.unwrap_or_else(|_| panic!("never happened: {what}"));
+    tokio::time::timeout(time, looks).await.unwrap_or_else(|_| panic!("never happened: {what}"));
 }
