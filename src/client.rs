@@ -56,7 +56,8 @@ impl NamePattern {
 /// A client, for one request.
 pub struct Caller {
     peer: Option<Arc<Peer>>,
-    /// The names that the sidecar wrote, where it is trusted. Otherwise those of the peer's certificate count.
+    /// The names that the sidecar wrote, where it is trusted. Otherwise those of the peer's
+    /// certificate count.
     forwarded: Option<Vec<String>>,
 }
 

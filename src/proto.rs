@@ -27,8 +27,8 @@ impl LivenessStatus {
     }
 }
 
-// The messages that hold a face, a score, a key or a session's id print none of them. Most libraries of other languages
-// print all of it, whatever `debug_redact` in the contract says.
+// The messages that hold a face, a score, a key or a session's id print none of them. Most
+// libraries of other languages print all of it, whatever `debug_redact` in the contract says.
 
 impl fmt::Debug for GetLivenessResultRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -39,11 +39,13 @@ pub const SERVICE_NAME: &str = "faceliveness.v1.FaceLivenessService";
 /// A request has an id and three small fields.
 const MAX_REQUEST_BYTES: usize = 4 * 1024;
 
-/// Beyond that HTTP/2 itself refuses headers, with a status that gRPC has no code for; so it is above what the service refuses.
+/// Beyond that HTTP/2 itself refuses headers, with a status that gRPC has no code for; so it is
+/// above what the service refuses.
 const MAX_HTTP2_HEADER_BYTES: u32 = 32 * 1024;
 
-/// How many bytes a client may send on a stream before they are taken. A connection keeps hyper's 1 MiB: h2 also derives from it how many small
-/// DATA frames may wait, and with less it would close connections on which many calls begin at once.
+/// How many bytes a client may send on a stream before they are taken. A connection keeps hyper's 1
+/// MiB: h2 also derives from it how many small DATA frames may wait, and with less it would close
+/// connections on which many calls begin at once.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
 /// Calls at once on a connection; a client library opens another connection or waits. Ten of them fill the server's default.

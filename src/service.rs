@@ -64,7 +64,8 @@ struct Inner {
     room: sending::Room,
 }
 
-/// A call, as far as its headers tell. They are dropped before its message is read, which may take a while.
+/// A call, as far as its headers tell. They are dropped before its message is read, which may take
+/// a while.
 pub struct Call {
     caller: Caller,
     arrival: Instant,
@@ -102,7 +103,7 @@ impl Service {
         }
     }
 
-    /// What a call is told that ends before its message is there.
+    /// Returns the status of a call that is rejected before its message has arrived.
     pub fn refuse(&self, call: &Call, error: Error) -> Status {
         let time_left = Deadline::of(call.timeout, call.arrival, Duration::ZERO).time_left();
         let region = self.0.settings.region.as_deref();
@@ -111,7 +112,8 @@ impl Service {
         status
     }
 
-    /// The answer to a call, and its room when there are faces in it. tonic counts a deadline from the headers on, and so does this.
+    /// The answer to a call, and its room when there are faces in it. tonic counts a deadline from
+    /// the headers on, and so does this.
     ///
     /// # Errors
     /// Every reason there is.
@@ -153,7 +155,7 @@ impl Service {
 }
 
 impl Call {
-    /// When the message has to be there, and what the caller is told when it is not.
+    /// Returns the time by which the message must arrive, and the error if it does not.
     pub fn message_by(&self) -> (Instant, Error) {
         let late = self.arrival + MESSAGE_TIMEOUT;
         match Deadline::of(self.timeout, self.arrival, Duration::ZERO).answer_by() {

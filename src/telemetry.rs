@@ -41,8 +41,9 @@ pub struct Telemetry {
     traces: Option<Traces>,
 }
 
-/// Starts logging to standard error, from a thread of its own, and traces where OpenTelemetry's variables name a collector. Without a format it is text on a terminal,
-/// and JSON elsewhere. Traces that cannot be had are warned of: they are no reason not to serve.
+/// Starts logging to standard error, from a thread of its own, and traces where OpenTelemetry's
+/// variables name a collector. Without a format it is text on a terminal, and JSON elsewhere.
+/// Traces that cannot be had are warned of: they are no reason not to serve.
 ///
 /// Has to be called within the runtime, which the exporter connects on.
 pub fn init(format: Option<Format>, level: Level) -> Telemetry {
@@ -50,10 +51,11 @@ pub fn init(format: Option<Format>, level: Level) -> Telemetry {
         Ok(traces) => (traces, None),
         Err(sentence) => (None, Some(sentence)),
     };
-    // Who closes standard error wants no log.
+    // If standard error is closed, there is no log.
     let writer = writer::start().map_or_else(|_| BoxMakeWriter::new(std::io::sink), BoxMakeWriter::new);
     subscriber(format, level, traces.as_ref(), writer).init();
-    // The standard hook writes to standard error by itself, and prints values that the program works on.
+    // The standard hook writes to standard error by itself, and prints values that the program
+    // works on.
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(location = panic.location().map(tracing::field::display), "a defect: something panicked");
     }));

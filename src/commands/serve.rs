@@ -56,8 +56,8 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     Ok(())
 }
 
-/// Reports what `serve` would report. With a missing setting or an expired certificate, `serve` runs
-/// and logs it, but no read succeeds or no client connects: such a configuration is not valid.
+/// Reports what `serve` would report. With a missing setting or an expired certificate, `serve`
+/// runs and logs it, but no read succeeds or no client connects: such a configuration is not valid.
 fn validate(tls: Option<&Tls>, aws: Loaded) -> Result<(), Failure> {
     warn(&aws.warnings);
     warn(tls.and_then(Tls::not_yet_valid).as_slice());

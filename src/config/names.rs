@@ -1,4 +1,5 @@
-//! Names of variables that this program does not have: a misspelled one would leave its setting at the default.
+//! Names of variables that this program does not have: a misspelled one would leave its setting at
+//! the default.
 
 use super::environment::Variables;
 use clap::CommandFactory;
@@ -43,7 +44,8 @@ fn meant<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a String> {
     distances.min().filter(|(edits, _)| *edits <= MAX_EDITS).map(|(_, known)| known)
 }
 
-/// Decides whether Kubernetes sets this variable for a Service whose name begins with `face-liveness`.
+/// Decides whether Kubernetes sets this variable for a Service whose name begins with
+/// `face-liveness`.
 fn is_service_link(name: &str) -> bool {
     name.starts_with(PREFIX) && (name.ends_with("_SERVICE_HOST") || name.ends_with("_PORT") || name.contains("_PORT_"))
 }

@@ -50,8 +50,8 @@ pub fn flaw_of_credential(text: &str) -> Option<&'static str> {
     }
 }
 
-/// A provider whose credentials the SDK can sign with. One that panics is one that fails: a provider
-/// signs requests too, with credentials that are not seen here.
+/// A provider whose credentials the SDK can sign with. One that panics is one that fails: a
+/// provider signs requests too, with credentials that are not seen here.
 #[derive(Debug)]
 pub struct Checked(pub SharedCredentialsProvider);
 

@@ -1,4 +1,5 @@
-//! What AWS's standard chain of settings comes to: only when it is loaded are a profile's values known.
+//! What AWS's standard chain of settings comes to: only when it is loaded are a profile's values
+//! known.
 
 use super::{FACE_LIVENESS_REGIONS, Rekognition};
 use aws_config::SdkConfig;
@@ -65,8 +66,8 @@ fn endpoint(shared: &SdkConfig) -> Option<String> {
     shared.service_config()?.load_config(key.build().expect("all three are set"))
 }
 
-/// Returns why no region is configured, or a warning about the one that is. AWS says of an unsupported
-/// region no more than AccessDenied, and of a wrong one that it knows no session.
+/// Returns why no region is configured, or a warning about the one that is. AWS says of an
+/// unsupported region no more than AccessDenied, and of a wrong one that it knows no session.
 pub(super) fn judge_region(region: Option<&str>) -> Result<Option<String>, String> {
     let regions = FACE_LIVENESS_REGIONS.join(", ");
     match region {

@@ -168,7 +168,8 @@ impl Cache {
         images
     }
 
-    /// Keeps the outcome of a session that has ended, until its time. The first one stays: a later one adds images at most.
+    /// Keeps the outcome of a session that has ended, until its time. The first one stays: a later
+    /// one adds images at most.
     pub async fn keep(&self, id: SessionId, outcome: Outcome, images: Option<Images>) -> Kept {
         self.refusals.invalidate(&id).await;
         if self.unfinished.contains_key(&id) {
@@ -203,7 +204,7 @@ impl Cache {
         let images = images.map(|images| images.only(self.limits.images)).filter(|images| images.present() == wanted);
         let images = images.map(Arc::new);
         self.hold_images(id, &first, images.as_ref()).await;
-        // Those who waited for this read are told that it was one.
+        // The callers that waited for this read get its source.
         let outcome = Outcome { arrived: later.arrived, is_shared: later.is_shared, ..(*first).clone() };
         Kept::Agreed(Answer { outcome: Arc::new(outcome), images })
     }

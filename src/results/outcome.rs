@@ -89,7 +89,8 @@ impl Outcome {
         self.read_at.elapsed() < AWS_LIFETIME
     }
 
-    /// Whether a later read says the same of the session, so that its images are those of this outcome.
+    /// Whether a later read says the same of the session, so that its images are those of this
+    /// outcome.
     pub fn agrees_with(&self, later: &Self) -> bool {
         let said = |outcome: &Self| {
             let result = &outcome.result;

@@ -1,7 +1,9 @@
-//! What a stream may cost: its header fields, its request message, and a permit among all open streams.
+//! What a stream may cost: its header fields, its request message, and a permit among all open
+//! streams.
 //!
-//! A stream takes a permit when its headers arrive, before its message is read. It returns the permit when HTTP/2 has written or dropped its
-//! last frame, so a response that the client does not read counts, too.
+//! A stream takes a permit when its headers arrive, before its message is read. It returns the
+//! permit when HTTP/2 has written or dropped its last frame, so a response that the client does not
+//! read counts, too.
 
 mod body;
 mod layer;
@@ -21,18 +23,21 @@ use tonic::{
     },
 };
 
-/// How long the request message may take from its headers on. A message is a few hundred bytes, in the same packet as its headers.
+/// How long the request message may take from its headers on. A message is a few hundred bytes, in
+/// the same packet as its headers.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a reflection stream may be idle. grpcurl keeps its own open during the call that it makes.
+/// How long a reflection stream may be idle. grpcurl keeps its own open during the call that it
+/// makes.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A call's headers: deadline, trace, tokens that a mesh adds, a chain of certificates at the worst. HTTP/2 counts 32 bytes for each beyond
-/// its text (RFC 9113, 6.5.2).
+/// A call's headers: deadline, trace, tokens that a mesh adds, a chain of certificates at the
+/// worst. HTTP/2 counts 32 bytes for each beyond its text (RFC 9113, 6.5.2).
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 const HEADER_OVERHEAD: usize = 32;
 
-/// Stock clients send about ten header fields, and a mesh adds about twenty. In memory a field without text still takes about 100 bytes.
+/// Stock clients send about ten header fields, and a mesh adds about twenty. In memory a field
+/// without text still takes about 100 bytes.
 const MAX_HEADER_FIELDS: usize = 64;
 
 /// Reflection is for people and their tools.
@@ -44,7 +49,8 @@ const MAX_SHORT_CALLS: usize = 1_000;
 /// Rejected streams whose response the client has not read yet.
 const MAX_UNREAD_REJECTIONS: usize = 4_000;
 
-/// The kinds of streams, each with a limit of its own, so that health is served while calls are rejected.
+/// The kinds of streams, each with a limit of its own, so that health is served while calls are
+/// rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// GetLivenessResult.
@@ -134,7 +140,8 @@ impl Admission {
         permit.map(|permit| Permit { _permit: permit }).map_err(|_| Error::new(Reason::Overloaded))
     }
 
-    /// Counts the response of a rejected stream until it is written. When too many are unread, the connection is closed.
+    /// Counts the response of a rejected stream until it is written. When too many are unread, the
+    /// connection is closed.
     pub fn reject(&self, response: Response<Body>, peer: Option<&Peer>) -> Response<Body> {
         match Arc::clone(&self.0.rejections).try_acquire_owned() {
             Ok(permit) => Permit { _permit: permit }.until_written(response),

@@ -23,7 +23,8 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// The deadline of a request that arrived at `now` with this timeout and may be held for `wait`.
+    /// The deadline of a request that arrived at `now` with this timeout and may be held for
+    /// `wait`.
     pub fn of(timeout: Option<Duration>, now: Instant, wait: Duration) -> Self {
         let timeout = timeout.unwrap_or(DEFAULT + wait).min(LONGEST);
         let head_start = (timeout / 10).min(MAX_HEAD_START);

@@ -44,7 +44,8 @@ pub struct Sending {
     share: OwnedSemaphorePermit,
 }
 
-/// A part of an answer with its share of the room, which it gives back when HTTP/2 has written or dropped it.
+/// A part of an answer with its share of the room, which it gives back when HTTP/2 has written or
+/// dropped it.
 struct Part {
     bytes: Bytes,
     _share: Option<OwnedSemaphorePermit>,

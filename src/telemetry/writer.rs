@@ -1,4 +1,5 @@
-//! The writer of log lines: a thread of its own, so that a stalled reader of standard error holds up nothing else.
+//! The writer of log lines: a thread of its own, so that a stalled reader of standard error holds
+//! up nothing else.
 
 use std::{
     fs::File,
@@ -10,7 +11,8 @@ use std::{
 };
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// Lines that wait to be written. Further ones are lost, and counted. A line has some 400 bytes, so they are about 2 MiB.
+/// Lines that wait to be written. Further ones are lost, and counted. A line has some 400 bytes, so
+/// they are about 2 MiB.
 const MAX_LINES: usize = 4_096;
 
 /// How long the end of the process waits for the last lines.

@@ -1,7 +1,8 @@
-//! What each connection, stream, waiting request, cached result and log line takes of the program's memory. README's "Memory" has the
-//! same bounds, and the chart computes a pod's limit from them.
+//! What each connection, stream, waiting request, cached result and log line takes of the program's
+//! memory. README's "Memory" has the same bounds, and the chart computes a pod's limit from them.
 //!
-//! Linux only: it reads the program's memory in `/proc`. `hostile::unread` measures images in flight.
+//! Linux only: it reads the program's memory in `/proc`. `hostile::unread` measures images in
+//! flight.
 
 use crate::{
     facade::{eventually, id, request},
@@ -17,7 +18,8 @@ use face_liveness_facade::{
 };
 use tokio::task::JoinSet;
 
-/// The bounds, in bytes. Those of a debug build are wider: its futures are larger, and it inlines nothing.
+/// The bounds, in bytes. Those of a debug build are wider: its futures are larger, and it inlines
+/// nothing.
 const CONNECTION: usize = 20 << 10;
 const UNFINISHED_CONNECTION: usize = 120 << 10;
 const WATCH: usize = 8 << 10;

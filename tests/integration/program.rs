@@ -11,7 +11,8 @@ use std::{
 };
 use tokio::net::TcpListener;
 
-/// The program that is tested: the one of this build, or the one that `TESTED_PROGRAM` names, such as the release build.
+/// The program that is tested: the one of this build, or the one that `TESTED_PROGRAM` names, such
+/// as the release build.
 pub fn path() -> PathBuf {
     std::env::var_os("TESTED_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_face-liveness-facade").into(), PathBuf::from)
 }

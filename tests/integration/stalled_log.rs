@@ -1,4 +1,4 @@
-//! A log that nobody reads: standard error is a pipe that is full.
+//! A log whose reader stalls: standard error is a full pipe.
 
 use crate::{
     admin::{self, get},
@@ -87,7 +87,7 @@ impl Drop for Stalled {
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_neither_calls_nor_probes_nor_the_end() {
+async fn a_stalled_log_reader_blocks_neither_calls_nor_probes_nor_shutdown() {
     let mut stalled = Stalled::start(&["--access-log", "all"]).await;
     stalled.fill().await;
     assert!(stalled.lost().await > 100.0, "{}", stalled.lost().await);
@@ -97,7 +97,7 @@ async fn a_log_that_nobody_reads_stops_neither_calls_nor_probes_nor_the_end() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_read_again_goes_on_with_whole_lines() {
+async fn a_log_reader_that_resumes_gets_whole_lines() {
     let mut stalled = Stalled::start(&["--access-log", "all"]).await;
     stalled.fill().await;
     let lost = stalled.lost().await;
@@ -111,7 +111,7 @@ async fn a_log_that_is_read_again_goes_on_with_whole_lines() {
 }
 
 #[tokio::test]
-async fn a_program_whose_standard_error_is_closed_serves() {
+async fn a_server_with_closed_standard_error_serves() {
     let (simulator, endpoint) = simulator().await;
     simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
     let port = program::free_port();

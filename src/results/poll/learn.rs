@@ -126,7 +126,8 @@ impl Poll {
         self.tell(error, Says::Now);
     }
 
-    /// Keeps the result of a session that has ended: for all replicas first, since the first result holds for all.
+    /// Keeps the result of a session that has ended: for all replicas first, since the first result
+    /// holds for all.
     async fn keep(&self, mut outcome: Outcome, images: Images) -> Kept {
         let cache = &self.polls.cache;
         let images = cache.assess(self.id, &mut outcome, images).await;
@@ -142,7 +143,8 @@ impl Poll {
         }
     }
 
-    /// The answer after a read that was to be kept. A read that contradicts the first result is logged and counted, and nothing of it is kept.
+    /// The answer after a read that was to be kept. A read that contradicts the first result is
+    /// logged and counted, and nothing of it is kept.
     fn settle(&self, kept: Kept, aws_request_id: Option<&str>) -> Answer {
         if matches!(kept, Kept::Contradicted(_)) {
             let session = self.polls.session_refs.reference(self.id);

@@ -1,4 +1,5 @@
-//! The two bodies of a stream: the request's, which must arrive in time, and the response's, which holds the permit.
+//! The two bodies of a stream: the request's, which must arrive in time, and the response's, which
+//! holds the permit.
 
 use super::{GRPC_STATUS, IDLE_TIMEOUT, Kind, MAX_BODY_BYTES, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT, Permit};
 use crate::error::{Context as ErrorContext, Error};

@@ -1,4 +1,5 @@
-//! Admission of the streams that tonic's router serves: health, reflection and the pages of the admin port.
+//! Admission of the streams that tonic's router serves: health, reflection and the pages of the
+//! admin port.
 
 use super::{Admission, Kind, Permit, body::Arriving};
 use crate::{

@@ -59,8 +59,9 @@ impl Peer {
     }
 }
 
-/// How many bytes are read before the task of the connection gives up the rest of its turn. HTTP/2 reads until nothing is left, and opens
-/// every stream on the way: a byte of compressed headers is about a hundred bytes of memory until the headers have been checked.
+/// How many bytes are read before the task of the connection gives up the rest of its turn. HTTP/2
+/// reads until nothing is left, and opens every stream on the way: a byte of compressed headers is
+/// about a hundred bytes of memory until the headers have been checked.
 const READ_QUANTUM: usize = 4 * 1024;
 
 /// A connection with its place among the others, which it gives back when it is dropped.
@@ -127,7 +128,8 @@ impl Connection {
     }
 }
 
-/// Uses up what is left of the task's budget: sockets are pending until the task is polled again, which is soon.
+/// Uses up what is left of the task's budget: sockets are pending until the task is polled again,
+/// which is soon.
 fn end_turn(context: &mut Context<'_>) {
     while let Poll::Ready(budget) = coop::poll_proceed(context) {
         budget.made_progress();

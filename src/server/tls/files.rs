@@ -162,8 +162,8 @@ fn client_verifier(
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|_| unusable())
 }
 
-/// Returns when a certificate is valid. webpki says so only in a rejection, and rejects by time before
-/// it looks at any CA: hence the two calls, for the beginning and for the end of time.
+/// Returns when a certificate is valid. webpki says so only in a rejection, and rejects by time
+/// before it looks at any CA: hence the two calls, for the beginning and for the end of time.
 fn validity(certificate: &CertificateDer<'_>) -> Validity {
     let usage = webpki::KeyUsage::server_auth();
     let rejection = |time| {

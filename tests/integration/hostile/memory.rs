@@ -1,4 +1,5 @@
-//! Callers who want the program's memory: large messages, many header fields, many streams, responses that nobody reads.
+//! Clients that attack the program's memory: large messages, many header fields, many streams,
+//! and responses that they do not read.
 
 use super::{
     raw::{self, DATA, END_HEADERS, END_STREAM, HEADERS, Reader},
@@ -17,8 +18,9 @@ const REFLECTION: [&str; 2] = [
 ];
 const NO_METHOD: &str = "/faceliveness.v1.FaceLivenessService/None";
 
-/// What an attack may add to the program's memory at its height. HTTP/2 keeps about 2 KiB for each stream that a connection has had at once,
-/// so 24,000 streams take 48 MiB, and glibc keeps some more.
+/// What an attack may add to the program's memory at its height. HTTP/2 keeps about 2 KiB for each
+/// stream that a connection has had at once, so 24,000 streams take 48 MiB, and glibc keeps some
+/// more.
 const SMALL: usize = 96 << 20;
 
 /// How long a debug build on a busy machine may take for 40,000 rejections.
@@ -27,14 +29,15 @@ const SLOW: Duration = Duration::from_secs(90);
 /// Streams that a connection may have.
 const STREAMS: u32 = 2_000;
 
-/// One connection of an attacker, which reads nothing unless it is told to.
+/// One connection of an attacker. It reads responses only in `settle` and `read_on`.
 pub struct Attacker {
     reader: Reader,
     writer: OwnedWriteHalf,
 }
 
 impl Attacker {
-    /// Reads all responses from now on, as stock clients do, for as long as the other half is there.
+    /// Reads all responses from now on, as stock clients do, for as long as the other half is
+    /// there.
     pub fn read_on(self) -> OwnedWriteHalf {
         let Self { mut reader, writer } = self;
         tokio::spawn(async move { while reader.frame().await.is_ok() {} });
@@ -75,7 +78,8 @@ impl Attacker {
     }
 }
 
-/// Sends bytes unless the other end takes none for a while: it may have stopped reading, or closed the connection.
+/// Sends bytes unless the other end takes none for a while: it may have stopped reading, or closed
+/// the connection.
 async fn send(writer: &mut OwnedWriteHalf, bytes: &[u8]) -> bool {
     timeout(Duration::from_secs(2), writer.write_all(bytes)).await.is_ok_and(|sent| sent.is_ok())
 }
@@ -93,7 +97,8 @@ async fn messages_of_4_mib_are_rejected_by_every_service_of_every_port() {
     let grpc = [RESULT, CHECK, WATCH, REFLECTION[0], REFLECTION[1], NO_METHOD].map(|path| (target.address(), path));
     let admin = [CHECK, WATCH].map(|path| (target.admin_address(), path));
     for (address, path) in grpc.into_iter().chain(admin) {
-        // Announces a message of 4 MiB less one byte, and sends as much of it as the connection takes.
+        // Announces a message of 4 MiB less one byte, and sends as much of it as the connection
+        // takes.
         let attack = async {
             let mut attacker = Attacker::connect(address).await;
             attacker.open(19, 0, |_| raw::headers_to(path)).await;
@@ -121,7 +126,7 @@ async fn messages_of_4_mib_are_rejected_by_every_service_of_every_port() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn header_fields_without_text_take_no_memory() {
+async fn empty_header_fields_take_no_memory() {
     let target = Target::start(&[]).await;
     for (address, path) in [(target.address(), RESULT), (target.address(), CHECK), (target.admin_address(), CHECK)] {
         let attack = async {
@@ -165,7 +170,7 @@ async fn requests_above_the_limit_are_rejected_by_their_headers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_that_never_comes_is_given_up_after_ten_seconds() {
+async fn a_message_that_does_not_arrive_ends_its_stream_after_ten_seconds() {
     let target = Target::start(&[]).await;
     let ports = [
         (target.address(), RESULT),
@@ -235,14 +240,15 @@ async fn watches_and_reflection_have_limits_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn responses_that_nobody_reads_count_until_they_are_written() {
+async fn unread_responses_count_until_they_are_written() {
     let target = Target::start(&["--max-requests", "100"]).await;
     let call = raw::headers_to(RESULT);
     let attack = async {
         let mut attackers = Vec::new();
         for _ in 0..20 {
             let mut attacker = Attacker::connect(target.address()).await;
-            // Malformed requests, whose responses have no bytes that HTTP/2's windows would hold back.
+            // Malformed requests, whose responses have no bytes that HTTP/2's windows would hold
+            // back.
             for number in 0..50_000 {
                 let frames = [
                     raw::frame(HEADERS, END_HEADERS, number * 2 + 1, &call),
@@ -257,7 +263,7 @@ async fn responses_that_nobody_reads_count_until_they_are_written() {
         attackers
     };
     let (height, attackers) = height(&target, attack).await;
-    println!("responses that nobody reads: {} MiB", height >> 20);
+    println!("unread responses: {} MiB", height >> 20);
     assert!(height < SMALL, "{} MiB", height >> 20);
     drop(attackers);
     eventually("all permits are back", async || target.in_flight().await == 0).await;

@@ -82,8 +82,9 @@ pub fn headers_to(path: &str) -> Vec<u8> {
     pairs.iter().flat_map(|(name, value)| header(name, value)).collect()
 }
 
-/// The headers of a call to this path, with fields that have neither a value nor more than a letter of a name: each is a byte on the wire, and
-/// some hundred bytes in memory. `number` is the stream's on its connection.
+/// The headers of a call to this path, with fields that have neither a value nor more than a letter
+/// of a name: each is a byte on the wire, and some hundred bytes in memory. `number` is the
+/// stream's on its connection.
 pub fn empty_fields(path: &str, count: usize, number: u32) -> Vec<u8> {
     fields(path, "", count, number)
 }
