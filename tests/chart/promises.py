@@ -68,7 +68,7 @@ PROMISES = {
         f"{CONTAINER}/env/FACE_LIVENESS_MIN_CONFIDENCE": "99.5",
         f"{CONTAINER}/env/FACE_LIVENESS_CAPTURE": "false",
         f"{CONTAINER}/env/FACE_LIVENESS_ALLOWED_CLIENTS": "spiffe://cluster.local/ns/shop/*,checkout.example.com",
-        f"{CONTAINER}/resources/limits/memory": "13467Mi",
+        f"{CONTAINER}/resources/limits/memory": "18074Mi",
         f"{POD}/terminationGracePeriodSeconds": 67,
     },
     "shared-cache": {
