@@ -22,7 +22,8 @@ const HELD_FOR: Duration = Duration::from_secs(60);
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 const MAX_RESIDENT_MB: f64 = 200.0;
-const MAX_CORE_PERCENT: f64 = 5.0;
+/// Measured: 2.5 on one machine, 4.5 on one of half its speed.
+const MAX_CORE_PERCENT: f64 = 10.0;
 
 #[tokio::main]
 async fn main() {
