@@ -191,7 +191,7 @@ impl Error {
 
     /// DEADLINE_EXCEEDED: something that the client sends did not arrive in time.
     pub fn late(what: &'static str, limit: Duration) -> Self {
-        let violation = Violation { field: what, description: format!("must arrive within {limit:?} of its headers") };
+        let violation = Violation { field: what, description: format!("must arrive within {limit:?}") };
         Self { violation: Some(violation), ..Self::new(Reason::DeadlineExceeded) }
     }
 

@@ -16,7 +16,7 @@ use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 /// sentence each.
 pub struct Loaded {
     pub rekognition: Rekognition,
-    /// Bad values: the SDK would panic, or read from where nobody meant it to.
+    /// Bad values: the SDK would panic, or read from an endpoint that the operator did not choose.
     pub malformed: Vec<String>,
     /// What has to be configured before a read is possible.
     pub missing: Vec<String>,

@@ -20,7 +20,7 @@ use tonic::{
     metadata::GRPC_CONTENT_TYPE,
 };
 
-/// The answer to a call whose message is still to come. Its last frame returns the permit.
+/// Reads the message of a call and returns its response, whose last frame returns the permit.
 pub async fn answer(service: Service, call: Call, permit: Permit, body: Body) -> Response<Body> {
     let (by, late) = call.message_by();
     let request = match timeout_at(by, message(body)).await.unwrap_or(Err(late)) {
@@ -40,7 +40,7 @@ pub async fn answer(service: Service, call: Call, permit: Permit, body: Body) ->
     }
 }
 
-/// The answer to a request whose message is compressed; nothing when it is not.
+/// Returns the response to a request whose message is compressed; None if it is not.
 pub fn refuse_compressed(headers: &HeaderMap) -> Option<Response<Body>> {
     headers.get("grpc-encoding").filter(|encoding| *encoding != "identity")?;
     let mut response = error::compressed().into_http();

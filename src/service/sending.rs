@@ -39,13 +39,13 @@ const PART: usize = 32 * 1024;
 #[derive(Clone)]
 pub struct Room(Arc<Semaphore>);
 
-/// An answer's share of the room, less what HTTP/2 has been given of it.
+/// A response's share of the image budget, without the parts that HTTP/2 holds already.
 pub struct Sending {
     share: OwnedSemaphorePermit,
 }
 
-/// A part of an answer with its share of the room, which it gives back when HTTP/2 has written or
-/// dropped it.
+/// A part of a response with its share of the image budget. The share returns when HTTP/2 has
+/// written or dropped the part.
 struct Part {
     bytes: Bytes,
     _share: Option<OwnedSemaphorePermit>,
@@ -76,7 +76,7 @@ impl Room {
 }
 
 impl Sending {
-    /// The same bytes, which take their share of the room along.
+    /// Attaches to these bytes their share of the image budget.
     fn hand_over(&mut self, bytes: Bytes) -> Bytes {
         let pieces = bytes.len().div_ceil(PIECE).min(self.share.num_permits());
         Bytes::from_owner(Part { _share: self.share.split(pieces), bytes })

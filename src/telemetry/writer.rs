@@ -1,5 +1,5 @@
-//! The writer of log lines: a thread of its own, so that a stalled reader of standard error holds
-//! up nothing else.
+//! Writes log lines from a thread of their own, so that a stalled reader of standard error does not
+//! block the runtime.
 
 use std::{
     fs::File,
@@ -11,18 +11,18 @@ use std::{
 };
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// Lines that wait to be written. Further ones are lost, and counted. A line has some 400 bytes, so
-/// they are about 2 MiB.
+/// Lines that wait to be written; more are lost and counted. A line has about 400 bytes, so these
+/// take about 2 MiB.
 const MAX_LINES: usize = 4_096;
 
-/// How long the end of the process waits for the last lines.
+/// How long the process waits at its end for the last lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
 struct Log {
     lost: ErrorCounter,
-    /// Dropped, it has the last lines written.
+    /// Flushes the last lines when it is dropped.
     worker: Mutex<Option<WorkerGuard>>,
 }
 
@@ -39,7 +39,7 @@ pub fn start() -> io::Result<NonBlocking> {
     Ok(writer)
 }
 
-/// How many lines were lost, since they came faster than they were read.
+/// Returns how many lines were lost because standard error was not read fast enough.
 pub fn lost_lines() -> u64 {
     LOG.get().map_or(0, |log| log.lost.dropped_lines() as u64)
 }

@@ -143,8 +143,8 @@ impl Poll {
         }
     }
 
-    /// The answer after a read that was to be kept. A read that contradicts the first result is
-    /// logged and counted, and nothing of it is kept.
+    /// Returns the answer after a final read. Logs and counts a read that contradicts the first
+    /// result; nothing of it is cached.
     fn settle(&self, kept: Kept, aws_request_id: Option<&str>) -> Answer {
         if matches!(kept, Kept::Contradicted(_)) {
             let session = self.polls.session_refs.reference(self.id);
@@ -154,7 +154,7 @@ impl Poll {
         kept.into_answer()
     }
 
-    /// The answer after a read for images. When it brought none, AWS is not asked for them again.
+    /// Returns the answer after a read for images. If the read had none, AWS is not read again.
     async fn settle_images(&self, kept: Kept, aws_request_id: Option<&str>) -> Answer {
         let answer = self.settle(kept, aws_request_id);
         if answer.images.is_none() {

@@ -7,6 +7,7 @@ use pin_project_lite::pin_project;
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Status, body::Body, codegen::Bytes};
@@ -19,6 +20,8 @@ pin_project! {
         #[pin]
         body: Body,
         by: Instant,
+        // What `by` was computed from, for the error.
+        timeout: Duration,
         // Made once something has to be waited for.
         timer: Option<Pin<Box<Sleep>>>,
         // How many bytes may still come; nothing where the client may send many messages.
@@ -30,7 +33,7 @@ impl Arriving {
     /// The body of a request of this kind that arrived at `arrival`.
     pub fn new(body: Body, kind: Kind, arrival: Instant) -> Self {
         let left = (!kind.takes_many_messages()).then_some(MAX_BODY_BYTES);
-        Self { body, by: arrival + MESSAGE_TIMEOUT, timer: None, left }
+        Self { body, by: arrival + MESSAGE_TIMEOUT, timeout: MESSAGE_TIMEOUT, timer: None, left }
     }
 }
 
@@ -47,7 +50,7 @@ impl http_body::Body for Arriving {
         match this.body.poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 let Some(left) = this.left else {
-                    (*this.by, *this.timer) = (Instant::now() + IDLE_TIMEOUT, None);
+                    (*this.by, *this.timeout, *this.timer) = (Instant::now() + IDLE_TIMEOUT, IDLE_TIMEOUT, None);
                     return Poll::Ready(Some(Ok(frame)));
                 };
                 match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
@@ -61,7 +64,7 @@ impl http_body::Body for Arriving {
                 let by = *this.by;
                 let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(by)));
                 ready!(timer.as_mut().poll(context));
-                Poll::Ready(Some(Err(status(&Error::late("request", MESSAGE_TIMEOUT)))))
+                Poll::Ready(Some(Err(status(&Error::late("request", *this.timeout)))))
             }
         }
     }
