@@ -8,9 +8,9 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use face_liveness_facade::{
     convert,
     error::Reason,
+    grpc::{question::Question, response},
     rekognition::Rekognition,
     results::{Answer, ImageSet, Limits, Patience, Results, Settings},
-    service::{Message, question::Question, response},
     session::{SessionId, SessionRefKey},
     simulator::{self, Pace, Session, Simulator, Status},
     telemetry::metrics::Metrics,
@@ -87,11 +87,12 @@ fn pieces(criterion: &mut Criterion) {
         });
         let answer = runtime.block_on(get(&results, id, images));
         let question = Question { session_id: id, images, min_confidence: Some(80.0), wait: None };
-        let of = || response::of(answer.clone(), black_box(&question), ImageSet::ALL, Instant::now());
+        let of = || response::of(answer.clone(), black_box(&question), ImageSet::ALL, Instant::now(), None);
         criterion.bench_function(&format!("verdict, {view}"), |bencher| bencher.iter(of));
         let response = of();
-        criterion
-            .bench_function(&format!("encode, {view}"), |bencher| bencher.iter(|| Message::of(black_box(&response))));
+        criterion.bench_function(&format!("encode, {view}"), |bencher| {
+            bencher.iter(|| prost::Message::encode_to_vec(black_box(&response.message)));
+        });
     }
 }
 

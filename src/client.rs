@@ -10,10 +10,10 @@ use crate::{
     server::incoming::Peer,
 };
 use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
-use tonic::codegen::http::HeaderMap;
+use tonic::codegen::http::{HeaderMap, HeaderName};
 
 /// Envoy's header, which a sidecar writes.
-const FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
+const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
 /// Where clients' names are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

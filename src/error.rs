@@ -7,7 +7,7 @@ mod code;
 mod status;
 mod upstream;
 
-pub use status::{Context, compressed};
+pub use status::Context;
 
 use std::{fmt, time::Duration};
 use tonic::Code;
@@ -170,6 +170,11 @@ impl Error {
     pub fn invalid(field: &'static str, description: impl Into<String>) -> Self {
         let violation = Violation { field, description: description.into() };
         Self { violation: Some(violation), ..Self::new(Reason::InvalidRequest) }
+    }
+
+    /// INVALID_REQUEST: the body is not exactly one message of the method's type.
+    pub fn malformed_message() -> Self {
+        Self::invalid("request", "must be one GetLivenessResultRequest")
     }
 
     /// QUOTA_EXHAUSTED: who waits that long gets in, if nobody new comes.

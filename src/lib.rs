@@ -1,6 +1,6 @@
 //! One typed gRPC call for the outcome of an Amazon Rekognition Face Liveness session.
 //!
-//! A request goes one straight way: [`service`] checks it and asks [`results`], which answers from its cache or has
+//! A request goes one straight way: [`grpc`] checks it and asks [`results`], which answers from its cache or has
 //! [`rekognition`] read AWS, once for all who ask; [`convert`] turns AWS's answer into the contract's message, and nothing behind it
 //! knows an AWS type. What goes wrong on the way is an [`error::Error`], a row of one table, and becomes a `Status` at the edge only.
 //!
@@ -16,12 +16,12 @@ pub mod convert;
 pub mod error;
 #[cfg(all(any(test, fuzzing), feature = "simulator"))]
 pub mod fuzzing;
+pub mod grpc;
 mod process;
 pub mod proto;
 pub mod rekognition;
 pub mod results;
 pub mod server;
-pub mod service;
 pub mod session;
 #[cfg(feature = "simulator")]
 pub mod simulator;

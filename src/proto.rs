@@ -12,6 +12,20 @@ mod generated {
 
 pub use generated::*;
 
+/// gRPC's names of a method.
+pub struct Method {
+    /// Such as `faceliveness.v1.FaceLivenessService`.
+    pub service: &'static str,
+    pub name: &'static str,
+    /// The service's name, a slash and the method's name.
+    pub full_name: &'static str,
+    /// The path of its HTTP requests.
+    pub path: &'static str,
+}
+
+// `build.rs` takes the names from the descriptor.
+include!(concat!(env!("OUT_DIR"), "/faceliveness.v1.methods.rs"));
+
 /// The contract and all that it imports, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("faceliveness.v1");
 

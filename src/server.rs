@@ -1,11 +1,8 @@
 //! The wiring: bound sockets, the services on them, their health, and the way to stop.
 
 mod admin;
-pub mod admission;
-mod calls;
 mod health;
 pub mod incoming;
-mod method;
 mod reflection;
 mod socket;
 pub mod tls;
@@ -15,14 +12,17 @@ pub use socket::{address, bind};
 use crate::{
     config,
     error::Reason,
+    grpc::{
+        Recorder, Service,
+        admission::{Admission, Admitted},
+        calls::Counted,
+    },
     rekognition::{NoCredentials, Rekognition},
     results::{Results, SharedCacheSettings},
-    service::Service,
     session::SessionRefKey,
     store::{self, Store},
     telemetry::{self, metrics::Metrics},
 };
-use admission::{Admission, Admitted};
 use health::Health;
 use incoming::{Incoming, Limits, Protocol, Refusal};
 use std::{
@@ -34,10 +34,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// The service's name in health checks. `""` stands for the process.
-pub const SERVICE_NAME: &str = "faceliveness.v1.FaceLivenessService";
-
-/// A request has an id and three small fields.
-const MAX_REQUEST_BYTES: usize = 4 * 1024;
+pub const SERVICE_NAME: &str = crate::proto::GET_LIVENESS_RESULT.service;
 
 /// Beyond that HTTP/2 itself refuses headers, with a status that gRPC has no code for; so it is
 /// above what the service refuses.
@@ -110,7 +107,9 @@ impl Server {
         let rpc = config.rpc(rekognition.region());
         let clients = rpc.clients.clone();
         let admission = Admission::grpc(config.max_requests as usize, config.max_connections as usize);
-        let service = Service::new(results.clone(), rpc, admission.clone(), Arc::clone(&metrics), session_refs);
+        let refs = Arc::clone(&session_refs);
+        let recorder = Recorder::new(Arc::clone(&metrics), rpc.access_log, refs, rpc.region.clone());
+        let service = Service::server(results.clone(), rpc, session_refs, recorder.clone());
         let (health, health_service, admin_health) = Health::new(Arc::clone(&metrics)).await;
 
         let age = jittered(config.max_connection_age);
@@ -138,15 +137,12 @@ impl Server {
         let ending = CancellationToken::new();
         let (v1, v1alpha) = config.service.reflection.then(reflection::services).unzip();
         let admit = |admission: Admission| {
-            let (clients, metrics) = (clients.clone(), Arc::clone(&metrics));
-            move |inner| Admitted::new(inner, admission.clone(), clients.clone(), Arc::clone(&metrics))
+            let (clients, recorder) = (clients.clone(), recorder.clone());
+            move |inner| Admitted::new(inner, admission.clone(), clients.clone(), recorder.clone())
         };
-        let watch = {
-            let (admit, metrics, ending) = (admit(admission.clone()), Arc::clone(&metrics), ending.clone());
-            move |others| {
-                let (admission, metrics) = (admission.clone(), Arc::clone(&metrics));
-                calls::Watched::new(service.clone(), admit(others), admission, metrics, ending.clone())
-            }
+        let count = {
+            let (metrics, ending) = (Arc::clone(&metrics), ending.clone());
+            move |inner| Counted::new(inner, Arc::clone(&metrics), ending.clone())
         };
         let mut builder = tonic::transport::Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
@@ -158,7 +154,9 @@ impl Server {
             builder = builder.max_connection_age(age);
         }
         let router = builder
-            .layer(tower::layer::layer_fn(watch))
+            .layer(tower::layer::layer_fn(count))
+            .layer(tower::layer::layer_fn(admit(admission.clone())))
+            .add_service(service)
             .add_service(health_service)
             .add_optional_service(v1)
             .add_optional_service(v1alpha);

@@ -113,12 +113,12 @@ fn subscriber(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tonic::metadata::MetadataMap;
+    use tonic::codegen::http::HeaderMap;
 
     #[test]
     fn without_a_collector_no_span_is_made() {
         // Under a subscriber that takes everything they are made, and tell what they are.
-        let made = || [spans::call(&MetadataMap::new()), spans::read(&spans::Caller::current())];
+        let made = || [spans::call(&HeaderMap::new()), spans::read(&spans::Caller::current())];
         let spans = tracing::subscriber::with_default(tracing_subscriber::registry(), made);
         let subscriber = subscriber(None, Level::Trace, None, BoxMakeWriter::new(std::io::sink));
         for metadata in spans.map(|span| span.metadata().expect("it is made")) {

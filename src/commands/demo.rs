@@ -3,7 +3,7 @@
 
 use super::{stop_signal, warn};
 use crate::{
-    config, process,
+    config, process, proto,
     rekognition::Rekognition,
     server::{self, Server},
     session::SessionRefKey,
@@ -94,7 +94,7 @@ fn to_paste(address: SocketAddr) -> SocketAddr {
 
 /// What a newcomer reads.
 fn guide(address: SocketAddr, admin: SocketAddr) -> String {
-    let method = "faceliveness.v1.FaceLivenessService/GetLivenessResult";
+    let method = proto::GET_LIVENESS_RESULT.full_name;
     let call = |fields: &str, number: &str| {
         format!(r#"grpcurl -plaintext -d '{{"session_id":"{}"{fields}}}' {address} {method}"#, id(number))
     };

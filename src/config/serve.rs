@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     client::{Clients, NamePattern, Source},
+    grpc,
     server::tls,
-    service,
 };
 use clap::{Args, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -122,9 +122,9 @@ impl Tls {
 
 impl Server {
     /// The settings of the RPC, where `region` is asked.
-    pub fn rpc(&self, region: Option<&str>) -> service::Settings {
+    pub fn rpc(&self, region: Option<&str>) -> grpc::Settings {
         let Service { min_confidence, images, max_wait, access_log, .. } = self.service;
-        service::Settings {
+        grpc::Settings {
             min_confidence,
             images: images.into(),
             max_wait,

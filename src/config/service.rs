@@ -1,7 +1,7 @@
 //! What the service does, wherever it listens and whatever it asks.
 
 use super::value::{count, duration, entries, min_confidence, pending_ttl, positive_duration, size};
-use crate::{results, service};
+use crate::{grpc, results};
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
 use std::{str::FromStr, time::Duration};
@@ -59,7 +59,7 @@ pub struct Service {
     pub reflection: bool,
     /// Which answered requests are logged; refused ones always are.
     #[arg(long, env = "FACE_LIVENESS_ACCESS_LOG", default_value = "images", value_enum)]
-    pub access_log: service::AccessLog,
+    pub access_log: grpc::AccessLog,
 }
 
 /// The most image content that a server holds and answers.

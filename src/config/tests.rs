@@ -1,5 +1,5 @@
 use super::{value::min_confidence, *};
-use crate::service;
+use crate::grpc;
 use bytesize::ByteSize;
 use proptest::prelude::*;
 
@@ -39,7 +39,7 @@ fn the_defaults_are_those_of_the_readme() {
     assert_eq!(service.min_confidence, None);
     assert_eq!(service.upstream_timeout, Duration::from_secs(5));
     assert!(service.reflection);
-    assert_eq!(service.access_log, service::AccessLog::Images);
+    assert_eq!(service.access_log, grpc::AccessLog::Images);
 }
 
 #[test]

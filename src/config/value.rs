@@ -1,11 +1,11 @@
 //! How a value is spelled: durations, sizes, addresses, thresholds. A bad one is told what it must be.
 
-use crate::service;
+use crate::grpc;
 use bytesize::ByteSize;
 use std::{net::SocketAddr, time::Duration};
 
 pub fn min_confidence(text: &str) -> Result<f32, &'static str> {
-    text.parse().ok().filter(|threshold| service::is_min_confidence(*threshold)).ok_or(service::MIN_CONFIDENCE_RULE)
+    text.parse().ok().filter(|threshold| grpc::is_min_confidence(*threshold)).ok_or(grpc::MIN_CONFIDENCE_RULE)
 }
 
 pub fn address(text: &str) -> Result<SocketAddr, &'static str> {

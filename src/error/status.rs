@@ -66,9 +66,18 @@ impl Error {
     }
 }
 
-/// A compressed request, which gRPC has a code for, and no reason is needed.
-pub fn compressed() -> Status {
-    Status::unimplemented("requests must not be compressed")
+impl Error {
+    /// The error of a call whose request message tonic could not read, by tonic's code: tonic's own statuses carry no
+    /// details. `late` is the error if the message did not arrive in time. None for a code that needs no details: the
+    /// message is compressed.
+    pub fn of_unread_message(code: Code, limit: usize, late: impl FnOnce() -> Self) -> Option<Self> {
+        match code {
+            Code::Unimplemented => None,
+            Code::OutOfRange | Code::ResourceExhausted => Some(Self::too_large("request", limit)),
+            Code::DeadlineExceeded => Some(late()),
+            _ => Some(Self::malformed_message()),
+        }
+    }
 }
 
 /// Up to half as long again, so that callers who failed together do not come back together.

@@ -3,12 +3,12 @@
 use super::{SESSION_ID, assert_sound};
 use crate::{
     error::{Context, Error},
-    proto,
-    service::{
+    grpc::{
         deadline::{self, Deadline},
         is_min_confidence,
         question::Question,
     },
+    proto,
     session::SessionId,
 };
 use prost::Message;

@@ -2,8 +2,8 @@
 //!
 //! It answers to the very end of the process, and never with anything about a person.
 
-use super::{MAX_HTTP2_HEADER_BYTES, STREAM_WINDOW_BYTES, admission::Admitted, health::Health};
-use crate::telemetry::metrics;
+use super::{MAX_HTTP2_HEADER_BYTES, STREAM_WINDOW_BYTES, health::Health};
+use crate::{grpc::admission::Admitted, telemetry::metrics};
 use axum::{Router, http::StatusCode, http::header::CONTENT_TYPE, routing::get};
 use std::time::Duration;
 use tonic::{service::Routes, transport::server::Router as Services};

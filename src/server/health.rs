@@ -2,8 +2,8 @@
 //!
 //! Each port has states of its own: the gRPC port's watches must end before it can stop, while the admin port answers to the very end.
 
-use super::{MAX_REQUEST_BYTES, SERVICE_NAME};
-use crate::telemetry::metrics::Metrics;
+use super::SERVICE_NAME;
+use crate::{grpc::MAX_REQUEST_BYTES, telemetry::metrics::Metrics};
 use std::sync::Arc;
 use tonic_health::{
     ServingStatus,

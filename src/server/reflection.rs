@@ -1,7 +1,6 @@
 //! Reflection, in both versions, since older tools speak v1alpha only.
 
-use super::MAX_REQUEST_BYTES;
-use crate::proto;
+use crate::{grpc::MAX_REQUEST_BYTES, proto};
 use tonic_reflection::server::{v1, v1alpha};
 
 /// It knows google.rpc, so that tools print error details.

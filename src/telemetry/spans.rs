@@ -3,14 +3,14 @@
 //! Names are OpenTelemetry's for RPCs (<https://opentelemetry.io/docs/specs/semconv/rpc/>). A face, a score, an S3 key, a session id or
 //! AWS's own words on an error are never among them: traces leave the process, and are kept by others.
 
-use crate::{error::Error, session::SessionRef};
+use crate::{error::Error, proto::GET_LIVENESS_RESULT, session::SessionRef};
 use opentelemetry::{
     Context,
     propagation::{Extractor, TextMapPropagator},
     trace::{SpanContext, TraceContextExt},
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tonic::metadata::{KeyRef, MetadataMap};
+use tonic::codegen::http::{HeaderMap, HeaderName};
 use tracing::{
     Span,
     field::{Empty, display},
@@ -21,14 +21,14 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 pub const TARGET: &str = "trace";
 
 /// gRPC's full name of the method.
-const METHOD: &str = "faceliveness.v1.FaceLivenessService/GetLivenessResult";
+const METHOD: &str = GET_LIVENESS_RESULT.full_name;
 
 /// How OpenTelemetry's conventions name a call of AWS.
 const AWS_METHOD: &str = "Rekognition/GetFaceLivenessSessionResults";
 
-/// A call, as a child of the caller's span when its metadata names one (W3C's `traceparent`). It ends when it is dropped: one without a
+/// A call, as a child of the caller's span when its headers name one (W3C's `traceparent`). It ends when it is dropped: one without a
 /// code is of a caller who did not wait for the answer.
-pub fn call(metadata: &MetadataMap) -> Span {
+pub fn call(headers: &HeaderMap) -> Span {
     let span = tracing::info_span!(
         target: TARGET,
         parent: None,
@@ -43,7 +43,7 @@ pub fn call(metadata: &MetadataMap) -> Span {
         face_liveness.status = Empty,
         face_liveness.source = Empty,
     );
-    under(span, || TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(metadata)))
+    under(span, || TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers)))
 }
 
 /// Which session a call is about.
@@ -113,7 +113,7 @@ fn under(span: Span, parent: impl FnOnce() -> Context) -> Span {
 }
 
 /// The headers of a call, where a `traceparent` that is malformed is none.
-struct Headers<'a>(&'a MetadataMap);
+struct Headers<'a>(&'a HeaderMap);
 
 impl Extractor for Headers<'_> {
     fn get(&self, key: &str) -> Option<&str> {
@@ -124,10 +124,6 @@ impl Extractor for Headers<'_> {
     }
 
     fn keys(&self) -> Vec<&str> {
-        let ascii = self.0.keys().filter_map(|key| match key {
-            KeyRef::Ascii(key) => Some(key.as_str()),
-            KeyRef::Binary(_) => None,
-        });
-        ascii.collect()
+        self.0.keys().map(HeaderName::as_str).collect()
     }
 }

@@ -1,6 +1,11 @@
-//! A bare tonic method: the contract's own, with a fixed answer.
+//! A bare tonic method: the contract's own, with tonic's own codec and a fixed response.
 
-use face_liveness_facade::proto::{
+#[allow(dead_code, clippy::all, reason = "generated")]
+mod proto {
+    include!(concat!(env!("OUT_DIR"), "/baseline/faceliveness.v1.rs"));
+}
+
+use proto::{
     GetLivenessResultRequest, GetLivenessResultResponse,
     face_liveness_service_server::{FaceLivenessService, FaceLivenessServiceServer},
 };

@@ -48,6 +48,12 @@ impl Peer {
         Arc::new(Self::new(address, names, &place))
     }
 
+    /// Whether the connection is to be closed.
+    #[cfg(test)]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
     /// Closes the connection at its next read or write.
     pub fn close(&self) {
         self.closed.store(true, Relaxed);

@@ -1,8 +1,14 @@
 //! The calls of the gRPC port, under the names that go-grpc-middleware gave them and every gRPC dashboard knows.
 
 use super::new::{New, sound};
+use crate::proto::GET_LIVENESS_RESULT;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 use std::sync::Arc;
+use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
+use tonic_reflection::pb::{
+    v1::server_reflection_server::SERVICE_NAME as REFLECTION,
+    v1alpha::server_reflection_server::SERVICE_NAME as REFLECTION_V1ALPHA,
+};
 
 /// gRPC's codes by their numbers, as go-grpc-middleware spells them in `grpc_code`.
 const CODES: [&str; 17] = [
@@ -30,12 +36,12 @@ const UNKNOWN: usize = 2;
 
 /// The calls that this program serves, with GetLivenessResult first; all others are one more, `unknown`.
 const METHODS: [(&str, &str, &str); 6] = [
-    ("unary", "faceliveness.v1.FaceLivenessService", "GetLivenessResult"),
-    ("unary", "grpc.health.v1.Health", "Check"),
-    ("server_stream", "grpc.health.v1.Health", "Watch"),
-    ("unary", "grpc.health.v1.Health", "List"),
-    ("bidi_stream", "grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),
-    ("bidi_stream", "grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"),
+    ("unary", GET_LIVENESS_RESULT.service, GET_LIVENESS_RESULT.name),
+    ("unary", HEALTH, "Check"),
+    ("server_stream", HEALTH, "Watch"),
+    ("unary", HEALTH, "List"),
+    ("bidi_stream", REFLECTION, "ServerReflectionInfo"),
+    ("bidi_stream", REFLECTION_V1ALPHA, "ServerReflectionInfo"),
 ];
 
 /// A cached answer takes well under a millisecond, a read from AWS some tens, a wait up to a minute.

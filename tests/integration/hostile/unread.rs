@@ -18,7 +18,7 @@ use tonic::{
 /// Their answers are some 215 KB each: five times what there is room for. A connection may have 2,000 at once.
 const CALLS: usize = 1_500;
 
-/// What `service::sending` gives to answers with images.
+/// The image budget of `grpc::image_budget`.
 const ROOM: usize = 64 * 1024 * 1024;
 
 /// What they take beyond their images: buffers that have grown by doubling, the copy of a part, streams, tasks, and the calls that are

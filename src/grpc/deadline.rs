@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 use tokio::time::Instant;
-use tonic::codegen::http::HeaderMap;
+use tonic::codegen::http::{HeaderMap, HeaderName};
 
 /// A caller that gives no deadline gets a bound all the same: this, and as long as it is willing to wait.
 const DEFAULT: Duration = Duration::from_secs(30);
@@ -15,6 +15,8 @@ const MAX_HEAD_START: Duration = Duration::from_millis(50);
 
 /// No answer takes a day: AWS forgets a session in minutes. A caller may name 11,000 years.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 #[derive(Clone, Copy)]
 pub struct Deadline {
@@ -42,7 +44,7 @@ impl Deadline {
 
 /// The timeout that the caller set; nothing when it set none, or one that cannot be read.
 pub fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    headers.get("grpc-timeout").and_then(|value| parse(value.to_str().ok()?))
+    headers.get(TIMEOUT).and_then(|value| parse(value.to_str().ok()?))
 }
 
 /// A timeout as gRPC spells it: at most eight digits and a unit.

@@ -1,6 +1,5 @@
 use super::*;
-use crate::{service::Message, session::SessionId};
-use http_body_util::BodyExt;
+use crate::session::SessionId;
 use proptest::prelude::*;
 use proto::{ImageContent, LivenessStatus, Verdict};
 use std::{sync::Arc, time::Duration};
@@ -24,18 +23,13 @@ fn answer(sent: ImageSet, held: bool) -> Answer {
     Answer { outcome: Arc::new(outcome), images: held.then(|| Arc::new(images)) }
 }
 
-fn respond(answer: &Answer, asked: ImageSet, may: ImageSet) -> Response {
+fn question(images: ImageSet) -> Question {
     let session_id = SessionId::parse(ID).expect("a valid id");
-    let question = Question { session_id, images: asked, min_confidence: Some(80.0), wait: None };
-    of(answer.clone(), &question, may, Instant::now())
+    Question { session_id, images, min_confidence: Some(80.0), wait: None }
 }
 
-/// What a caller makes of it.
-fn told(response: &Response) -> proto::GetLivenessResultResponse {
-    let mut message = Message::of(response);
-    let bytes = message.copy(usize::MAX).expect("no message is empty");
-    assert_eq!((bytes[0], &bytes[1..5]), (0, &u32::try_from(bytes.len() - 5).expect("it is short").to_be_bytes()[..]));
-    prost::Message::decode(&bytes[5..]).expect("it is an answer")
+fn respond(answer: &Answer, asked: ImageSet, may: ImageSet) -> Response {
+    of(answer.clone(), &question(asked), may, Instant::now(), None)
 }
 
 #[test]
@@ -56,14 +50,14 @@ fn image_content_says_what_became_of_the_images() {
         ("server answers what was asked for", all, true, reference, reference, ImageContent::Included),
     ] {
         let response = respond(&answer(sent, held), asked, may);
-        assert_eq!(response.rest.image_content(), expected, "{what}");
+        assert_eq!(response.message.image_content(), expected, "{what}");
     }
 }
 
 #[test]
 fn a_view_gets_its_images_and_no_others() {
     let contents = |asked, may| {
-        let result = told(&respond(&answer(ImageSet::ALL, true), asked, may)).result.expect("a result");
+        let result = respond(&answer(ImageSet::ALL, true), asked, may).message.result.expect("a result");
         let audit = result.audit_images.iter().map(|image| image.content.clone());
         (result.reference_image.expect("an image").content, audit.collect::<Vec<_>>())
     };
@@ -76,27 +70,25 @@ fn a_view_gets_its_images_and_no_others() {
 }
 
 #[test]
-fn a_face_is_noticed_though_others_were_withheld() {
-    assert!(respond(&answer(ImageSet::ALL, true), ImageSet::ALL, ImageSet::REFERENCE).image_bytes() > 0);
-    assert_eq!(respond(&answer(ImageSet::ALL, true), ImageSet::ALL, ImageSet::NONE).image_bytes(), 0);
-    assert_eq!(respond(&answer(ImageSet::ALL, true), ImageSet::NONE, ImageSet::ALL).image_bytes(), 0);
+fn only_the_images_in_the_response_count_against_the_budget() {
+    let size = |asked, may| image_bytes(&answer(ImageSet::ALL, true), &question(asked), may);
+    assert_eq!(size(ImageSet::ALL, ImageSet::ALL), "reference".len() + "one".len() + "two".len());
+    assert_eq!(size(ImageSet::ALL, ImageSet::REFERENCE), "reference".len());
+    assert_eq!(size(ImageSet::ALL, ImageSet::NONE), 0);
+    assert_eq!(size(ImageSet::NONE, ImageSet::ALL), 0);
 }
 
-#[tokio::test]
-async fn a_hit_shares_the_image_with_the_cache() {
+#[test]
+fn a_response_shares_the_content_of_images_with_the_cache() {
     let answer = answer(ImageSet::ALL, true);
-    let mut message = Message::of(&respond(&answer, ImageSet::REFERENCE, ImageSet::ALL));
-    let mut sent = Vec::new();
-    while let Some(Ok(frame)) = message.frame().await {
-        sent.extend(frame.into_data().ok());
-    }
-    let held = answer.images.expect("images").reference.as_ptr();
-    assert_eq!(sent.iter().filter(|piece| piece.as_ptr() == held).count(), 1);
+    let result = respond(&answer, ImageSet::REFERENCE, ImageSet::ALL).message.result.expect("a result");
+    let cached = answer.images.expect("images").reference.as_ptr();
+    assert_eq!(result.reference_image.expect("an image").content.as_ptr(), cached);
 }
 
 proptest! {
     #[test]
-    fn a_message_is_what_prost_would_make_of_it(
+    fn a_response_to_the_full_view_has_all_that_aws_sent(
         reference in proptest::option::of(proptest::collection::vec(0u8.., 0..300)),
         audit in proptest::collection::vec((proptest::collection::vec(0u8.., 0..300), "[a-z]{0,200}"), 0..4),
         confidence: Option<f32>,
@@ -116,8 +108,10 @@ proptest! {
             ..Default::default()
         };
         let (outcome, images) = Outcome::split(result.clone());
+        let size = images.size();
         let answer = Answer { outcome: Arc::new(outcome), images: Some(Arc::new(images)) };
-        prop_assert_eq!(told(&respond(&answer, ImageSet::ALL, ImageSet::ALL)).result, Some(result));
+        prop_assert_eq!(image_bytes(&answer, &question(ImageSet::ALL), ImageSet::ALL), size);
+        prop_assert_eq!(respond(&answer, ImageSet::ALL, ImageSet::ALL).message.result, Some(result));
     }
 }
 
@@ -162,7 +156,7 @@ fn the_source_is_upstream_when_the_read_ended_after_the_request_had_come() {
         min_confidence: None,
         wait: None,
     };
-    let source = |asked| of(answer.clone(), &question, ImageSet::ALL, asked).rest.source();
+    let source = |asked| of(answer.clone(), &question, ImageSet::ALL, asked, None).message.source();
     assert_eq!(source(before), proto::Source::Upstream);
     assert_eq!(source(Instant::now() + Duration::from_millis(1)), proto::Source::Cache);
 }

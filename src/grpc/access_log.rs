@@ -2,8 +2,8 @@
 //!
 //! The session is told by its reference, and of a score or a face nothing but whether one left.
 
-use super::{Answered, Question, response::Response};
-use crate::{client::Caller, results::ImageSet, session::SessionRefKey};
+use super::{question::Question, response::Response};
+use crate::{client::Caller, error::Error, results::ImageSet, session::SessionRefKey};
 use std::{
     sync::{
         Arc,
@@ -41,8 +41,8 @@ impl Log {
 
     /// Tells how a request ended. Hits are the common case and say nothing about the service: by default only errors, and faces that
     /// left it, are told.
-    pub fn tell(&self, caller: &Caller, question: Option<&Question>, started: Instant, end: &Answered) {
-        let images = end.as_ref().is_ok_and(|response| response.image_bytes() > 0);
+    pub fn tell(&self, caller: &Caller, question: Option<&Question>, started: Instant, end: &Result<Response, Error>) {
+        let images = end.as_ref().is_ok_and(Response::has_images);
         let is_accessed = self.access == AccessLog::All || (self.access == AccessLog::Images && images);
         // Most answers are not told, and pay neither for a hash nor for a clock.
         if !is_accessed && end.is_ok() && !tracing::enabled!(Level::DEBUG) {

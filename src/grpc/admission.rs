@@ -10,12 +10,17 @@ mod layer;
 
 pub use layer::Admitted;
 
-use super::{MAX_REQUEST_BYTES, incoming::Peer};
-use crate::error::{Error, Reason};
+use super::{Call, ImagePermit, MAX_REQUEST_BYTES};
+use crate::{
+    error::{Error, Reason},
+    proto::GET_LIVENESS_RESULT,
+    server::incoming::Peer,
+};
 use body::Held;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{
+    Status,
     body::Body,
     codegen::{
         Bytes,
@@ -63,13 +68,19 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of the streams to this path, which are not calls of GetLivenessResult.
+    /// The kind of the streams to this path.
     fn of(path: &str) -> Self {
         match path {
+            _ if path == GET_LIVENESS_RESULT.path => Self::Call,
             "/grpc.health.v1.Health/Watch" => Self::Watch,
             _ if path.starts_with("/grpc.reflection.") => Self::Reflection,
             _ => Self::Short,
         }
+    }
+
+    /// Whether only allowed clients may open it.
+    const fn is_for_allowed_clients(self) -> bool {
+        matches!(self, Self::Call | Self::Reflection)
     }
 
     /// Whether the client may send more than one message.
@@ -144,7 +155,7 @@ impl Admission {
     /// connection is closed.
     pub fn reject(&self, response: Response<Body>, peer: Option<&Peer>) -> Response<Body> {
         match Arc::clone(&self.0.rejections).try_acquire_owned() {
-            Ok(permit) => Permit { _permit: permit }.until_written(response),
+            Ok(permit) => Permit { _permit: permit }.until_written(response, None),
             Err(_) => {
                 peer.inspect(|peer| peer.close());
                 response
@@ -158,23 +169,20 @@ fn header_bytes(headers: &HeaderMap) -> usize {
 }
 
 impl Permit {
-    /// Returns the permit once HTTP/2 has written or dropped the last frame of `response`.
-    pub fn until_written(self, mut response: Response<Body>) -> Response<Body> {
-        if response.headers().contains_key(GRPC_STATUS) {
+    /// Returns the permit once HTTP/2 has written or dropped the last frame of `response`, and the share of the image
+    /// budget that its extensions have once HTTP/2 has dropped its message.
+    pub fn until_written(self, mut response: Response<Body>, call: Option<Arc<Call>>) -> Response<Body> {
+        if response.headers().contains_key(Status::GRPC_STATUS) {
             self.attach(response.headers_mut());
             return response;
         }
-        response.map(|body| Body::new(self.held(body)))
-    }
-
-    /// The body, whose last frame returns the permit.
-    pub fn held<B>(self, body: B) -> Held<B> {
-        Held::new(body, self)
+        let images = response.extensions_mut().remove::<ImagePermit>().zip(call);
+        response.map(|body| Body::new(Held::new(body, self, images)))
     }
 
     /// Gives the permit to the value of `grpc-status`, whose buffer returns it when it is dropped.
     fn attach(self, headers: &mut HeaderMap) {
-        let Some(status) = headers.get_mut(GRPC_STATUS) else { return };
+        let Some(status) = headers.get_mut(Status::GRPC_STATUS) else { return };
         let owned = self.own(Bytes::copy_from_slice(status.as_bytes()));
         if let Ok(mut value) = HeaderValue::from_maybe_shared(owned) {
             // HPACK would keep a copy in its table otherwise, and the permit with it.
@@ -188,8 +196,6 @@ impl Permit {
         Bytes::from_owner(Owned { bytes, _permit: self })
     }
 }
-
-const GRPC_STATUS: &str = "grpc-status";
 
 struct Owned {
     bytes: Bytes,
@@ -226,8 +232,9 @@ mod tests {
     fn a_permit_returns_when_the_status_is_dropped() {
         let admission = Admission::grpc(1, 1);
         let permit = admission.admit(Kind::Call, &HeaderMap::new()).expect("one is free");
-        let response = permit.until_written(Error::new(Reason::Overloaded).to_status(&Default::default()).into_http());
-        assert_eq!((response.headers()[GRPC_STATUS].as_bytes(), admission.calls()), (&b"8"[..], 1));
+        let response = Error::new(Reason::Overloaded).to_status(&Default::default()).into_http();
+        let response = permit.until_written(response, None);
+        assert_eq!((response.headers()[Status::GRPC_STATUS].as_bytes(), admission.calls()), (&b"8"[..], 1));
         assert!(admission.admit(Kind::Call, &HeaderMap::new()).is_err());
         drop(response);
         assert_eq!(admission.calls(), 0);

@@ -1,11 +1,15 @@
 //! The two bodies of a stream: the request's, which must arrive in time, and the response's, which
 //! holds the permit.
 
-use super::{GRPC_STATUS, IDLE_TIMEOUT, Kind, MAX_BODY_BYTES, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT, Permit};
-use crate::error::{Context as ErrorContext, Error};
+use super::{IDLE_TIMEOUT, Kind, MAX_BODY_BYTES, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT, Permit};
+use crate::{
+    error::{Context as ErrorContext, Error},
+    grpc::{Call, ImagePermit},
+};
 use pin_project_lite::pin_project;
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -30,10 +34,10 @@ pin_project! {
 }
 
 impl Arriving {
-    /// The body of a request of this kind that arrived at `arrival`.
-    pub fn new(body: Body, kind: Kind, arrival: Instant) -> Self {
+    /// The body of a request of this kind, whose first bytes must arrive before `by`.
+    pub fn new(body: Body, kind: Kind, by: Instant) -> Self {
         let left = (!kind.takes_many_messages()).then_some(MAX_BODY_BYTES);
-        Self { body, by: arrival + MESSAGE_TIMEOUT, timeout: MESSAGE_TIMEOUT, timer: None, left }
+        Self { body, by, timeout: MESSAGE_TIMEOUT, timer: None, left }
     }
 }
 
@@ -80,12 +84,14 @@ pin_project! {
         #[pin]
         body: B,
         permit: Option<Permit>,
+        // The share of the image budget, for the one frame that has the message.
+        images: Option<(ImagePermit, Arc<Call>)>,
     }
 }
 
 impl<B> Held<B> {
-    pub const fn new(body: B, permit: Permit) -> Self {
-        Self { body, permit: Some(permit) }
+    pub const fn new(body: B, permit: Permit, images: Option<(ImagePermit, Arc<Call>)>) -> Self {
+        Self { body, permit: Some(permit), images }
     }
 }
 
@@ -98,12 +104,15 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for Held<B> {
         let frame = ready!(this.body.as_mut().poll_frame(context));
         let Some(Ok(mut frame)) = frame else { return Poll::Ready(frame) };
         if let Some(trailers) = frame.trailers_mut() {
-            if trailers.contains_key(GRPC_STATUS)
-                && let Some(permit) = this.permit.take()
-            {
+            if let Some(permit) = this.permit.take() {
                 permit.attach(trailers);
             }
-        } else if this.body.is_end_stream()
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if let Some((images, call)) = this.images.take() {
+            frame = frame.map_data(|data| images.attach(data, call));
+        }
+        if this.body.is_end_stream()
             && let Some(permit) = this.permit.take()
         {
             frame = frame.map_data(|data| permit.own(data));

@@ -1,0 +1,122 @@
+//! The RPC: validates the request, authorizes the caller, reads the result within the caller's deadline, and builds the response.
+//!
+//! [`calls`] and [`admission`] are the tower layers around tonic's router. AWS, Redis and moka are not known here.
+
+mod access_log;
+pub mod admission;
+pub mod calls;
+mod codec;
+pub(crate) mod deadline;
+mod image_budget;
+pub mod question;
+mod recorder;
+pub mod response;
+
+pub use access_log::AccessLog;
+pub use codec::MessageCodec;
+pub use image_budget::ImagePermit;
+pub use question::{MIN_CONFIDENCE_RULE, is_min_confidence};
+pub use recorder::{Call, Recorder};
+
+use crate::{
+    client::Clients,
+    error::{Context, Error, Reason},
+    proto::{
+        GetLivenessResultRequest, GetLivenessResultResponse,
+        face_liveness_service_server::{FaceLivenessService, FaceLivenessServiceServer},
+    },
+    results::{ImageSet, Patience, Results},
+    session::SessionRefKey,
+    telemetry::spans,
+};
+use deadline::Deadline;
+use image_budget::ImageBudget;
+use question::Question;
+use std::{sync::Arc, time::Duration};
+use tonic::{Request, Response, Status};
+use tracing::Instrument;
+
+/// The largest request message. A request has an id and three small fields.
+pub const MAX_REQUEST_BYTES: usize = 4 * 1024;
+
+/// The server's settings of the RPC.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The verdict's threshold, default and floor; above 1, up to 100.
+    pub min_confidence: Option<f32>,
+    /// The image content that responses may contain.
+    pub images: ImageSet,
+    /// The longest wait that a request gets.
+    pub max_wait: Duration,
+    pub access_log: AccessLog,
+    pub clients: Clients,
+    /// The AWS region that results are read from, for error messages.
+    pub region: Option<String>,
+}
+
+/// The implementation of `faceliveness.v1.FaceLivenessService`.
+pub struct Service {
+    results: Results,
+    settings: Settings,
+    session_refs: Arc<SessionRefKey>,
+    recorder: Recorder,
+    image_budget: ImageBudget,
+}
+
+impl Service {
+    /// The service for tonic's router. Its calls must have passed [`admission::Admitted`].
+    pub fn server(
+        results: Results,
+        settings: Settings,
+        session_refs: Arc<SessionRefKey>,
+        recorder: Recorder,
+    ) -> FaceLivenessServiceServer<Self> {
+        let service = Self { results, settings, session_refs, recorder, image_budget: ImageBudget::new() };
+        FaceLivenessServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES)
+    }
+
+    async fn read(&self, question: &Question, call: &Call, deadline: Deadline) -> Result<response::Response, Error> {
+        if !question.images.is_empty() {
+            self.settings.clients.may_see_images(&call.caller)?;
+        }
+        let wait_until = question.wait.map(|wait| call.arrival + wait);
+        let patience = Patience { wait_until, answer_by: deadline.answer_by() };
+        let answer = self.results.get(question.session_id, question.images, patience).await?;
+        let allowed = self.settings.images;
+        let permit = match response::image_bytes(&answer, question, allowed) {
+            0 => None,
+            // Boxed, so that a response without images does not pay for it.
+            bytes => Some(Box::pin(self.image_budget.acquire(bytes, deadline.answer_by())).await?),
+        };
+        Ok(response::of(answer, question, allowed, call.arrival, permit))
+    }
+}
+
+#[tonic::async_trait]
+impl FaceLivenessService for Service {
+    async fn get_liveness_result(
+        &self,
+        request: Request<GetLivenessResultRequest>,
+    ) -> Result<Response<GetLivenessResultResponse>, Status> {
+        let Some(call) = request.extensions().get::<Arc<Call>>().cloned() else {
+            return Err(Error::new(Reason::Internal).to_status(&Context::default()));
+        };
+        let request = request.into_inner();
+        let question = Question::of(&request, self.settings.min_confidence, self.settings.max_wait);
+        let wait = question.as_ref().ok().and_then(|question| question.wait).unwrap_or_default();
+        // tonic counts a deadline from the headers on, and so does this.
+        let deadline = Deadline::of(call.timeout, call.arrival, wait);
+        if let Some(question) = question.as_ref().ok().filter(|_| !call.span.is_disabled()) {
+            spans::asks_for(&call.span, self.session_refs.reference(question.session_id));
+        }
+        let end = match &question {
+            Err(error) => Err(error.clone()),
+            Ok(question) => self.read(question, &call, deadline).instrument(call.span.clone()).await,
+        };
+        self.recorder.record(&call, question.as_ref().ok(), &end);
+        match end {
+            Ok(response) => Ok(response.into_tonic()),
+            Err(error) => Err(self.recorder.status(&error, &request.session_id, deadline)),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The tower layer that admits each stream of a port by its headers.
+
+use super::{Admission, Kind, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT, Permit, body::Arriving};
+use crate::{
+    client::{Caller, Clients},
+    error::{Context as ErrorContext, Error, Reason},
+    grpc::{Call, Recorder},
+    server::incoming::Peer,
+};
+use pin_project_lite::pin_project;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::time::Instant;
+use tonic::{
+    Status,
+    body::Body,
+    codegen::http::{Request, Response},
+};
+use tower::Service;
+
+/// A service whose streams are admitted by their headers.
+#[derive(Clone)]
+pub struct Admitted<S> {
+    inner: S,
+    admission: Admission,
+    clients: Clients,
+    recorder: Recorder,
+}
+
+impl<S> Admitted<S> {
+    /// `clients` decides who may call the RPC and reflection. Health is for all.
+    pub const fn new(inner: S, admission: Admission, clients: Clients, recorder: Recorder) -> Self {
+        Self { inner, admission, clients, recorder }
+    }
+
+    fn authorize(&self, caller: Option<&Caller>) -> Result<(), Error> {
+        let Some(caller) = caller else { return Ok(()) };
+        match caller.peer().is_some_and(Peer::is_over_limit) {
+            true => Err(Error::new(Reason::Overloaded)),
+            false => self.clients.may_ask(caller),
+        }
+    }
+
+    /// Records a rejected stream, and returns its response.
+    fn reject(&self, error: Error, call: Option<&Call>, peer: Option<&Peer>) -> Response<Body> {
+        let status = match call {
+            Some(call) => self.recorder.reject(call, error),
+            None => {
+                self.recorder.count(&error);
+                error.to_status(&ErrorContext::default())
+            }
+        };
+        self.admission.reject(status.into_http(), peer)
+    }
+}
+
+impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>> for Admitted<S> {
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Stream<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let (arrival, kind) = (Instant::now(), Kind::of(request.uri().path()));
+        let peer = request.extensions().get::<Arc<Peer>>().cloned();
+        let headers = request.headers();
+        let permit = self.admission.admit(kind, headers);
+        let caller = kind.is_for_allowed_clients().then(|| self.clients.caller(peer.clone(), headers));
+        let permit = permit.and_then(|permit| self.authorize(caller.as_ref()).map(|()| permit));
+        let caller = caller.filter(|_| kind == Kind::Call);
+        let call = caller.map(|caller| Arc::new(Call::new(caller, headers, arrival)));
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(error) => {
+                let response = self.reject(error, call.as_deref(), peer.as_deref());
+                return Stream::Rejected { response: Some(response) };
+            }
+        };
+        let by = call.as_ref().map_or(arrival + MESSAGE_TIMEOUT, |call| call.message_by());
+        if let Some(call) = &call {
+            // In place of the peer, which the call has: one entry more would make the map grow.
+            request.extensions_mut().remove::<Arc<Peer>>();
+            request.extensions_mut().insert(Arc::clone(call));
+        }
+        let request = request.map(|body| Body::new(Arriving::new(body, kind, by)));
+        let admitted = AdmittedStream { permit, call, recorder: self.recorder.clone() };
+        Stream::Admitted { response: self.inner.call(request), admitted: Some(admitted) }
+    }
+}
+
+/// What an admitted stream keeps until its response begins.
+struct AdmittedStream {
+    permit: Permit,
+    /// The call of the RPC; None for a stream of another service.
+    call: Option<Arc<Call>>,
+    recorder: Recorder,
+}
+
+impl AdmittedStream {
+    fn respond(self, mut response: Response<Body>) -> Response<Body> {
+        if let Some(call) = self.call.as_deref().filter(|call| !call.is_recorded())
+            && let Some(status) = Status::from_header_map(response.headers())
+            && let Some(error) = Error::of_unread_message(status.code(), MAX_REQUEST_BYTES, || call.late())
+        {
+            response = self.recorder.reject(call, error).into_http();
+        }
+        self.permit.until_written(response, self.call)
+    }
+}
+
+pin_project! {
+    /// A stream until its response begins.
+    #[project = StreamOf]
+    pub enum Stream<F> {
+        Admitted { #[pin] response: F, admitted: Option<AdmittedStream> },
+        Rejected { response: Option<Response<Body>> },
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Stream<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            StreamOf::Admitted { response, admitted } => {
+                let response = ready!(response.poll(context))?;
+                let admitted = admitted.take().expect("a future is not polled after its end");
+                Poll::Ready(Ok(admitted.respond(response)))
+            }
+            StreamOf::Rejected { response } => {
+                Poll::Ready(Ok(response.take().expect("a future is not polled after its end")))
+            }
+        }
+    }
+}

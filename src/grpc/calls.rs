@@ -1,0 +1,177 @@
+//! The tower layer that counts and times the calls of the gRPC port, ends its streams at a shutdown, and strips tonic's
+//! own error messages.
+
+use crate::{
+    error::{Error, Reason},
+    telemetry::metrics::{Calls, Metrics},
+};
+use pin_project_lite::pin_project;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::{
+    Status,
+    body::Body,
+    codegen::{
+        Bytes,
+        http::{HeaderMap, HeaderName, Request, Response},
+    },
+};
+use tower::Service;
+
+/// gRPC's numbers of the codes that are meant here.
+const OK: i32 = 0;
+const CANCELLED: i32 = 1;
+const UNKNOWN: i32 = 2;
+
+/// A service whose calls are counted.
+#[derive(Clone)]
+pub struct Counted<S> {
+    inner: S,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+}
+
+impl<S> Counted<S> {
+    /// `shutdown` ends the streams that nothing else ends.
+    pub const fn new(inner: S, metrics: Arc<Metrics>, shutdown: CancellationToken) -> Self {
+        Self { inner, metrics, shutdown }
+    }
+}
+
+impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>> for Counted<S> {
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Call<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let end = End::of(self.metrics.calls(request.uri().path()), Instant::now());
+        // Only a stream has to be ended.
+        let shutdown = end.is_of_stream().then(|| self.shutdown.clone());
+        Call { response: self.inner.call(request), end, shutdown }
+    }
+}
+
+pin_project! {
+    /// A call until its response begins.
+    pub struct Call<F> {
+        #[pin]
+        response: F,
+        end: End,
+        shutdown: Option<CancellationToken>,
+    }
+}
+
+impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Call<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.response.poll(context))?;
+        if let Some(code) = code(response.headers()) {
+            strip_foreign_message(response.headers_mut());
+            this.end.with(code);
+            return Poll::Ready(Ok(response));
+        }
+        if let Some(shutdown) = this.shutdown.take() {
+            let (end, shutdown) = (std::mem::take(this.end), shutdown.cancelled_owned());
+            return Poll::Ready(Ok(response.map(|body| Body::new(Stream { body, end, shutdown }))));
+        }
+        this.end.with(OK);
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// The code in the headers of a response or in its trailers, if there is one.
+fn code(headers: &HeaderMap) -> Option<i32> {
+    let status = headers.get(Status::GRPC_STATUS)?;
+    Some(status.to_str().ok().and_then(|status| status.parse().ok()).unwrap_or(UNKNOWN))
+}
+
+const STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+
+/// Removes the message of a status that tonic made, which is one without details. Its messages repeat what a client
+/// sent, such as a symbol that reflection does not know, and clients and proxies log them.
+fn strip_foreign_message(headers: &mut HeaderMap) {
+    if !headers.contains_key(STATUS_DETAILS) {
+        headers.remove(Status::GRPC_MESSAGE);
+    }
+}
+
+pin_project! {
+    /// The responses of a stream, which ends with its trailers.
+    struct Stream {
+        #[pin]
+        body: Body,
+        end: End,
+        // An open stream would delay the shutdown.
+        #[pin]
+        shutdown: WaitForCancellationFutureOwned,
+    }
+}
+
+impl http_body::Body for Stream {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        let this = self.project();
+        let mut frame = match this.body.poll_frame(context) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                ready!(this.shutdown.poll(context));
+                Some(Ok(http_body::Frame::trailers(Error::new(Reason::ShuttingDown).to_trailers())))
+            }
+        };
+        if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
+            strip_foreign_message(trailers);
+        }
+        if let Some(Ok(frame)) = &frame
+            && let Some(code) = frame.trailers_ref().and_then(code)
+        {
+            this.end.with(code);
+        }
+        Poll::Ready(frame)
+    }
+}
+
+/// Counts how a call ends. One that is dropped before its end was cancelled by its caller.
+#[derive(Default)]
+struct End {
+    calls: Option<(Arc<Calls>, Instant)>,
+}
+
+impl End {
+    fn of(calls: &Arc<Calls>, arrival: Instant) -> Self {
+        calls.started.inc();
+        Self { calls: Some((Arc::clone(calls), arrival)) }
+    }
+
+    fn is_of_stream(&self) -> bool {
+        self.calls.as_ref().is_some_and(|(calls, _)| calls.is_stream)
+    }
+
+    fn with(&mut self, code: i32) {
+        if let Some((calls, started)) = self.calls.take() {
+            calls.handled(code).inc();
+            calls.seconds.observe(started.elapsed().as_secs_f64());
+        }
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.with(CANCELLED);
+    }
+}

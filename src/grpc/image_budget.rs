@@ -1,0 +1,138 @@
+//! The image budget: how many bytes of responses with images are in memory until their clients have read them.
+//!
+//! A response has its share from before it is encoded until HTTP/2 has written or dropped the last part of it.
+
+use super::Call;
+use crate::error::{Error, Reason};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::codegen::Bytes;
+
+/// Some 64 of the largest responses.
+pub const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// The unit of the budget's permits.
+const PERMIT_BYTES: usize = 1024;
+
+/// How long a client may take to read a response with images. A megabyte in a minute is slower than any usable network.
+const MAX_READ_TIME: Duration = Duration::from_secs(60);
+
+/// How long a response waits for its share. It holds its images meanwhile, whether the cache still does or not.
+const MAX_WAIT: Duration = Duration::from_secs(1);
+
+pub struct ImageBudget(Arc<Semaphore>);
+
+/// A response's share of the image budget. The method gives it to [`super::admission::Admitted`]
+/// in the extensions of its response, which must be `Clone`.
+#[derive(Clone)]
+pub struct ImagePermit(#[expect(dead_code, reason = "returns to the budget when dropped")] Arc<OwnedSemaphorePermit>);
+
+impl ImageBudget {
+    pub fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_BYTES / PERMIT_BYTES)))
+    }
+
+    /// A share of this size, first come, first served.
+    ///
+    /// # Errors
+    /// OVERLOADED when the budget has no such share before `deadline`, or within [`MAX_WAIT`].
+    pub async fn acquire(&self, bytes: usize, deadline: Instant) -> Result<ImagePermit, Error> {
+        let deadline = deadline.min(Instant::now() + MAX_WAIT);
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES).min(MAX_BYTES / PERMIT_BYTES));
+        let permits = permits.expect("the budget has fewer permits");
+        let acquired = timeout_at(deadline, Arc::clone(&self.0).acquire_many_owned(permits)).await;
+        let permit = acquired.map_err(|_| Error::new(Reason::Overloaded))?.expect("the budget is never closed");
+        Ok(ImagePermit(Arc::new(permit)))
+    }
+}
+
+impl ImagePermit {
+    /// Attaches the share to the encoded response. It returns when HTTP/2 drops the last part of
+    /// these bytes.
+    ///
+    /// HTTP/2 does not look at the body of a client that does not read, so the response cannot end
+    /// its own stream: after [`MAX_READ_TIME`] the client's connection is closed.
+    pub fn attach(self, bytes: Bytes, call: Arc<Call>) -> Bytes {
+        let cut_off = tokio::spawn(async move {
+            tokio::time::sleep(MAX_READ_TIME).await;
+            call.caller.peer().inspect(|peer| peer.close());
+        });
+        Bytes::from_owner(Unread { bytes, _permit: self, _cut_off: AbortOnDropHandle::new(cut_off) })
+    }
+}
+
+/// A response with images that its client has not read yet.
+struct Unread {
+    bytes: Bytes,
+    _permit: ImagePermit,
+    _cut_off: AbortOnDropHandle<()>,
+}
+
+impl AsRef<[u8]> for Unread {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Clients, Source};
+    use crate::server::incoming::Peer;
+    use tonic::codegen::http::HeaderMap;
+
+    async fn acquire(budget: &ImageBudget, bytes: usize) -> Result<ImagePermit, Error> {
+        budget.acquire(bytes, Instant::now() + Duration::from_secs(5)).await
+    }
+
+    fn call(peer: &Arc<Peer>) -> Arc<Call> {
+        let clients = Clients { source: Source::Certificate, allowed: Vec::new(), images: Vec::new() };
+        let caller = clients.caller(Some(Arc::clone(peer)), &HeaderMap::new());
+        Arc::new(Call::new(caller, &HeaderMap::new(), Instant::now()))
+    }
+
+    fn peer() -> Arc<Peer> {
+        Peer::of("10.1.2.3:4567".parse().expect("an address"), Vec::new())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_waits_for_its_share_and_is_rejected_without_one() {
+        let budget = ImageBudget::new();
+        let first = acquire(&budget, MAX_BYTES - PERMIT_BYTES).await.expect("the budget is free");
+        acquire(&budget, 10 * PERMIT_BYTES).await.map(drop).expect_err("no such share is left");
+        acquire(&budget, PERMIT_BYTES).await.expect("one permit is left");
+        drop(first);
+        acquire(&budget, 10 * PERMIT_BYTES).await.expect("the first share has returned");
+    }
+
+    #[tokio::test]
+    async fn a_share_returns_with_the_last_part_of_its_response() {
+        let (budget, peer) = (ImageBudget::new(), peer());
+        let permit = acquire(&budget, MAX_BYTES).await.expect("the budget is free");
+        let mut response = permit.attach(Bytes::from(vec![7; 100]), call(&peer));
+        let part = response.split_to(10);
+        drop(response);
+        assert_eq!((&part[..], budget.0.available_permits()), (&[7; 10][..], 0));
+        drop(part);
+        assert_eq!(budget.0.available_permits(), MAX_BYTES / PERMIT_BYTES);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_loses_its_connection_after_a_minute() {
+        let (budget, peer) = (ImageBudget::new(), peer());
+        let attach = async || {
+            let permit = acquire(&budget, PERMIT_BYTES).await.expect("the budget is free");
+            permit.attach(Bytes::from_static(b"images"), call(&peer))
+        };
+        drop(attach().await);
+        tokio::time::sleep(2 * MAX_READ_TIME).await;
+        assert!(!peer.is_closed(), "this response was read");
+        let _unread = attach().await;
+        tokio::time::sleep(2 * MAX_READ_TIME).await;
+        assert!(peer.is_closed());
+    }
+}

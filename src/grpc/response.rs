@@ -1,0 +1,131 @@
+//! Builds the response: the images of the requested view, the times, and the verdict.
+
+use super::{ImagePermit, question::Question};
+use crate::{
+    proto,
+    results::{Answer, ImageSet, Images, Outcome},
+};
+use tokio::time::Instant;
+use tonic::codegen::Bytes;
+
+/// A response, and what of it is recorded.
+pub struct Response {
+    pub message: proto::GetLivenessResultResponse,
+    /// Its share of the image budget, if there is image content in it.
+    permit: Option<ImagePermit>,
+}
+
+/// The size of all image content in the response to `question`.
+pub fn image_bytes(answer: &Answer, question: &Question, may_be_answered: ImageSet) -> usize {
+    let allowed = question.images.and(answer.outcome.sent).and(may_be_answered);
+    let Some(images) = answer.images.as_ref().filter(|_| !allowed.is_empty()) else { return 0 };
+    let reference = images.reference.len() * usize::from(allowed.reference);
+    let audit = images.audit.iter().map(Bytes::len).sum::<usize>() * usize::from(allowed.audit);
+    reference + audit
+}
+
+/// The response to a `question` that came at `asked`, with no other images than those that may be answered. `permit` is
+/// its share of the image budget, if there are any.
+pub fn of(
+    answer: Answer,
+    question: &Question,
+    may_be_answered: ImageSet,
+    asked: Instant,
+    permit: Option<ImagePermit>,
+) -> Response {
+    let Answer { outcome, images } = answer;
+    let allowed = question.images.and(outcome.sent).and(may_be_answered);
+    let images = images.filter(|_| !allowed.is_empty());
+    let mut result = outcome.result.clone();
+    if let Some(images) = &images {
+        fill(&mut result, images, allowed);
+    }
+    let message = proto::GetLivenessResultResponse {
+        verdict: verdict(&result, question.min_confidence).into(),
+        result: Some(result),
+        applied_min_confidence: question.min_confidence,
+        read_time: Some(outcome.read_time.into()),
+        expire_time: outcome.expire_time().map(Into::into),
+        image_content: image_content(question.images, &outcome, allowed, images.is_some()).into(),
+        image_expire_time: outcome.image_expire_time().map(Into::into),
+        source: match (outcome.arrived >= asked, outcome.is_shared) {
+            (false, _) => proto::Source::Cache.into(),
+            (true, false) => proto::Source::Upstream.into(),
+            (true, true) => proto::Source::SharedCache.into(),
+        },
+    };
+    Response { message, permit }
+}
+
+/// Sets the content of the images that are allowed. Nothing is copied.
+fn fill(result: &mut proto::LivenessResult, images: &Images, allowed: ImageSet) {
+    if let Some(image) = result.reference_image.as_mut().filter(|_| allowed.reference) {
+        image.content = images.reference.clone();
+    }
+    if allowed.audit {
+        for (image, content) in result.audit_images.iter_mut().zip(&images.audit) {
+            image.content = content.clone();
+        }
+    }
+}
+
+impl Response {
+    /// The response as tonic sends it. The extensions have its share of the image budget.
+    pub fn into_tonic(self) -> tonic::Response<proto::GetLivenessResultResponse> {
+        let mut response = tonic::Response::new(self.message);
+        if let Some(permit) = self.permit {
+            response.extensions_mut().insert(permit);
+        }
+        response
+    }
+
+    /// The status for a log: AWS's own, if this version does not know it.
+    pub fn status_name(&self) -> &str {
+        match &self.message.result {
+            Some(result) if !result.unrecognized_status.is_empty() => &result.unrecognized_status,
+            Some(result) => result.status().as_str_name(),
+            None => proto::LivenessStatus::Unspecified.as_str_name(),
+        }
+    }
+
+    pub fn status_number(&self) -> i32 {
+        self.message.result.as_ref().map_or(0, |result| result.status)
+    }
+
+    pub const fn has_images(&self) -> bool {
+        self.permit.is_some()
+    }
+
+    pub fn source_name(&self) -> &'static str {
+        self.message.source().as_str_name()
+    }
+}
+
+fn image_content(asked: ImageSet, outcome: &Outcome, allowed: ImageSet, held: bool) -> proto::ImageContent {
+    let wanted = asked.and(outcome.sent);
+    if asked.is_empty() {
+        proto::ImageContent::Unspecified
+    } else if wanted.is_empty() {
+        proto::ImageContent::Absent
+    } else if !allowed.is_empty() && !held {
+        proto::ImageContent::Expired
+    } else if allowed != wanted {
+        proto::ImageContent::Withheld
+    } else {
+        proto::ImageContent::Included
+    }
+}
+
+/// What the result means. SUCCEEDED alone means analysed, and a missing confidence is not a low one.
+fn verdict(result: &proto::LivenessResult, min_confidence: Option<f32>) -> proto::Verdict {
+    let Some(threshold) = min_confidence else { return proto::Verdict::Unspecified };
+    match (result.status(), result.confidence) {
+        (proto::LivenessStatus::Succeeded, Some(confidence)) if confidence >= threshold => proto::Verdict::Live,
+        (proto::LivenessStatus::Succeeded, Some(_)) => proto::Verdict::NotLive,
+        (status, _) if status.is_terminal() => proto::Verdict::Inconclusive,
+        _ => proto::Verdict::Pending,
+    }
+}
+
+#[cfg(test)]
+mod tests;
