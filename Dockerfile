@@ -17,6 +17,7 @@ RUN build prepare
 
 FROM toolchain AS dependencies
 COPY Cargo.toml Cargo.lock ./
+COPY simulator/Cargo.toml simulator/
 RUN build dependencies --no-default-features
 
 FROM dependencies AS program

@@ -18,7 +18,7 @@ RELEASE_BINARY = $(abspath $(or $(CARGO_TARGET_DIR),target)/release/face-livenes
 
 test: ## All tests. Needs cargo, a C compiler and redis-server, which is installed where that is allowed.
 	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory tools-test
-	cargo test
+	cargo test --workspace
 
 test-release: ## The tests that start the program, against its release build.
 	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory tools-test
@@ -26,13 +26,13 @@ test-release: ## The tests that start the program, against its release build.
 	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- hostile:: stalled_log:: memory:: configuration:: binary:: log::
 
 check: tools-check ## Format, lints, contract, licences, rooms.
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --no-default-features -- -D warnings
 	$(TOOLS)/bin/buf lint
 	$(TOOLS)/bin/buf format --diff --exit-code
 	TOOLS=$(TOOLS) scripts/contract
-	$(TOOLS)/bin/cargo-deny --log-level error check licenses bans sources
+	$(TOOLS)/bin/cargo-deny --workspace --log-level error check licenses bans sources
 	$(TOOLS)/bin/hadolint Dockerfile
 	scripts/rooms
 

@@ -7,7 +7,7 @@
 //! Replicas share results, and the account's quota, through a [`store`] when they are given one.
 //!
 //! [`client`] says who asks and whether it may, [`telemetry`] what is counted, traced and logged. [`config`] holds every setting, [`server`]
-//! wires the rooms together, and [`commands`] are what the binary does. The [`simulator`] is a Rekognition for laptops and tests; it knows nothing of the rest.
+//! wires the rooms together, and [`commands`] are what the binary does. The [`simulator`] is a Rekognition for laptops and tests, a package of its own.
 
 pub mod client;
 pub mod commands;
@@ -23,7 +23,8 @@ pub mod rekognition;
 pub mod results;
 pub mod server;
 pub mod session;
-#[cfg(feature = "simulator")]
-pub mod simulator;
 pub mod store;
 pub mod telemetry;
+
+#[cfg(feature = "simulator")]
+pub use face_liveness_simulator as simulator;

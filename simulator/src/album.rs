@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use tokio::sync::{OnceCell, Semaphore};
 
-use super::{
+use crate::{
     newest::Newest,
     portrait::{BoundingBox, Portrait},
 };
@@ -22,12 +22,12 @@ const EASELS: usize = 4;
 /// The images of a session, the reference first.
 type Pictures = Arc<Vec<Picture>>;
 
-pub(super) struct Picture {
+pub(crate) struct Picture {
     pub base64: String,
     pub bounding_box: BoundingBox,
 }
 
-pub(super) struct Album {
+pub(crate) struct Album {
     pages: Mutex<Newest<Arc<OnceCell<Pictures>>>>,
     easels: Semaphore,
 }

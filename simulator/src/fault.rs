@@ -11,7 +11,7 @@ use std::{
 use axum::http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::wire::Operation;
+use crate::wire::Operation;
 
 /// Faults kept at a time. Each request looks through them all.
 const MOST: usize = 100;
@@ -86,7 +86,7 @@ fn bad_request() -> u16 {
 
 impl FaultKind {
     /// What the log and the counts call it.
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Error { .. } => "fault: error",
             Self::Latency { .. } => "fault: latency",
@@ -112,7 +112,7 @@ impl FaultKind {
 
 /// The faults in waiting.
 #[derive(Default)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     faults: Mutex<Vec<Fault>>,
 }
 

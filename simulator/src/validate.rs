@@ -2,43 +2,43 @@
 //!
 //! Patterns are checked by hand and shown as the model writes them. What a member is for is not known here.
 
-use super::wire::ApiError;
+use crate::wire::ApiError;
 
 /// Violations told one by one; the rest are only counted, for a request can hold thousands.
 const MOST_TOLD: usize = 10;
 
 /// What a string member must be. Lengths in characters.
-pub(super) struct Text {
+pub(crate) struct Text {
     pub least: usize,
     pub most: usize,
     pub pattern: &'static str,
     pub fits: fn(&str) -> bool,
 }
 
-pub(super) const SESSION_ID: Text = Text {
+pub(crate) const SESSION_ID: Text = Text {
     least: 36,
     most: 36,
     pattern: "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
     fits: is_session_id,
 };
 
-pub(super) const KMS_KEY_ID: Text = Text {
+pub(crate) const KMS_KEY_ID: Text = Text {
     least: 1,
     most: 2048,
     pattern: "^[A-Za-z0-9][A-Za-z0-9:_/+=,@.-]{0,2048}$",
     fits: |value| value.starts_with(|c: char| c.is_ascii_alphanumeric()) && all(value, ":_/+=,@.-"),
 };
 
-pub(super) const CLIENT_REQUEST_TOKEN: Text =
+pub(crate) const CLIENT_REQUEST_TOKEN: Text =
     Text { least: 1, most: 64, pattern: "^[a-zA-Z0-9-_]+$", fits: |value| !value.is_empty() && all(value, "-_") };
 
-pub(super) const S3_BUCKET: Text =
+pub(crate) const S3_BUCKET: Text =
     Text { least: 3, most: 255, pattern: r"[0-9A-Za-z\.\-_]*", fits: |value| all(value, ".-_") };
 
-pub(super) const S3_KEY_PREFIX: Text =
+pub(crate) const S3_KEY_PREFIX: Text =
     Text { least: 0, most: 950, pattern: r"\S*", fits: |value| !value.contains(is_java_space) };
 
-pub(super) const VERSION: Text = Text {
+pub(crate) const VERSION: Text = Text {
     least: 5,
     most: 11,
     pattern: r"^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$",
@@ -46,7 +46,7 @@ pub(super) const VERSION: Text = Text {
 };
 
 /// The three numbers of a version, which compare as versions do.
-pub(super) fn version(value: &str) -> Option<[u16; 3]> {
+pub(crate) fn version(value: &str) -> Option<[u16; 3]> {
     let number = |part: &str| {
         let plain = part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit());
         if plain && (part == "0" || !part.starts_with('0')) { part.parse().ok() } else { None }
@@ -56,7 +56,7 @@ pub(super) fn version(value: &str) -> Option<[u16; 3]> {
     parts.next().is_none().then_some(version)
 }
 
-pub(super) fn is_session_id(value: &str) -> bool {
+pub(crate) fn is_session_id(value: &str) -> bool {
     let dash = |at| matches!(at, 8 | 13 | 18 | 23);
     value.len() == 36
         && value
@@ -76,7 +76,7 @@ fn is_java_space(c: char) -> bool {
 
 /// What is wrong with a request, gathered so that all of it is told at once.
 #[derive(Default)]
-pub(super) struct Violations {
+pub(crate) struct Violations {
     count: usize,
     told: Vec<String>,
 }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::session::{Pace, Session, Status, Times};
+use crate::session::{Pace, Session, Status, Times};
 
 /// The most sessions kept at a time, gone ones not counted. It is 55 a second at AWS's three minutes, more than the
 /// default quota of an account; a session takes about half a kilobyte.
@@ -20,7 +20,7 @@ pub const MAX_SESSIONS: usize = 10_000;
 /// Sweeping looks at every session, so it must not happen on every creation.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     times: Times,
     held: Mutex<Held>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{
+use crate::{
     challenge::{Challenge, ChallengeType},
     feedback::Feedback,
     portrait,
@@ -59,7 +59,7 @@ impl Session {
     }
 
     /// The status after `age` of real time, or `None` when the session is gone.
-    pub(super) fn status_at(&self, age: Duration, times: &Times) -> Option<Status> {
+    pub(crate) fn status_at(&self, age: Duration, times: &Times) -> Option<Status> {
         if let Pace::Frozen(status) = &self.pace {
             return Some(status.clone());
         }
@@ -187,7 +187,7 @@ pub enum ImageStore {
 }
 
 /// The simulator's times and how fast they pass.
-pub(super) struct Times {
+pub(crate) struct Times {
     created_for: Duration,
     in_progress_for: Duration,
     gone_after: Duration,

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use serde::Serialize;
 
-use super::{newest::Newest, wire::Operation};
+use crate::{newest::Newest, wire::Operation};
 
 /// Session ids with a count of their own.
 const MOST_SESSIONS: usize = 10_000;
@@ -16,7 +16,7 @@ const MOST_SESSIONS: usize = 10_000;
 const MOST_OUTCOMES: usize = 64;
 const OTHER: &str = "other";
 
-pub(super) struct Tally {
+pub(crate) struct Tally {
     counts: Mutex<Counts>,
 }
 
@@ -28,7 +28,7 @@ struct Counts {
 /// What came of one operation's requests. `received` is ahead of the outcomes by the requests under way and those
 /// whose caller left.
 #[derive(Clone, Default, Serialize)]
-pub(super) struct Count {
+pub(crate) struct Count {
     received: u64,
     outcomes: BTreeMap<String, u64>,
 }

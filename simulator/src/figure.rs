@@ -3,7 +3,7 @@
 //! The face is the only thing in the full skin colour, and its outline touches all four sides of the pose's box:
 //! neck and ears are in shade, and nothing is drawn over the face's edge. The bounding box depends on that.
 
-use super::{
+use crate::{
     canvas::{Canvas, Colour, Paint, mix},
     portrait::{Hair, Look, Pose},
 };
@@ -12,7 +12,7 @@ const DARK: Colour = [34, 26, 28];
 const WHITE: Colour = [250, 248, 246];
 
 /// Draws the person; the shoulders run on to `floor`, the canvas's lower edge in pixels.
-pub(super) fn draw(canvas: &mut Canvas, look: &Look, pose: &Pose, floor: f32) {
+pub(crate) fn draw(canvas: &mut Canvas, look: &Look, pose: &Pose, floor: f32) {
     let face = Face { centre: pose.centre, half: pose.half };
     hair(canvas, &face, look);
     body(canvas, &face, look, floor);

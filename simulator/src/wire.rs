@@ -30,9 +30,9 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub(super) const ALL: [Self; 2] = [Self::CreateFaceLivenessSession, Self::GetFaceLivenessSessionResults];
+    pub(crate) const ALL: [Self; 2] = [Self::CreateFaceLivenessSession, Self::GetFaceLivenessSessionResults];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::CreateFaceLivenessSession => "CreateFaceLivenessSession",
             Self::GetFaceLivenessSessionResults => "GetFaceLivenessSessionResults",
@@ -40,7 +40,7 @@ impl Operation {
     }
 
     /// The operation that an `X-Amz-Target` header asks for.
-    pub(super) fn of_target(target: &str) -> Option<Self> {
+    pub(crate) fn of_target(target: &str) -> Option<Self> {
         let name = target.strip_prefix("RekognitionService.")?;
         Self::ALL.into_iter().find(|operation| operation.name() == name)
     }
@@ -48,7 +48,7 @@ impl Operation {
 
 /// An error of the service or of the framework in front of it.
 #[derive(Debug, PartialEq)]
-pub(super) struct ApiError {
+pub(crate) struct ApiError {
     pub code: Cow<'static, str>,
     pub status: StatusCode,
     pub message: Option<String>,
@@ -127,7 +127,7 @@ impl ApiError {
 }
 
 /// An answer ready to go, or to be torn.
-pub(super) struct Reply {
+pub(crate) struct Reply {
     pub status: StatusCode,
     pub body: Bytes,
     /// What the log and the counts call it: an error's code or a session's status.
@@ -141,7 +141,7 @@ impl From<ApiError> for Reply {
 }
 
 /// The response of a request that reached Rekognition, with the id that AWS gives each of them.
-pub(super) fn response(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
+pub(crate) fn response(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     let request_id = Uuid::new_v4().to_string();
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
@@ -152,7 +152,7 @@ pub(super) fn response(status: StatusCode, body: impl Into<Body>) -> Response<Bo
 }
 
 /// What AWS's JSON services answer to a request that is not in their protocol at all.
-pub(super) fn not_the_protocol() -> Response<Body> {
+pub(crate) fn not_the_protocol() -> Response<Body> {
     let mut response = response(StatusCode::NOT_FOUND, "<UnknownOperationException/>\n");
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     response

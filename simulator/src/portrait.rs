@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{
+use crate::{
     canvas::{Canvas, Colour, mix},
     figure,
 };
@@ -41,7 +41,7 @@ const BACKDROPS: [(Colour, Colour); 5] = [
 ];
 
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Hair {
+pub(crate) enum Hair {
     Short,
     Bun,
     Long,
@@ -49,7 +49,7 @@ pub(super) enum Hair {
 
 /// What a person keeps from one image to the next.
 #[derive(Clone)]
-pub(super) struct Look {
+pub(crate) struct Look {
     pub skin: Colour,
     pub hair: Colour,
     pub style: Hair,
@@ -64,7 +64,7 @@ pub(super) struct Look {
 
 /// What differs between images of one session. Lengths in pixels.
 #[derive(Clone)]
-pub(super) struct Pose {
+pub(crate) struct Pose {
     pub centre: (f32, f32),
     /// Half the face's width and half its height, ear to ear and hairline to chin.
     pub half: (f32, f32),
@@ -75,7 +75,7 @@ pub(super) struct Pose {
 }
 
 /// One image of a session before it is drawn.
-pub(super) struct Portrait {
+pub(crate) struct Portrait {
     size: (usize, usize),
     backdrop: (Colour, Colour),
     pub look: Look,
@@ -165,7 +165,7 @@ impl Pose {
 }
 
 /// FNV-1a, because its value for an id stays the same over releases of Rust, which the standard hasher's need not.
-pub(super) fn seed(session_id: &str) -> u64 {
+pub(crate) fn seed(session_id: &str) -> u64 {
     session_id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{
+use crate::{
     Simulator, Stopping, answer,
     fault::FaultKind,
     request, signature, torn,
@@ -32,7 +32,7 @@ const MOST_BODY: usize = 64 * 1024;
 /// An id that is longer is no session's, and is not worth remembering.
 const MOST_ID: usize = 64;
 
-pub(super) fn routes(simulator: Simulator, stopping: Stopping) -> Router {
+pub(crate) fn routes(simulator: Simulator, stopping: Stopping) -> Router {
     Router::new().route("/", any(receive)).fallback(stray).with_state(Endpoint { simulator, stopping })
 }
 
@@ -191,7 +191,7 @@ mod tests {
     use tokio::{sync::watch, time::Instant};
 
     use super::*;
-    use crate::simulator::{Config, Fault, Pace, Session, Status};
+    use crate::{Config, Fault, Pace, Session, Status};
 
     const ID: &str = "0123abcd-0000-4000-8000-0123456789ab";
     const SIGNED: &str =

@@ -15,7 +15,7 @@ use axum::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     Simulator,
     challenge::Challenge,
     fault::Fault,
@@ -32,7 +32,7 @@ const MOST_BODY: usize = 2 * 1024 * 1024;
 
 type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
 
-pub(super) fn routes(simulator: Simulator) -> Router {
+pub(crate) fn routes(simulator: Simulator) -> Router {
     Router::new()
         .route("/simulator", get(help))
         .route("/simulator/", get(help))
@@ -172,7 +172,7 @@ fn refusal(sentence: &str) -> (StatusCode, Json<Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::{ChallengeType, Status};
+    use crate::{ChallengeType, Status};
 
     fn session(json: &Value) -> Result<Session, String> {
         let read = parse::<Placement>(json.to_string().as_bytes()).and_then(|placement| placement.session("id"));

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio_stream::Stream;
 
 /// Half of `whole`, and when `until` is done, a broken connection.
-pub(super) fn body(whole: &Bytes, until: impl Future<Output = ()> + Send + 'static) -> Body {
+pub(crate) fn body(whole: &Bytes, until: impl Future<Output = ()> + Send + 'static) -> Body {
     let half = whole.slice(..whole.len() / 2);
     Body::from_stream(Torn { half: Some(half), flushed: false, until: Box::pin(until) })
 }

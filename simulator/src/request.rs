@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{
+use crate::{
     challenge::{Challenge, ChallengeType},
     session::{ImageStore, Outcome, Session},
     validate::{self, Violations},
@@ -64,13 +64,13 @@ struct Versions {
 
 /// A session to be made, and the token that makes it only once.
 #[derive(Debug)]
-pub(super) struct Creation {
+pub(crate) struct Creation {
     pub session: Session,
     pub token: Option<String>,
 }
 
 /// The session id of a `GetFaceLivenessSessionResults`.
-pub(super) fn read(body: &[u8]) -> Result<String, ApiError> {
+pub(crate) fn read(body: &[u8]) -> Result<String, ApiError> {
     let ReadRequest { session_id } = parse(body)?;
     let mut violations = Violations::default();
     violations.check_required("sessionId", session_id.as_deref(), &validate::SESSION_ID);
@@ -79,7 +79,7 @@ pub(super) fn read(body: &[u8]) -> Result<String, ApiError> {
 }
 
 /// The session that a `CreateFaceLivenessSession` asks for, under the id that is to be its own.
-pub(super) fn creation(body: &[u8], id: String) -> Result<Creation, ApiError> {
+pub(crate) fn creation(body: &[u8], id: String) -> Result<Creation, ApiError> {
     let request: CreateRequest = parse(body)?;
     let mut violations = Violations::default();
     request.check(&mut violations);

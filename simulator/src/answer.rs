@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{
+use crate::{
     album::{Album, Picture},
     challenge::Challenge,
     feedback::Feedback,
@@ -63,7 +63,7 @@ struct Metadata<'a> {
 }
 
 /// The answer for a session in that status, as JSON.
-pub(super) async fn body(session: &Session, status: &Status, album: &Album) -> Bytes {
+pub(crate) async fn body(session: &Session, status: &Status, album: &Album) -> Bytes {
     let succeeded = *status == Status::Succeeded;
     let completed = succeeded || *status == Status::Failed;
     let audit_images = session.audit_images.min(MOST_AUDIT_IMAGES);
@@ -118,7 +118,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::simulator::{self, FeedbackCode};
+    use crate::{FeedbackCode, audit_image, reference_image};
 
     async fn answer(session: &Session, status: Status) -> Value {
         serde_json::from_slice(&body(session, &status, &Album::default()).await).unwrap()
@@ -143,7 +143,7 @@ mod tests {
         let session = Session { audit_images: 9, ..Session::new("s") };
         let answer = answer(&session, Status::Succeeded).await;
         let bytes = |image: &Value| BASE64_STANDARD.decode(image["Bytes"].as_str().unwrap()).unwrap();
-        let (expected, bounding_box) = simulator::reference_image("s");
+        let (expected, bounding_box) = reference_image("s");
         assert_eq!(bytes(&answer["ReferenceImage"]), expected);
         let said = &answer["ReferenceImage"]["BoundingBox"];
         let side = |name: &str| said[name].as_f64().unwrap() as f32;
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!([side("Width"), side("Height"), side("Left"), side("Top")], [width, height, left, top]);
         let audit = answer["AuditImages"].as_array().unwrap();
         assert_eq!(audit.len(), 4);
-        assert_eq!(bytes(&audit[1]), simulator::audit_image("s", 2).0);
+        assert_eq!(bytes(&audit[1]), audit_image("s", 2).0);
     }
 
     #[tokio::test]

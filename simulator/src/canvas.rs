@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 /// Red, green and blue, 0..=255 each.
-pub(super) type Colour = [u8; 3];
+pub(crate) type Colour = [u8; 3];
 
 /// Slices of one pixel row that a shape's edge is sampled at; four hide the steps at the sizes drawn here.
 const SLICES: usize = 4;
@@ -17,7 +17,7 @@ const QUALITY: u8 = 88;
 
 /// A colour that may brighten across and down the shape: levels a pixel, nought at `at`.
 #[derive(Clone, Copy)]
-pub(super) struct Paint {
+pub(crate) struct Paint {
     pub colour: Colour,
     pub across: f32,
     pub down: f32,
@@ -36,7 +36,7 @@ impl Paint {
     }
 }
 
-pub(super) struct Canvas {
+pub(crate) struct Canvas {
     width: usize,
     height: usize,
     pixels: Vec<u8>,
@@ -184,6 +184,6 @@ impl Canvas {
 }
 
 /// `part` (0 to 1) of the way from one colour to another.
-pub(super) fn mix(from: Colour, to: Colour, part: f32) -> Colour {
+pub(crate) fn mix(from: Colour, to: Colour, part: f32) -> Colour {
     std::array::from_fn(|i| (f32::from(from[i]) + (f32::from(to[i]) - f32::from(from[i])) * part).round() as u8)
 }

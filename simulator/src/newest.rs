@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-pub(super) struct Newest<V> {
+pub(crate) struct Newest<V> {
     most: usize,
     values: HashMap<String, V>,
     order: VecDeque<String>,

@@ -9,9 +9,9 @@ use std::sync::{
 
 use tokio::time::Instant;
 
-use super::wire::Operation;
+use crate::wire::Operation;
 
-pub(super) struct Quota {
+pub(crate) struct Quota {
     tps: u32,
     buckets: Mutex<[Bucket; Operation::ALL.len()]>,
     refused: AtomicU64,

@@ -5,12 +5,12 @@
 
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 
-use super::wire::ApiError;
+use crate::wire::ApiError;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// See <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
-pub(super) fn check(headers: &HeaderMap) -> Result<(), ApiError> {
+pub(crate) fn check(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(header) = headers.get(AUTHORIZATION) else {
         return Err(ApiError::missing_authentication());
     };
