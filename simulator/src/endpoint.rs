@@ -94,7 +94,7 @@ impl Endpoint {
         let fault = state.faults.take(call.operation, call.session_id.as_deref());
         self.pause(state.latency).await;
         let Some(fault) = fault else {
-            let reply = self.reply(&call, true).await;
+            let reply = self.reply(&call, true);
             self.end(&call, &reply.outcome);
             return wire::response(reply.status, reply.body);
         };
@@ -111,15 +111,15 @@ impl Endpoint {
             }
             FaultKind::Latency { ms } => {
                 self.pause(Duration::from_millis(ms)).await;
-                let reply = self.reply(call, false).await;
+                let reply = self.reply(call, false);
                 wire::response(reply.status, reply.body)
             }
             FaultKind::Hang => {
                 self.stopping.clone().wait().await;
                 wire::response(StatusCode::SERVICE_UNAVAILABLE, Body::empty())
             }
-            FaultKind::HangBody => tear(&self.reply(call, false).await, self.stopping.clone().wait()),
-            FaultKind::CutBody => tear(&self.reply(call, false).await, async {}),
+            FaultKind::HangBody => tear(&self.reply(call, false), self.stopping.clone().wait()),
+            FaultKind::CutBody => tear(&self.reply(call, false), async {}),
             FaultKind::Raw { status, content_type, body } => {
                 let mut response = Response::new(Body::from(body));
                 *response.status_mut() = valid(status);
@@ -131,11 +131,11 @@ impl Endpoint {
         }
     }
 
-    async fn reply(&self, call: &Call, metered: bool) -> Reply {
-        self.answer(call, metered).await.unwrap_or_else(Reply::from)
+    fn reply(&self, call: &Call, metered: bool) -> Reply {
+        self.answer(call, metered).unwrap_or_else(Reply::from)
     }
 
-    async fn answer(&self, call: &Call, metered: bool) -> Result<Reply, ApiError> {
+    fn answer(&self, call: &Call, metered: bool) -> Result<Reply, ApiError> {
         let state = &self.simulator.state;
         signature::check(&call.headers)?;
         if metered && !state.quota.take(call.operation) {
@@ -151,7 +151,7 @@ impl Endpoint {
             Operation::GetFaceLivenessSessionResults => {
                 let id = request::read(&call.body)?;
                 let (session, status) = state.sessions.read(&id).ok_or_else(ApiError::session_not_found)?;
-                (status.as_str().to_owned(), answer::body(&session, &status, &state.album).await)
+                (status.as_str().to_owned(), answer::body(&session, &status))
             }
         };
         Ok(Reply { status: StatusCode::OK, body, outcome })

@@ -2,19 +2,16 @@
 //!
 //! Any AWS SDK can talk to it with any credentials: `CreateFaceLivenessSession` and
 //! `GetFaceLivenessSessionResults` answer as AWS does, sessions live and end on a clock that can be set faster,
-//! images are real JPEGs of drawn people, and faults can be scripted from Rust or under `/simulator/`. What it answers
+//! images are JPEGs of drawn people, and faults can be scripted from Rust or under `/simulator/`. What it answers
 //! follows <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_GetFaceLivenessSessionResults.html>.
 //! It must never know who is calling it, and nothing in it may grow without a bound.
 
-mod album;
 mod answer;
-mod canvas;
 mod challenge;
 mod control;
 mod endpoint;
 mod fault;
 mod feedback;
-mod figure;
 mod newest;
 mod portrait;
 mod quota;
@@ -29,14 +26,12 @@ mod wire;
 
 use std::{io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::{net::TcpListener, sync::watch};
 
 pub use self::{
     challenge::{Challenge, ChallengeType},
     fault::{Fault, FaultKind},
     feedback::{Feedback, FeedbackCode},
-    portrait::BoundingBox,
     session::{ImageStore, Outcome, Pace, Session, Status},
     sessions::MAX_SESSIONS,
     wire::Operation,
@@ -89,7 +84,6 @@ struct State {
     faults: fault::Faults,
     quota: quota::Quota,
     tally: tally::Tally,
-    album: album::Album,
 }
 
 impl Simulator {
@@ -104,7 +98,6 @@ impl Simulator {
                 faults: fault::Faults::default(),
                 quota: quota::Quota::new(quota_tps),
                 tally: tally::Tally::default(),
-                album: album::Album::default(),
             }),
         }
     }
@@ -169,22 +162,6 @@ impl Simulator {
     pub fn throttled(&self) -> u64 {
         self.state.quota.refused()
     }
-}
-
-/// The reference image that a session of this id answers with, a JPEG, and where the face is in it.
-/// Drawn anew on every call, in some 5 ms (50 ms without optimisation).
-pub fn reference_image(session_id: &str) -> (Bytes, BoundingBox) {
-    image(session_id, 0)
-}
-
-/// The audit image of that `number`, from 1 to 4, in the order of the answer.
-pub fn audit_image(session_id: &str, number: u8) -> (Bytes, BoundingBox) {
-    image(session_id, number)
-}
-
-fn image(session_id: &str, number: u8) -> (Bytes, BoundingBox) {
-    let portrait = portrait::Portrait::of(session_id, number);
-    (portrait.draw(), portrait.bounding_box())
 }
 
 /// Resolves when the server that holds it stops, so that nothing scripted to hang can hold it up.

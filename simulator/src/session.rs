@@ -43,7 +43,7 @@ impl Session {
     /// images, under the challenge that is AWS's default.
     pub fn new(id: impl Into<String>) -> Self {
         let id = id.into();
-        let confidence = 98.0 + fastrand::Rng::with_seed(portrait::seed(&id)).f32() * 2.0;
+        let confidence = 98.0 + fastrand::Rng::with_seed(portrait::hash(&id)).f32() * 2.0;
         Self {
             id,
             pace: Pace::Living,

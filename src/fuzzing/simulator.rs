@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::time::Duration;
 use tower::ServiceExt;
 
-/// Requests of one input, each of which may be answered with five drawn faces.
+/// Requests of one input, each of which may be answered with five images.
 const MOST_REQUESTS: usize = 8;
 
 /// A fault with a body of 2 MB is the longest that may be asked for, and lists of faults repeat it with escapes.

@@ -52,7 +52,7 @@ async fn main(told: &Told) -> (Seen, usize) {
     let mutual = Mutual::new();
     let (simulator, aws) = simulator().await;
     let flags = mutual.flags();
-    // Without a limiter throttling is answered. The timeout leaves a busy machine the time to draw faces.
+    // Without a rate limiter, throttling reaches callers. The timeout suits a busy machine.
     let own = ["--quota-tps", "0", "--upstream-timeout", "1s"];
     let flags: Vec<_> = flags.iter().map(String::as_str).chain(own).collect();
     let mut subject = Subject::start(May::WriteNothing, &aws, &flags, told).await;

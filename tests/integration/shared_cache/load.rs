@@ -52,7 +52,7 @@ pub struct Asked(RangeInclusive<u32>);
 impl Load {
     pub async fn on(addresses: impl IntoIterator<Item = String>, simulator: &Simulator) -> Self {
         for number in 1..=SESSIONS {
-            // Nobody has to draw a face for it.
+            // Without image content, reads stay cheap.
             let images = ImageStore::S3 { bucket: "faces".into(), prefix: String::new(), version: None };
             simulator.place(Session { images, ..ended(id(number)) });
         }
