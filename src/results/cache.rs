@@ -146,11 +146,13 @@ impl Cache {
     }
 
     /// Keeps the state of a session that has not ended.
-    pub async fn keep_state(&self, id: SessionId, mut state: Outcome) -> Answer {
+    pub async fn keep_state(&self, id: SessionId, outcome: impl Into<Arc<Outcome>>) -> Answer {
         self.refusals.invalidate(&id).await;
-        // A status of tomorrow might come with images; they are not held, and so not told of.
-        state.sent = ImageSet::NONE;
-        let outcome = Arc::new(state);
+        let mut outcome = outcome.into();
+        if !outcome.sent.is_empty() {
+            // A status that this version does not know may come with images. They are not cached.
+            Arc::make_mut(&mut outcome).sent = ImageSet::NONE;
+        }
         self.unfinished.insert(id, Some(Arc::clone(&outcome))).await;
         Answer { outcome, images: None }
     }

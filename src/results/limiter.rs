@@ -191,8 +191,8 @@ impl Queued {
         self.limiter.arrived.notify_one();
     }
 
-    /// Waits for the token.
-    pub async fn granted(mut self) -> Permit {
+    /// Waits for the permit. Cancel safe.
+    pub async fn granted(&mut self) -> Permit {
         (&mut self.granted).await.expect("the limiter grants before it drops a ticket")
     }
 }

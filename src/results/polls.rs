@@ -9,7 +9,7 @@ use super::{
     cache::Cache,
     interest::{Interest, Presence},
     limiter::{Account, Limiter},
-    poll::Poll,
+    poll::PollTask,
     shared_cache::{self, SharedCache},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     rekognition::Rekognition,
     session::{SessionId, SessionRefKey},
     store::Store,
-    telemetry::{metrics::Metrics, spans},
+    telemetry::metrics::Metrics,
 };
 use std::{
     collections::HashMap,
@@ -188,9 +188,9 @@ impl Polls {
         let (publish, progress) = watch::channel(Progress { last, ..Progress::default() });
         let entry = Entry { progress, interest: Arc::default(), first_read: now + delay };
         let membership = entry.admit();
-        let poll = Poll::new(id, Arc::clone(self), publish, Arc::clone(&entry.interest), start, earliest, place);
+        let task = PollTask::new(id, Arc::clone(self), publish, Arc::clone(&entry.interest), start, earliest, place);
         under_way.insert(id, entry);
-        self.tasks.spawn(poll.run(spans::Caller::current()));
+        self.tasks.spawn(task.run());
         Ok(membership)
     }
 

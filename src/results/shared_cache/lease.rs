@@ -53,17 +53,16 @@ pub struct Lease {
 pub struct Claim {
     /// Whether the session is the caller's to read.
     pub is_granted: bool,
-    pub known: Known,
+    pub remote: RemoteState,
 }
 
-/// What replicas have read of a session.
-pub enum Known {
-    Nothing,
-    /// Its last state.
-    State(Outcome),
-    /// That it has ended.
-    Ended(Outcome),
-    /// That AWS does not know it, a short while ago.
+/// What other replicas know of a session.
+pub enum RemoteState {
+    Unknown,
+    /// The last status that one of them read.
+    Pending(Outcome),
+    Final(Outcome),
+    /// AWS did not know the session a short while ago.
     NotFound,
 }
 
@@ -74,30 +73,30 @@ impl Lease {
     }
 
     /// Claims the right to read. Without the store it is granted.
-    pub async fn claim(&self) -> Claim {
+    pub async fn claim_read(&self) -> Claim {
         self.claim_as("r", LEASE_TTL).await
     }
 
     /// Claims the right to be the first that queues for a session.
-    pub async fn mark(&self) -> Claim {
+    pub async fn claim_queue(&self) -> Claim {
         self.claim_as("w", MARK_TTL).await
     }
 
     async fn claim_as(&self, kind: &str, ttl: Duration) -> Claim {
-        let (is_granted, known) = self.ask(kind, ttl).await.unwrap_or((true, Known::Nothing));
-        Claim { is_granted, known }
+        let (is_granted, remote) = self.ask(kind, ttl).await.unwrap_or((true, RemoteState::Unknown));
+        Claim { is_granted, remote }
     }
 
     /// What is known, without a claim.
-    pub async fn look(&self) -> Known {
-        self.ask("", Duration::ZERO).await.map_or(Known::Nothing, |(_, known)| known)
+    pub async fn look(&self) -> RemoteState {
+        self.ask("", Duration::ZERO).await.map_or(RemoteState::Unknown, |(_, remote)| remote)
     }
 
     /// Claims it again and again. Completes when it is another's.
-    pub async fn kept(&self) {
+    pub async fn renew(&self) {
         loop {
             tokio::time::sleep(RENEWAL).await;
-            if !self.claim().await.is_granted {
+            if !self.claim_read().await.is_granted {
                 return;
             }
         }
@@ -109,7 +108,7 @@ impl Lease {
     }
 
     /// Gives the lease back with the state that was read.
-    pub async fn release_with_state(&self, state: &Outcome) {
+    pub async fn release_with_status(&self, state: &Outcome) {
         self.give_back(Some(Record::of(state)), STATE_TTL).await;
     }
 
@@ -129,7 +128,7 @@ impl Lease {
         cache.store.insist::<()>(Operation::Lease, &release).await;
     }
 
-    async fn ask(&self, kind: &str, ttl: Duration) -> Option<(bool, Known)> {
+    async fn ask(&self, kind: &str, ttl: Duration) -> Option<(bool, RemoteState)> {
         let Self { cache, id, name } = self;
         let key = cache.settings.keyring.newest();
         let mut claim = redis::cmd("EVAL");
@@ -143,25 +142,25 @@ impl Lease {
         Some(match sealed {
             // What is there and does not open is nobody's result.
             Some(sealed) if verdict == 2 => match cache.outcome(key, *id, Kind::Result, sealed, None) {
-                Some(outcome) => (false, Known::Ended(outcome)),
-                None => (true, Known::Nothing),
+                Some(outcome) => (false, RemoteState::Final(outcome)),
+                None => (true, RemoteState::Unknown),
             },
             Some(sealed) => (verdict == 1, self.state(sealed, left)),
-            None => (verdict == 1, Known::Nothing),
+            None => (verdict == 1, RemoteState::Unknown),
         })
     }
 
-    fn state(&self, sealed: Vec<u8>, left: u64) -> Known {
+    fn state(&self, sealed: Vec<u8>, left: u64) -> RemoteState {
         let Self { cache, id, .. } = self;
         let record: Option<Record> = cache.open(cache.settings.keyring.newest(), *id, Kind::State, sealed);
         let age = STATE_TTL.saturating_sub(Duration::from_millis(left));
         match record {
-            Some(record) if record.result.is_none() => Known::NotFound,
+            Some(record) if record.result.is_none() => RemoteState::NotFound,
             Some(record) => match record.outcome(Duration::ZERO, Some(age)).filter(|state| !state.is_terminal()) {
-                Some(state) => Known::State(state),
-                None => Known::Nothing,
+                Some(state) => RemoteState::Pending(state),
+                None => RemoteState::Unknown,
             },
-            None => Known::Nothing,
+            None => RemoteState::Unknown,
         }
     }
 }

@@ -1,0 +1,74 @@
+//! What is known of the session of a poll, and how soon that makes it worth a read.
+
+use crate::{
+    proto::LivenessStatus,
+    results::{limiter::Need, outcome::Outcome, polls::Start, urgency::Urgency},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::time::Instant;
+
+/// The time between two looks at what other replicas know: of a session that may become final at
+/// any moment; of one that is CREATED or was never read; of one without subscribers.
+pub(super) const LOOK_PERIOD: Duration = Duration::from_millis(80);
+const CREATED_LOOK_PERIOD: Duration = Duration::from_millis(250);
+const IDLE_LOOK_PERIOD: Duration = Duration::from_secs(1);
+
+/// What is known of the session.
+pub(super) enum Known {
+    Nothing,
+    NotFound {
+        read_at: Instant,
+    },
+    Pending(Arc<Outcome>),
+    /// The session was final before the poll. Only its images are read.
+    Final(Arc<Outcome>),
+}
+
+impl Known {
+    pub(super) fn new(start: Start) -> Self {
+        match start {
+            Start::Unread => Self::Nothing,
+            Start::NotFound(read_at) => Self::NotFound { read_at },
+            Start::Unfinished(answer) => Self::Pending(answer.outcome),
+            Start::Ended(answer) => Self::Final(answer.outcome),
+        }
+    }
+
+    /// Returns when the status stops being current; None if none is known.
+    pub(super) fn stale_at(&self, pending_ttl: Duration) -> Option<Instant> {
+        match self {
+            Self::Pending(outcome) | Self::Final(outcome) => Some(outcome.read_at + pending_ttl),
+            Self::Nothing | Self::NotFound { .. } => None,
+        }
+    }
+
+    /// Returns how urgent the next read is; None if the session was never read.
+    pub(super) fn urgency(&self, started: Instant) -> Option<Urgency> {
+        match self {
+            Self::Nothing => None,
+            Self::NotFound { read_at } => Some(Urgency::of_not_found(*read_at)),
+            Self::Pending(outcome) => Some(outcome.urgency()),
+            Self::Final(outcome) => Some(Urgency::of(outcome.result.status(), started)),
+        }
+    }
+
+    /// Returns when the last known status was read, by the clock of the replica that read it.
+    pub(super) fn read_time(&self) -> Option<SystemTime> {
+        match self {
+            Self::Pending(outcome) => Some(outcome.read_time),
+            Self::Nothing | Self::NotFound { .. } | Self::Final(_) => None,
+        }
+    }
+
+    /// Returns the time until the next look at what other replicas know.
+    pub(super) fn look_period(&self, need: Need) -> Duration {
+        match self {
+            _ if need == Need::Capture => IDLE_LOOK_PERIOD,
+            Self::Pending(outcome) if outcome.result.status() != LivenessStatus::Created => LOOK_PERIOD,
+            _ => CREATED_LOOK_PERIOD,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Drives the state machine with random events, and checks what the poll task relies on.
+
+mod world;
+
+use proptest::prelude::*;
+use world::{Property, Setup, Step, World, read_kind, remote_kind};
+
+fn setup() -> impl Strategy<Value = Setup> {
+    (0..4_u8, any::<bool>(), any::<bool>(), any::<bool>(), any::<u64>(), 0..3_000_u64).prop_map(
+        |(start, is_shared, is_limited, capture, seed, earliest_millis)| Setup {
+            start,
+            is_shared,
+            is_limited,
+            capture,
+            seed,
+            earliest_millis,
+        },
+    )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => prop_oneof![0..50_u64, 50..6_000_u64].prop_map(Step::Advance),
+        2 => any::<bool>().prop_map(|waits| Step::Subscribe { waits }),
+        1 => any::<usize>().prop_map(Step::HangUp),
+        1 => Just(Step::GracePeriod),
+        2 => Just(Step::HangUpAll),
+        6 => Just(Step::Permit),
+        5 => (any::<bool>(), remote_kind(), read_kind())
+            .prop_map(|(is_granted, remote, read)| Step::Complete { is_granted, remote, read }),
+        1 => Just(Step::LoseLease),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(), 0..80)
+}
+
+/// Runs a poll to its end and returns how it violated the property. It ends by a final result, or by
+/// a shutdown that begins when `shutdown` percent of the steps are over.
+fn violations(property: Property, setup: &Setup, steps: &[Step], shutdown: Option<usize>) -> Vec<String> {
+    let mut world = World::new(setup);
+    let shutdown = shutdown.map(|percent| steps.len() * percent / 100);
+    for (index, step) in steps.iter().enumerate() {
+        if shutdown == Some(index) {
+            world.shut_down();
+        }
+        world.step(step);
+    }
+    match shutdown {
+        Some(_) => world.drain(),
+        None => world.finish(),
+    }
+    world.violations(property)
+}
+
+const NOTHING: Vec<String> = Vec::new();
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn at_most_one_read_is_in_flight(setup in setup(), steps in steps()) {
+        prop_assert_eq!(violations(Property::OneRead, &setup, &steps, None), NOTHING);
+    }
+
+    #[test]
+    fn no_read_begins_before_it_is_due(setup in setup(), steps in steps()) {
+        prop_assert_eq!(violations(Property::NotBefore, &setup, &steps, None), NOTHING);
+    }
+
+    #[test]
+    fn every_subscriber_gets_exactly_one_response(
+        setup in setup(), steps in steps(), shutdown in prop::option::of(0..100_usize),
+    ) {
+        prop_assert_eq!(violations(Property::OneResponse, &setup, &steps, shutdown), NOTHING);
+    }
+
+    #[test]
+    fn a_final_result_ends_the_poll(setup in setup(), steps in steps()) {
+        prop_assert_eq!(violations(Property::FinalEnds, &setup, &steps, None), NOTHING);
+    }
+
+    #[test]
+    fn a_shutdown_loses_no_read_permit_or_lease(setup in setup(), steps in steps(), shutdown in 0..100_usize) {
+        prop_assert_eq!(violations(Property::ShutdownLosesNothing, &setup, &steps, Some(shutdown)), NOTHING);
+    }
+}

@@ -1,0 +1,439 @@
+//! What is around the state machine: AWS, the rate limiter, other replicas, subscribers and the clock.
+
+use crate::{
+    error::{Error, Reason},
+    proto::{LivenessResult, LivenessStatus},
+    results::{
+        Answer,
+        outcome::Outcome,
+        poll::state::{Action, ClaimTo, Event, LastResponse, Publication, ReadResult, Release, State, StateSettings},
+        polls::{Says, Start},
+        shared_cache::RemoteState,
+    },
+};
+use proptest::prelude::*;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::time::Instant;
+
+const PENDING_TTL: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Property {
+    OneRead,
+    NotBefore,
+    OneResponse,
+    FinalEnds,
+    ShutdownLosesNothing,
+}
+
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub start: u8,
+    pub is_shared: bool,
+    pub is_limited: bool,
+    pub capture: bool,
+    pub seed: u64,
+    pub earliest_millis: u64,
+}
+
+/// One random step. A step that is impossible at its time does nothing.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Advance(u64),
+    Subscribe {
+        waits: bool,
+    },
+    HangUp(usize),
+    /// All subscribers hang up, and are gone for a while.
+    HangUpAll,
+    /// The last subscriber has been gone for a while.
+    GracePeriod,
+    Permit,
+    /// The claim, look or read under way completes.
+    Complete {
+        is_granted: bool,
+        remote: RemoteKind,
+        read: ReadKind,
+    },
+    LoseLease,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum RemoteKind {
+    Unknown,
+    /// A status that was read so many milliseconds ago.
+    Pending(u64),
+    Final,
+    NotFound,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReadKind {
+    Created,
+    InProgress,
+    Final,
+    Error(Reason),
+    ClockOff,
+}
+
+pub fn remote_kind() -> impl Strategy<Value = RemoteKind> {
+    prop_oneof![
+        6 => Just(RemoteKind::Unknown),
+        3 => (0..2_000_u64).prop_map(RemoteKind::Pending),
+        1 => Just(RemoteKind::Final),
+        1 => Just(RemoteKind::NotFound),
+    ]
+}
+
+pub fn read_kind() -> impl Strategy<Value = ReadKind> {
+    prop_oneof![
+        4 => Just(ReadKind::Created),
+        4 => Just(ReadKind::InProgress),
+        1 => Just(ReadKind::Final),
+        2 => Just(ReadKind::Error(Reason::UpstreamThrottled)),
+        3 => Just(ReadKind::Error(Reason::UpstreamUnavailable)),
+        1 => Just(ReadKind::Error(Reason::UpstreamAccessDenied)),
+        1 => Just(ReadKind::Error(Reason::SessionNotFound)),
+        1 => Just(ReadKind::ClockOff),
+    ]
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Operation {
+    Claim(ClaimTo),
+    Look,
+    Read,
+}
+
+/// A caller attached to the poll.
+struct Subscriber {
+    waits: bool,
+    hung_up: bool,
+    responses: u32,
+}
+
+pub struct World {
+    state: State,
+    settings: StateSettings,
+    now: Instant,
+    wake_time: Option<Instant>,
+    operation: Option<Operation>,
+    has_ticket: bool,
+    /// Whether the ticket may get a permit.
+    is_ready: bool,
+    has_permit: bool,
+    is_leased: bool,
+    is_stopping: bool,
+    has_ended: bool,
+    /// No read may begin before, as far as this is known without the state machine.
+    not_before: Instant,
+    subscribers: Vec<Subscriber>,
+    /// What was published since the last event.
+    published: Vec<&'static str>,
+    responses: u32,
+    violations: Vec<(Property, String)>,
+}
+
+impl World {
+    pub fn new(setup: &Setup) -> Self {
+        // Room for statuses that were read earlier.
+        let now = Instant::now() + Duration::from_secs(60);
+        let answer = |status| Answer { outcome: Arc::new(outcome(status, now, 100)), images: None };
+        let (start, is_known) = match setup.start {
+            0 => (Start::Unread, false),
+            1 => (Start::NotFound(now), false),
+            2 => (Start::Unfinished(answer(LivenessStatus::InProgress)), true),
+            _ => (Start::Ended(answer(LivenessStatus::Succeeded)), true),
+        };
+        let settings = StateSettings {
+            pending_ttl: PENDING_TTL,
+            capture: setup.capture,
+            is_shared: setup.is_shared && !matches!(start, Start::Ended(_)),
+            is_limited: setup.is_limited,
+        };
+        let has_ticket = setup.is_limited && setup.earliest_millis < 1_000 && matches!(start, Start::Unread);
+        let earliest = (!has_ticket).then(|| now + Duration::from_millis(setup.earliest_millis));
+        let stale_at = is_known.then(|| now - Duration::from_millis(100) + PENDING_TTL);
+        let mut world = Self {
+            state: State::new(settings, start, earliest, has_ticket, fastrand::Rng::with_seed(setup.seed), now),
+            settings,
+            now,
+            wake_time: None,
+            operation: None,
+            has_ticket,
+            is_ready: false,
+            has_permit: false,
+            is_leased: false,
+            is_stopping: false,
+            has_ended: false,
+            not_before: earliest.into_iter().chain(stale_at).fold(now, Instant::max),
+            subscribers: vec![Subscriber { waits: true, hung_up: false, responses: 0 }],
+            published: Vec::new(),
+            responses: 0,
+            violations: Vec::new(),
+        };
+        world.deliver(Event::Started);
+        world
+    }
+
+    pub fn violations(self, property: Property) -> Vec<String> {
+        self.violations.into_iter().filter(|(of, _)| *of == property).map(|(_, text)| text).collect()
+    }
+
+    pub fn step(&mut self, step: &Step) {
+        if self.has_ended {
+            return;
+        }
+        match *step {
+            Step::Advance(millis) => self.advance(self.now + Duration::from_millis(millis)),
+            Step::Subscribe { waits } => {
+                self.subscribers.push(Subscriber { waits, hung_up: false, responses: 0 });
+                if !self.state.is_subscribed() {
+                    self.deliver(Event::SubscribersChanged { any: true });
+                }
+            }
+            Step::HangUp(index) => {
+                let index = index % self.subscribers.len();
+                self.subscribers[index].hung_up = true;
+            }
+            Step::HangUpAll => {
+                self.subscribers.iter_mut().for_each(|subscriber| subscriber.hung_up = true);
+                self.step(&Step::GracePeriod);
+            }
+            Step::GracePeriod if self.state.is_subscribed() && self.present() == 0 => {
+                self.deliver(Event::SubscribersChanged { any: false });
+            }
+            Step::Permit if self.has_ticket && self.is_ready => {
+                (self.has_ticket, self.is_ready, self.has_permit) = (false, false, true);
+                self.deliver(Event::PermitGranted);
+            }
+            Step::Complete { is_granted, remote, read } => self.complete(is_granted, remote, read),
+            Step::LoseLease if self.is_leased && self.operation == Some(Operation::Read) => {
+                self.is_leased = false;
+                self.deliver(Event::LeaseLost);
+            }
+            Step::GracePeriod | Step::Permit | Step::LoseLease => {}
+        }
+    }
+
+    pub fn shut_down(&mut self) {
+        self.is_stopping = true;
+        if !self.has_ended {
+            self.deliver(Event::Shutdown);
+        }
+    }
+
+    /// Completes what is under way after a shutdown. The poll needs nothing else to end.
+    pub fn drain(&mut self) {
+        if !self.is_stopping {
+            self.shut_down();
+        }
+        for _ in 0..3 {
+            self.complete(true, RemoteKind::Unknown, ReadKind::Created);
+        }
+        self.check(Property::ShutdownLosesNothing, self.has_ended, "the poll goes on after a shutdown");
+        self.check_responses();
+    }
+
+    /// Lets the session become final.
+    pub fn finish(&mut self) {
+        for _ in 0..100 {
+            self.step(&Step::Complete { is_granted: true, remote: RemoteKind::Unknown, read: ReadKind::Final });
+            self.step(&Step::Permit);
+            if let Some(time) = self.wake_time {
+                self.advance(time);
+            }
+        }
+        self.check_responses();
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.wake_time.is_some_and(|time| time <= self.now) && !self.has_ended {
+            self.deliver(Event::Time);
+        }
+    }
+
+    fn complete(&mut self, is_granted: bool, remote: RemoteKind, read: ReadKind) {
+        let event = match self.operation.take() {
+            None => return,
+            Some(Operation::Claim(_)) => {
+                self.is_leased = is_granted && !matches!(remote, RemoteKind::Final);
+                match self.is_leased {
+                    true => Event::LeaseGranted(self.remote(remote)),
+                    false => Event::LeaseDenied(self.remote(remote)),
+                }
+            }
+            Some(Operation::Look) => Event::Remote(self.remote(remote)),
+            Some(Operation::Read) => {
+                if matches!(read, ReadKind::Created | ReadKind::InProgress) {
+                    self.not_before = self.now + PENDING_TTL;
+                }
+                Event::ReadResult(self.read(read))
+            }
+        };
+        let is_read = matches!(event, Event::ReadResult(Ok(_)));
+        let is_final = match &event {
+            Event::ReadResult(result) => matches!(result, Ok(read) if read.outcome.is_terminal()),
+            _ => matches!(remote, RemoteKind::Final),
+        };
+        self.deliver(event);
+        let published = format!("{:?}", self.published);
+        if is_final {
+            self.check(Property::FinalEnds, self.has_ended, "the poll goes on after a final result");
+            self.check(Property::FinalEnds, published.contains("final"), "a final result was not published");
+        }
+        if is_read && self.is_stopping {
+            let is_published = published.contains("final") || published.contains("pending");
+            self.check(Property::ShutdownLosesNothing, is_published, "a read result was not published");
+        }
+    }
+
+    fn remote(&mut self, kind: RemoteKind) -> RemoteState {
+        match kind {
+            RemoteKind::Unknown => RemoteState::Unknown,
+            RemoteKind::Pending(age) => {
+                let outcome = outcome(LivenessStatus::InProgress, self.now, age);
+                self.not_before = outcome.read_at + PENDING_TTL;
+                RemoteState::Pending(outcome)
+            }
+            RemoteKind::Final => RemoteState::Final(outcome(LivenessStatus::Succeeded, self.now, 0)),
+            RemoteKind::NotFound => RemoteState::NotFound,
+        }
+    }
+
+    fn read(&self, kind: ReadKind) -> Result<ReadResult, Error> {
+        let status = match kind {
+            ReadKind::Created => LivenessStatus::Created,
+            ReadKind::InProgress => LivenessStatus::InProgress,
+            ReadKind::Final => LivenessStatus::Succeeded,
+            ReadKind::Error(reason) => return Err(Error::new(reason)),
+            ReadKind::ClockOff => {
+                let mut error = Error::new(Reason::UpstreamCredentials);
+                error.clock_was_off = true;
+                return Err(error);
+            }
+        };
+        Ok(ReadResult { outcome: outcome(status, self.now, 0), images: Default::default(), aws_request_id: None })
+    }
+
+    fn deliver(&mut self, event: Event) {
+        self.published.clear();
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            self.wake_time = None;
+            for action in self.state.handle(event, self.now) {
+                if matches!(action, Action::Unregister) {
+                    next = Some(match self.present() {
+                        0 => Event::Unregistered,
+                        _ => Event::SubscribersChanged { any: true },
+                    });
+                }
+                self.perform(action);
+            }
+        }
+        let is_waiting = self.operation.is_some() || self.is_ready || self.wake_time.is_some();
+        self.check(Property::OneResponse, is_waiting || self.has_ended, "nothing will wake the poll");
+    }
+
+    fn perform(&mut self, action: Action) {
+        self.check(Property::FinalEnds, !self.has_ended, "an action after the end");
+        match action {
+            Action::Enqueue(_) => (self.has_ticket, self.is_ready) = (true, true),
+            Action::LeaveQueue => (self.has_ticket, self.is_ready) = (false, false),
+            Action::Claim(to) => self.begin(Operation::Claim(to)),
+            Action::Look => self.begin(Operation::Look),
+            Action::Read => {
+                self.check(Property::NotBefore, self.now >= self.not_before, "a read before it is due");
+                self.check(Property::OneRead, self.has_permit, "a read without a permit");
+                let is_leased = self.is_leased || !self.settings.is_shared;
+                self.check(Property::OneRead, is_leased, "a read without the lease");
+                self.has_permit = false;
+                self.begin(Operation::Read);
+            }
+            Action::PassOnPermit => self.has_permit = false,
+            Action::Release(release) => {
+                self.is_leased = false;
+                if let Release::Pending(outcome) = release {
+                    assert!(!outcome.is_terminal());
+                }
+            }
+            Action::Publish(publication) => self.publish(&publication),
+            Action::WaitUntil(time) => self.wake_time = Some(time),
+            Action::End => self.end(),
+            Action::ReportThrottled | Action::CacheError(..) | Action::Unregister => {}
+        }
+    }
+
+    fn begin(&mut self, operation: Operation) {
+        let is_reading = self.operation == Some(Operation::Read);
+        self.check(Property::OneRead, !is_reading, "an operation during a read");
+        self.operation = Some(operation);
+    }
+
+    fn publish(&mut self, publication: &Publication) {
+        let (name, without_wait, all) = match publication {
+            Publication::Pending(_) => ("pending", true, false),
+            Publication::Failure(failure) => ("failure", failure.says != Says::Wait, failure.says == Says::All),
+            Publication::Last(response) => match **response {
+                LastResponse::Final(_) | LastResponse::RemoteFinal(_) | LastResponse::Images(..) => {
+                    ("final", true, true)
+                }
+                _ => ("error", true, true),
+            },
+        };
+        self.published.push(name);
+        if matches!(publication, Publication::Last(_)) {
+            self.responses += 1;
+            self.check(Property::OneResponse, self.responses == 1, "a second last response");
+        }
+        for subscriber in self.subscribers.iter_mut().filter(|subscriber| subscriber.is_present()) {
+            if all || (without_wait && !subscriber.waits) {
+                subscriber.responses += 1;
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.has_ended = true;
+        let is_reading = self.operation == Some(Operation::Read);
+        self.check(Property::ShutdownLosesNothing, !is_reading, "the end drops a read");
+        let property = if self.is_stopping { Property::ShutdownLosesNothing } else { Property::FinalEnds };
+        self.check(property, !self.has_ticket, "a ticket stays in the queue after the end");
+        self.check(property, !self.has_permit, "the end loses a permit");
+        self.check(property, !self.is_leased, "the lease is not released");
+    }
+
+    fn check_responses(&mut self) {
+        let without = self.subscribers.iter().filter(|subscriber| subscriber.is_present()).count();
+        self.check(Property::OneResponse, without == 0, "a subscriber got no response");
+    }
+
+    fn check(&mut self, property: Property, is_kept: bool, violation: &str) {
+        if !is_kept {
+            self.violations.push((property, violation.to_owned()));
+        }
+    }
+
+    fn present(&self) -> usize {
+        self.subscribers.iter().filter(|subscriber| subscriber.is_present()).count()
+    }
+}
+
+impl Subscriber {
+    const fn is_present(&self) -> bool {
+        !self.hung_up && self.responses == 0
+    }
+}
+
+/// A status that was read so many milliseconds before `now`. No two have the same time.
+fn outcome(status: LivenessStatus, now: Instant, age_millis: u64) -> Outcome {
+    let result = LivenessResult { status: status.into(), ..Default::default() };
+    let (mut outcome, _) = Outcome::split(result);
+    outcome.read_at = now - Duration::from_millis(age_millis);
+    outcome.read_time = SystemTime::UNIX_EPOCH + Duration::from_nanos(fastrand::u64(..));
+    outcome
+}
