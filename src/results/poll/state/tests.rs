@@ -1,40 +1,11 @@
 //! Drives the state machine with random events, and checks what the poll task relies on.
 
+mod steps;
 mod world;
 
 use proptest::prelude::*;
-use world::{Property, Setup, Step, World, read_kind, remote_kind};
-
-fn setup() -> impl Strategy<Value = Setup> {
-    (0..4_u8, any::<bool>(), any::<bool>(), any::<bool>(), any::<u64>(), 0..3_000_u64).prop_map(
-        |(start, is_shared, is_limited, capture, seed, earliest_millis)| Setup {
-            start,
-            is_shared,
-            is_limited,
-            capture,
-            seed,
-            earliest_millis,
-        },
-    )
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => prop_oneof![0..50_u64, 50..6_000_u64].prop_map(Step::Advance),
-        2 => any::<bool>().prop_map(|waits| Step::Subscribe { waits }),
-        1 => any::<usize>().prop_map(Step::HangUp),
-        1 => Just(Step::GracePeriod),
-        2 => Just(Step::HangUpAll),
-        6 => Just(Step::Permit),
-        5 => (any::<bool>(), remote_kind(), read_kind())
-            .prop_map(|(is_granted, remote, read)| Step::Complete { is_granted, remote, read }),
-        1 => Just(Step::LoseLease),
-    ]
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec(step(), 0..80)
-}
+use steps::{Setup, Step, setup, steps};
+use world::{Property, World};
 
 /// Runs a poll to its end and returns how it violated the property. It ends by a final result, or by
 /// a shutdown that begins when `shutdown` percent of the steps are over.

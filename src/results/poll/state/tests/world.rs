@@ -1,21 +1,19 @@
 //! What is around the state machine: AWS, the rate limiter, other replicas, subscribers and the clock.
 
+mod checks;
+
+use super::steps::{ReadKind, RemoteKind, Setup, Step, outcome};
 use crate::{
     error::{Error, Reason},
-    proto::{LivenessResult, LivenessStatus},
+    proto::LivenessStatus,
     results::{
         Answer,
-        outcome::Outcome,
-        poll::state::{Action, ClaimTo, Event, LastResponse, Publication, ReadResult, Release, State, StateSettings},
-        polls::{Says, Start},
+        poll::state::{Action, ClaimTo, Event, ReadResult, State, StateSettings},
+        polls::Start,
         shared_cache::RemoteState,
     },
 };
-use proptest::prelude::*;
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 const PENDING_TTL: Duration = Duration::from_millis(500);
@@ -27,78 +25,6 @@ pub enum Property {
     OneResponse,
     FinalEnds,
     ShutdownLosesNothing,
-}
-
-#[derive(Clone, Debug)]
-pub struct Setup {
-    pub start: u8,
-    pub is_shared: bool,
-    pub is_limited: bool,
-    pub capture: bool,
-    pub seed: u64,
-    pub earliest_millis: u64,
-}
-
-/// One random step. A step that is impossible at its time does nothing.
-#[derive(Clone, Debug)]
-pub enum Step {
-    Advance(u64),
-    Subscribe {
-        waits: bool,
-    },
-    HangUp(usize),
-    /// All subscribers hang up, and are gone for a while.
-    HangUpAll,
-    /// The last subscriber has been gone for a while.
-    GracePeriod,
-    Permit,
-    /// The claim, look or read under way completes.
-    Complete {
-        is_granted: bool,
-        remote: RemoteKind,
-        read: ReadKind,
-    },
-    LoseLease,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub enum RemoteKind {
-    Unknown,
-    /// A status that was read so many milliseconds ago.
-    Pending(u64),
-    Final,
-    NotFound,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ReadKind {
-    Created,
-    InProgress,
-    Final,
-    Error(Reason),
-    ClockOff,
-}
-
-pub fn remote_kind() -> impl Strategy<Value = RemoteKind> {
-    prop_oneof![
-        6 => Just(RemoteKind::Unknown),
-        3 => (0..2_000_u64).prop_map(RemoteKind::Pending),
-        1 => Just(RemoteKind::Final),
-        1 => Just(RemoteKind::NotFound),
-    ]
-}
-
-pub fn read_kind() -> impl Strategy<Value = ReadKind> {
-    prop_oneof![
-        4 => Just(ReadKind::Created),
-        4 => Just(ReadKind::InProgress),
-        1 => Just(ReadKind::Final),
-        2 => Just(ReadKind::Error(Reason::UpstreamThrottled)),
-        3 => Just(ReadKind::Error(Reason::UpstreamUnavailable)),
-        1 => Just(ReadKind::Error(Reason::UpstreamAccessDenied)),
-        1 => Just(ReadKind::Error(Reason::SessionNotFound)),
-        1 => Just(ReadKind::ClockOff),
-    ]
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -339,74 +265,6 @@ impl World {
         self.check(Property::OneResponse, is_waiting || self.has_ended, "nothing will wake the poll");
     }
 
-    fn perform(&mut self, action: Action) {
-        self.check(Property::FinalEnds, !self.has_ended, "an action after the end");
-        match action {
-            Action::Enqueue(_) => (self.has_ticket, self.is_ready) = (true, true),
-            Action::LeaveQueue => (self.has_ticket, self.is_ready) = (false, false),
-            Action::Claim(to) => self.begin(Operation::Claim(to)),
-            Action::Look => self.begin(Operation::Look),
-            Action::Read => {
-                self.check(Property::NotBefore, self.now >= self.not_before, "a read before it is due");
-                self.check(Property::OneRead, self.has_permit, "a read without a permit");
-                let is_leased = self.is_leased || !self.settings.is_shared;
-                self.check(Property::OneRead, is_leased, "a read without the lease");
-                self.has_permit = false;
-                self.begin(Operation::Read);
-            }
-            Action::PassOnPermit => self.has_permit = false,
-            Action::Release(release) => {
-                self.is_leased = false;
-                if let Release::Pending(outcome) = release {
-                    assert!(!outcome.is_terminal());
-                }
-            }
-            Action::Publish(publication) => self.publish(&publication),
-            Action::WaitUntil(time) => self.wake_time = Some(time),
-            Action::End => self.end(),
-            Action::ReportThrottled | Action::CacheError(..) | Action::Unregister => {}
-        }
-    }
-
-    fn begin(&mut self, operation: Operation) {
-        let is_reading = self.operation == Some(Operation::Read);
-        self.check(Property::OneRead, !is_reading, "an operation during a read");
-        self.operation = Some(operation);
-    }
-
-    fn publish(&mut self, publication: &Publication) {
-        let (name, without_wait, all) = match publication {
-            Publication::Pending(_) => ("pending", true, false),
-            Publication::Failure(failure) => ("failure", failure.says != Says::Wait, failure.says == Says::All),
-            Publication::Last(response) => match **response {
-                LastResponse::Final(_) | LastResponse::RemoteFinal(_) | LastResponse::Images(..) => {
-                    ("final", true, true)
-                }
-                _ => ("error", true, true),
-            },
-        };
-        self.published.push(name);
-        if matches!(publication, Publication::Last(_)) {
-            self.responses += 1;
-            self.check(Property::OneResponse, self.responses == 1, "a second last response");
-        }
-        for subscriber in self.subscribers.iter_mut().filter(|subscriber| subscriber.is_present()) {
-            if all || (without_wait && !subscriber.waits) {
-                subscriber.responses += 1;
-            }
-        }
-    }
-
-    fn end(&mut self) {
-        self.has_ended = true;
-        let is_reading = self.operation == Some(Operation::Read);
-        self.check(Property::ShutdownLosesNothing, !is_reading, "the end drops a read");
-        let property = if self.is_stopping { Property::ShutdownLosesNothing } else { Property::FinalEnds };
-        self.check(property, !self.has_ticket, "a ticket stays in the queue after the end");
-        self.check(property, !self.has_permit, "the end loses a permit");
-        self.check(property, !self.is_leased, "the lease is not released");
-    }
-
     fn check_responses(&mut self) {
         let without = self.subscribers.iter().filter(|subscriber| subscriber.is_present()).count();
         self.check(Property::OneResponse, without == 0, "a subscriber got no response");
@@ -427,13 +285,4 @@ impl Subscriber {
     const fn is_present(&self) -> bool {
         !self.hung_up && self.responses == 0
     }
-}
-
-/// A status that was read so many milliseconds before `now`. No two have the same time.
-fn outcome(status: LivenessStatus, now: Instant, age_millis: u64) -> Outcome {
-    let result = LivenessResult { status: status.into(), ..Default::default() };
-    let (mut outcome, _) = Outcome::split(result);
-    outcome.read_at = now - Duration::from_millis(age_millis);
-    outcome.read_time = SystemTime::UNIX_EPOCH + Duration::from_nanos(fastrand::u64(..));
-    outcome
 }
