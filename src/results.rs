@@ -4,6 +4,7 @@
 //! what it learns in time. AWS's types and gRPC's are not known here.
 
 mod cache;
+mod coordinator;
 mod following;
 mod interest;
 mod limiter;

@@ -9,7 +9,7 @@ mod lease;
 mod record;
 
 pub use keyring::Keyring;
-pub use lease::{Lease, RemoteState};
+pub use lease::Lease;
 
 use super::{Images, Limits, Outcome, outcome::AWS_LIFETIME};
 use crate::{

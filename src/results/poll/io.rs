@@ -1,13 +1,13 @@
 //! The reads and claims of one poll, as operations that end with an event.
 
-use super::state::{ClaimTo, Event, ReadResult, Release};
+use super::state::{Event, ReadResult};
 use crate::{
     error::Error,
     results::{
         ImageSet,
+        coordinator::{ClaimTo, Coordinator},
         outcome::Outcome,
         polls::Polls,
-        shared_cache::{Lease, RemoteState},
     },
     session::SessionId,
     telemetry::spans,
@@ -19,8 +19,7 @@ use tokio::time::Instant;
 pub struct PollIo {
     pub id: SessionId,
     pub polls: Arc<Polls>,
-    /// None if replicas share nothing of this session.
-    pub lease: Option<Lease>,
+    pub coordinator: Box<dyn Coordinator>,
     /// The caller that started the poll: traces show all reads under its call.
     pub caller: spans::Caller,
 }
@@ -47,41 +46,19 @@ impl PollIo {
         Ok(ReadResult { outcome, images, aws_request_id: read.aws_request_id })
     }
 
-    /// Claims the lease. A replica that shares nothing gets it at once.
     pub async fn claim(self: Arc<Self>, to: ClaimTo) -> Event {
-        let Some(lease) = &self.lease else { return Event::LeaseGranted(RemoteState::Unknown) };
-        let claim = match to {
-            ClaimTo::Queue => lease.claim_queue().await,
-            ClaimTo::Read => lease.claim_read().await,
-        };
+        let claim = self.coordinator.claim(to).await;
         match claim.is_granted {
             true => Event::LeaseGranted(claim.remote),
             false => Event::LeaseDenied(claim.remote),
         }
     }
 
-    /// Fetches what other replicas know.
     pub async fn look(self: Arc<Self>) -> Event {
-        match &self.lease {
-            Some(lease) => Event::Remote(lease.look().await),
-            None => Event::Remote(RemoteState::Unknown),
-        }
+        Event::Remote(self.coordinator.look().await)
     }
 
-    /// Renews the lease until another replica takes it.
     pub async fn renew(self: Arc<Self>) {
-        match &self.lease {
-            Some(lease) => lease.renew().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    pub async fn release(&self, release: Release) {
-        let Some(lease) = &self.lease else { return };
-        match release {
-            Release::Nothing => lease.release().await,
-            Release::Pending(outcome) => lease.release_with_status(&outcome).await,
-            Release::NotFound => lease.release_with_not_found().await,
-        }
+        self.coordinator.renew().await;
     }
 }

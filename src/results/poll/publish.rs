@@ -59,10 +59,7 @@ impl PollIo {
     async fn keep(&self, mut outcome: Outcome, images: Images) -> Kept {
         let cache = &self.polls.cache;
         let images = cache.assess(self.id, &mut outcome, images).await;
-        let Some(shared) = self.polls.shared.as_ref().filter(|_| self.lease.is_some()) else {
-            return cache.keep(self.id, outcome, Some(images)).await;
-        };
-        match shared.save(self.id, &outcome, &images).await {
+        match self.coordinator.save(&outcome, &images).await {
             Some(first) if first.agrees_with(&outcome) => {
                 (outcome.read_time, outcome.read_at) = (first.read_time, first.read_at);
                 (outcome.until, outcome.images_until) = (first.until, first.images_until);

@@ -22,11 +22,11 @@ mod known;
 mod read_result;
 mod schedule;
 
-pub use event::{Action, ClaimTo, Event, LastResponse, Publication, ReadResult, Release};
+pub use event::{Action, Event, LastResponse, Publication, ReadResult};
 
 use crate::{
     error::{Error, Reason},
-    results::{limiter::Need, polls::Start},
+    results::{coordinator::Release, limiter::Need, polls::Start},
 };
 use claim::Update;
 use known::Known;

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     results::{
         ImageSet,
+        coordinator::{Alone, Coordinator},
         interest::Interest,
         limiter::{Need, Permit, Queued},
         polls::{Polls, Progress, Start},
@@ -35,7 +36,7 @@ pub struct PollTask {
 
 type Operation<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// What entitles to a read, sooner or later.
+/// What gets a permit, sooner or later.
 enum Ticket {
     Queued(Queued),
     Unlimited,
@@ -51,18 +52,21 @@ impl PollTask {
         earliest: Option<Instant>,
         ticket: Option<Queued>,
     ) -> Self {
-        // The images of a final session are read by each replica that needs them.
         let looks_up_cache = !matches!(start, Start::Ended(_));
-        let lease = polls.shared.as_ref().filter(|_| looks_up_cache).map(|shared| Lease::new(shared, id));
+        // Each replica reads the images of a final session for itself.
+        let coordinator: Box<dyn Coordinator> = match &polls.shared {
+            Some(shared) if looks_up_cache => Box::new(Lease::new(shared, id)),
+            _ => Box::new(Alone),
+        };
         let settings = StateSettings {
             pending_ttl: polls.settings.pending_ttl,
             capture: polls.settings.capture,
-            is_shared: lease.is_some(),
+            is_shared: coordinator.has_peers(),
             is_limited: polls.limiter.is_some(),
         };
         Self {
             state: State::new(settings, start, earliest, ticket.is_some(), fastrand::Rng::new(), Instant::now()),
-            io: Arc::new(PollIo { id, polls, lease, caller: spans::Caller::current() }),
+            io: Arc::new(PollIo { id, polls, coordinator, caller: spans::Caller::current() }),
             progress,
             interest,
             looks_up_cache,
@@ -132,7 +136,7 @@ impl PollTask {
                     limiter.pass_on(permit);
                 }
             }
-            Action::Release(release) => self.io.release(release).await,
+            Action::Release(release) => self.io.coordinator.release(release).await,
             Action::CacheError(error, ttl) => self.io.polls.cache.remember(self.io.id, &error, ttl).await,
             Action::Publish(publication) => {
                 Box::pin(self.io.publish(publication, self.state.started(), &self.progress)).await;

@@ -4,8 +4,12 @@
 //! long. Before that it may be a mark, of a replica that queues for the first read: a moment's start over the others. Two replicas may hold one for a moment, when the store fails over or a holder stands still; they
 //! read the session twice then, which costs a read and nothing else.
 
-use super::{Kind, Outcome, Record, STATE_TTL, SharedCache, place};
-use crate::{session::SessionId, store::Operation};
+use super::{Images, Kind, Outcome, Record, STATE_TTL, SharedCache, place};
+use crate::{
+    results::coordinator::{BoxFuture, Claim, ClaimTo, Coordinator, Release, RemoteState},
+    session::SessionId,
+    store::Operation,
+};
 use prost::Message;
 use std::{sync::Arc, time::Duration};
 
@@ -49,73 +53,15 @@ pub struct Lease {
     name: String,
 }
 
-/// What a claim comes to.
-pub struct Claim {
-    /// Whether the session is the caller's to read.
-    pub is_granted: bool,
-    pub remote: RemoteState,
-}
-
-/// What other replicas know of a session.
-pub enum RemoteState {
-    Unknown,
-    /// The last status that one of them read.
-    Pending(Outcome),
-    Final(Outcome),
-    /// AWS did not know the session a short while ago.
-    NotFound,
-}
-
 impl Lease {
     pub fn new(cache: &Arc<SharedCache>, id: SessionId) -> Self {
         let name = format!("{:032x}", u128::from_be_bytes(SessionId::random().to_bytes()));
         Self { cache: Arc::clone(cache), id, name }
     }
 
-    /// Claims the right to read. Without the store it is granted.
-    pub async fn claim_read(&self) -> Claim {
-        self.claim_as("r", LEASE_TTL).await
-    }
-
-    /// Claims the right to be the first that queues for a session.
-    pub async fn claim_queue(&self) -> Claim {
-        self.claim_as("w", MARK_TTL).await
-    }
-
     async fn claim_as(&self, kind: &str, ttl: Duration) -> Claim {
         let (is_granted, remote) = self.ask(kind, ttl).await.unwrap_or((true, RemoteState::Unknown));
         Claim { is_granted, remote }
-    }
-
-    /// What is known, without a claim.
-    pub async fn look(&self) -> RemoteState {
-        self.ask("", Duration::ZERO).await.map_or(RemoteState::Unknown, |(_, remote)| remote)
-    }
-
-    /// Claims it again and again. Completes when it is another's.
-    pub async fn renew(&self) {
-        loop {
-            tokio::time::sleep(RENEWAL).await;
-            if !self.claim_read().await.is_granted {
-                return;
-            }
-        }
-    }
-
-    /// Gives the lease back.
-    pub async fn release(&self) {
-        self.give_back(None, Duration::ZERO).await;
-    }
-
-    /// Gives the lease back with the state that was read.
-    pub async fn release_with_status(&self, state: &Outcome) {
-        self.give_back(Some(Record::of(state)), STATE_TTL).await;
-    }
-
-    /// Gives the lease back and says for a short while that AWS does not know the session.
-    pub async fn release_with_not_found(&self) {
-        let ttl = self.cache.limits.not_found_ttl.min(STATE_TTL);
-        self.give_back((!ttl.is_zero()).then(Record::default), ttl).await;
     }
 
     async fn give_back(&self, record: Option<Record>, ttl: Duration) {
@@ -162,5 +108,54 @@ impl Lease {
             },
             None => RemoteState::Unknown,
         }
+    }
+}
+
+impl Coordinator for Lease {
+    fn has_peers(&self) -> bool {
+        true
+    }
+
+    /// Without Redis, the claim is granted.
+    fn claim(&self, to: ClaimTo) -> BoxFuture<'_, Claim> {
+        Box::pin(async move {
+            match to {
+                ClaimTo::Queue => self.claim_as("w", MARK_TTL).await,
+                ClaimTo::Read => self.claim_as("r", LEASE_TTL).await,
+            }
+        })
+    }
+
+    fn look(&self) -> BoxFuture<'_, RemoteState> {
+        Box::pin(async { self.ask("", Duration::ZERO).await.map_or(RemoteState::Unknown, |(_, remote)| remote) })
+    }
+
+    fn renew(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            loop {
+                tokio::time::sleep(RENEWAL).await;
+                if !self.claim_as("r", LEASE_TTL).await.is_granted {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// Releases the lease together with what was read. NotFound is shared for a short while only.
+    fn release(&self, release: Release) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            match release {
+                Release::Nothing => self.give_back(None, Duration::ZERO).await,
+                Release::Pending(outcome) => self.give_back(Some(Record::of(&outcome)), STATE_TTL).await,
+                Release::NotFound => {
+                    let ttl = self.cache.limits.not_found_ttl.min(STATE_TTL);
+                    self.give_back((!ttl.is_zero()).then(Record::default), ttl).await;
+                }
+            }
+        })
+    }
+
+    fn save<'a>(&'a self, outcome: &'a Outcome, images: &'a Images) -> BoxFuture<'a, Option<Outcome>> {
+        Box::pin(self.cache.save(self.id, outcome, images))
     }
 }

@@ -1,10 +1,13 @@
 //! How replicas share the reads of one session: one of them has the lease, the others take over what
 //! it read.
 
-use super::{Action, ClaimTo, LastResponse, Phase, Publication, Release, State, known::LOOK_PERIOD};
+use super::{Action, LastResponse, Phase, Publication, State, known::LOOK_PERIOD};
 use crate::{
     error::{Error, Reason},
-    results::{limiter::Need, shared_cache::RemoteState},
+    results::{
+        coordinator::{ClaimTo, Release, RemoteState},
+        limiter::Need,
+    },
 };
 use std::sync::Arc;
 use tokio::time::Instant;

@@ -2,7 +2,13 @@
 
 use crate::{
     error::Error,
-    results::{Answer, Images, limiter::Need, outcome::Outcome, polls::Failure, shared_cache::RemoteState},
+    results::{
+        Answer, Images,
+        coordinator::{ClaimTo, Release, RemoteState},
+        limiter::Need,
+        outcome::Outcome,
+        polls::Failure,
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -59,21 +65,6 @@ pub enum Action {
     /// Removes the poll from the registry, unless it has subscribers again.
     Unregister,
     End,
-}
-
-/// What a lease is claimed for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClaimTo {
-    /// To queue the first read of a session.
-    Queue,
-    Read,
-}
-
-/// What the other replicas learn when the lease is released.
-pub enum Release {
-    Nothing,
-    Pending(Arc<Outcome>),
-    NotFound,
 }
 
 /// What subscribers learn.

@@ -1,9 +1,10 @@
 //! How a poll continues after a read.
 
-use super::{Action, Known, LastResponse, Publication, ReadResult, Release, State, schedule::CAPTURE_PERIOD};
+use super::{Action, Known, LastResponse, Publication, ReadResult, State, schedule::CAPTURE_PERIOD};
 use crate::{
     error::{Error, Reason},
     results::{
+        coordinator::Release,
         outcome::Outcome,
         polls::{Failure, Says},
     },

@@ -1,7 +1,7 @@
 //! When a poll reads next, and with which priority.
 
-use super::{Action, ClaimTo, Known, Phase, State};
-use crate::results::{limiter::Need, outcome::AWS_LIFETIME};
+use super::{Action, Known, Phase, State};
+use crate::results::{coordinator::ClaimTo, limiter::Need, outcome::AWS_LIFETIME};
 use std::time::Duration;
 use tokio::time::Instant;
 

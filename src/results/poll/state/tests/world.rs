@@ -8,9 +8,9 @@ use crate::{
     proto::LivenessStatus,
     results::{
         Answer,
-        poll::state::{Action, ClaimTo, Event, ReadResult, State, StateSettings},
+        coordinator::{ClaimTo, RemoteState},
+        poll::state::{Action, Event, ReadResult, State, StateSettings},
         polls::Start,
-        shared_cache::RemoteState,
     },
 };
 use std::{sync::Arc, time::Duration};

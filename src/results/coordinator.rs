@@ -1,0 +1,90 @@
+//! How replicas share the reads of one session: one of them has the lease and reads, the others take
+//! over what it read.
+
+use super::{Images, Outcome};
+use std::{pin::Pin, sync::Arc};
+
+/// One session of a poll, as this replica shares it with others.
+pub trait Coordinator: Send + Sync {
+    /// Returns whether other replicas may read the session too.
+    fn has_peers(&self) -> bool;
+
+    /// Claims the lease.
+    fn claim(&self, to: ClaimTo) -> BoxFuture<'_, Claim>;
+
+    /// Fetches what other replicas know.
+    fn look(&self) -> BoxFuture<'_, RemoteState>;
+
+    /// Renews the lease. Completes when another replica has it.
+    fn renew(&self) -> BoxFuture<'_, ()>;
+
+    fn release(&self, release: Release) -> BoxFuture<'_, ()>;
+
+    /// Saves the result of a final session for all replicas. Returns the one that was saved before,
+    /// if there is one.
+    fn save<'a>(&'a self, outcome: &'a Outcome, images: &'a Images) -> BoxFuture<'a, Option<Outcome>>;
+}
+
+/// A future of a [`Coordinator`], boxed so that the trait can be used as `dyn Coordinator`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a lease is claimed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimTo {
+    /// To queue the first read of a session.
+    Queue,
+    Read,
+}
+
+/// The reply to a claim.
+pub struct Claim {
+    /// Whether this replica has the lease.
+    pub is_granted: bool,
+    pub remote: RemoteState,
+}
+
+/// What other replicas know of a session.
+pub enum RemoteState {
+    Unknown,
+    /// The last status that one of them read.
+    Pending(Outcome),
+    Final(Outcome),
+    /// AWS did not know the session a short while ago.
+    NotFound,
+}
+
+/// What the other replicas learn when the lease is released.
+pub enum Release {
+    Nothing,
+    Pending(Arc<Outcome>),
+    NotFound,
+}
+
+/// A replica that shares nothing of the session.
+pub struct Alone;
+
+impl Coordinator for Alone {
+    fn has_peers(&self) -> bool {
+        false
+    }
+
+    fn claim(&self, _: ClaimTo) -> BoxFuture<'_, Claim> {
+        Box::pin(async { Claim { is_granted: true, remote: RemoteState::Unknown } })
+    }
+
+    fn look(&self) -> BoxFuture<'_, RemoteState> {
+        Box::pin(async { RemoteState::Unknown })
+    }
+
+    fn renew(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    fn release(&self, _: Release) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn save<'a>(&'a self, _: &'a Outcome, _: &'a Images) -> BoxFuture<'a, Option<Outcome>> {
+        Box::pin(async { None })
+    }
+}
