@@ -1,5 +1,5 @@
-//! How replicas share the reads of one session: one of them has the lease and reads, the others take
-//! over what it read.
+//! How replicas share the reads of one session: one of them has the lease and reads, the others
+//! take over what it read.
 
 use super::{Images, Outcome};
 use std::{pin::Pin, sync::Arc};

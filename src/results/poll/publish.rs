@@ -20,7 +20,7 @@ impl PollIo {
             Publication::Failure(failure) => progress.send_modify(|progress| progress.failure = Some(failure)),
             Publication::Last(response) => {
                 let end = self.cache_response(*response, started).await;
-                // Unregistered first, so that a caller that comes now gets the cached result or a new poll.
+                // First, so that a caller that comes now gets the cached result or a new poll.
                 self.polls.leave(self.id, || false);
                 progress.send_modify(|progress| progress.end = Some(end));
             }
@@ -54,8 +54,8 @@ impl PollIo {
         answer
     }
 
-    /// Caches the result of a final session: in the shared cache first, since the first result is the
-    /// result for all replicas.
+    /// Caches the result of a final session: in the shared cache first, since the first result is
+    /// the result for all replicas.
     async fn keep(&self, mut outcome: Outcome, images: Images) -> Kept {
         let cache = &self.polls.cache;
         let images = cache.assess(self.id, &mut outcome, images).await;

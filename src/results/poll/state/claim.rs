@@ -1,5 +1,5 @@
-//! How replicas share the reads of one session: one of them has the lease, the others take over what
-//! it read.
+//! How replicas share the reads of one session: one of them has the lease, the others take over
+//! what it read.
 
 use super::{Action, LastResponse, Phase, Publication, State, known::LOOK_PERIOD};
 use crate::{

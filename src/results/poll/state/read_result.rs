@@ -55,8 +55,8 @@ impl State {
         } else if error.is_transient() {
             self.on_transient_failure(error, now);
         } else if error.clock_was_off && self.attempts == 0 {
-            // The SDK signs the next read with AWS's time. If published and cached, this error would
-            // cost callers the seconds that credentials take.
+            // The SDK signs the next read with AWS's time. If published and cached, this error
+            // would cost callers the seconds that credentials take.
             self.attempts += 1;
             self.not_before = now;
         } else {
@@ -83,7 +83,7 @@ impl State {
         self.publish_failure(error, Says::Wait, now);
     }
 
-    /// Retries twice soon, then publishes and negative-caches the error and backs off exponentially.
+    /// Retries twice soon, then publishes and caches the error and backs off exponentially.
     fn on_transient_failure(&mut self, error: Error, now: Instant) {
         if !self.is_subscribed {
             self.not_before = now + CAPTURE_PERIOD;

@@ -74,8 +74,8 @@ impl State {
         }
     }
 
-    /// Returns whether the session is read on without subscribers. An id that AWS never knew is not:
-    /// anybody could invent it.
+    /// Returns whether the session is read on without subscribers. An id that AWS never knew is
+    /// not: anybody could invent it.
     pub(super) fn is_captured(&self) -> bool {
         self.settings.capture && matches!(self.known, Known::Pending(_))
     }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use steps::{Setup, Step, setup, steps};
 use world::{Property, World};
 
-/// Runs a poll to its end and returns how it violated the property. It ends by a final result, or by
-/// a shutdown that begins when `shutdown` percent of the steps are over.
+/// Runs a poll to its end and returns how it violated the property. It ends by a final result, or
+/// by a shutdown that begins when `shutdown` percent of the steps are over.
 fn violations(property: Property, setup: &Setup, steps: &[Step], shutdown: Option<usize>) -> Vec<String> {
     let mut world = World::new(setup);
     let shutdown = shutdown.map(|percent| steps.len() * percent / 100);

@@ -1,4 +1,4 @@
-//! What is around the state machine: AWS, the rate limiter, other replicas, subscribers and the clock.
+//! The world of the state machine: AWS, rate limiter, other replicas, subscribers and the clock.
 
 mod checks;
 
