@@ -36,15 +36,7 @@ pub const LOOKUPS: [&str; 3] = ["hit", "miss", "unreadable"];
 /// clock, whatever the replicas' clocks say.
 const STATE_TTL: Duration = AWS_LIFETIME;
 
-/// Keeps a result unless there is one already; the first one's times hold for all. Whoever reads the session now need not.
-const SAVE: &str = "
-local held = redis.call('GET', KEYS[1])
-if held and ARGV[5] == '0' then return held end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if ARGV[3] ~= '' then redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4]) end
-redis.call('DEL', KEYS[3], KEYS[4])
-return false
-";
+const SAVE: &str = include_str!("shared_cache/save.lua");
 
 /// What the shared cache is to be.
 pub struct Settings {

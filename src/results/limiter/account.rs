@@ -9,33 +9,7 @@ use tokio::time::Instant;
 /// Re-reads of all replicas together leave one slot of five to first reads, which so get through on any replica.
 const RE_READ_SHARE: f64 = 0.8;
 
-/// A rate limiter of virtual time (GCRA): `all` is when the next slot is free, `re` the same for re-reads, in microseconds of the store's
-/// clock. An idle time is made up for by a burst. A re-read may go beyond its share while half of the burst is unused: nobody wants that. A
-/// capture takes a slot only when the whole burst is there. A time a minute ahead is no queue of replicas but another clock's, after a
-/// failover, and counts as none. Answers whether a slot is the caller's, and how long until then, or until
-/// it should ask again.
-const RESERVE: &str = "
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local need, interval, burst, share = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local held = redis.call('HMGET', KEYS[1], 'all', 're')
-local function time_of(text)
-  local time = tonumber(text) or 0
-  if time > now + 60000000 then time = 0 end
-  return math.max(time, now - burst)
-end
-local all, re = time_of(held[1]), time_of(held[2])
-local at = math.max(all, now)
-if need == 'capture' and all > now - burst then return {0, math.ceil(all - now + burst)} end
-if need == 're_read' and all > now - burst / 2 then
-  at = math.max(at, re)
-  re = re + interval / share
-end
-all = all + interval
-redis.call('HSET', KEYS[1], 'all', string.format('%.0f', all), 're', string.format('%.0f', re))
-redis.call('PEXPIRE', KEYS[1], math.ceil((math.max(all, re) - now + burst) / 1000) + 1000)
-return {1, math.ceil(at - now)}
-";
+const RESERVE: &str = include_str!("reserve.lua");
 
 /// The quota that all replicas share.
 pub struct Account {

@@ -1,8 +1,22 @@
-//! Who reads a session now: one replica, as far as the store can see to it.
+//! The lease of one session, in Redis: which replica reads the session now.
 //!
-//! A lease is held for the time of a read, and expires unless its holder claims it again; so a replica that dies keeps nobody waiting for
-//! long. Before that it may be a mark, of a replica that queues for the first read: a moment's start over the others. Two replicas may hold one for a moment, when the store fails over or a holder stands still; they
-//! read the session twice then, which costs a read and nothing else.
+//! ```text
+//!             claim to queue: 300 ms                 claim to read: 1.5 s
+//!   free ─────────────────────────────► queueing ──────────────────────────► reading
+//!    ▲ ▲                                   │        by any replica            │   ▲ │
+//!    │ └────────────── expires ────────────┘                                  │   └─┘ renewed
+//!    └──────────── released with what was read, or expires ───────────────────┘  every 0.5 s
+//! ```
+//!
+//! - *Queueing* gives the first replica that queues a session's first read a head start over the
+//!   others. A permit comes sooner than it expires, unless the quota is used up.
+//! - *Reading* lasts as long as one read. A replica that dies stops renewing, so another one reads
+//!   after 1.5 s.
+//! - The reader releases the lease together with the status that it read. The other replicas find it
+//!   when they look, and respond with it. They find a final result in the same way.
+//! - If a renewal is denied, the lease is lost: the read goes on, and the session is read twice.
+//!   This happens if Redis fails over, or if the reader stands still for 1.5 s.
+//! - Without Redis every claim is granted, so each replica reads for itself.
 
 use super::{Images, Kind, Outcome, Record, STATE_TTL, SharedCache, place};
 use crate::{
@@ -13,40 +27,20 @@ use crate::{
 use prost::Message;
 use std::{sync::Arc, time::Duration};
 
-/// Together with the pause between two looks, well under two seconds.
+/// How long a lease to read lasts. With the time between two looks it is well below two seconds.
 const LEASE_TTL: Duration = Duration::from_millis(1_500);
 
-/// How often a lease is claimed again by its holder.
+/// How often the holder renews its lease.
 const RENEWAL: Duration = Duration::from_millis(500);
 
-/// The start that the first to queue for a session has. A slot comes sooner, unless the quota is used up; and then the session is
-/// better off in the queues of several replicas.
-const MARK_TTL: Duration = Duration::from_millis(300);
+/// The head start of the first replica that queues.
+const QUEUE_TTL: Duration = Duration::from_millis(300);
 
-/// Looks what is known of a session, and takes the lease when that is asked for and it is free, the caller's own, or only another's mark where
-/// the caller would read. A lease is `r` to read or `w` to wait, and its holder's name. Answers whether the caller has it, or 2 and the
-/// result, or else the last state and for how long it is still there.
-const CLAIM: &str = "
-local result = redis.call('GET', KEYS[1])
-if result then return {2, result, 0} end
-local state = redis.call('GET', KEYS[2])
-local left = state and redis.call('PTTL', KEYS[2]) or 0
-if ARGV[2] == '0' then return {0, state, left} end
-local holder = redis.call('GET', KEYS[3])
-local only_waits = holder and ARGV[3] == 'r' and string.sub(holder, 1, 1) == 'w'
-if holder and string.sub(holder, 2) ~= ARGV[1] and not only_waits then return {0, state, left} end
-redis.call('SET', KEYS[3], ARGV[3] .. ARGV[1], 'PX', ARGV[2])
-return {1, state, left}
-";
+const CLAIM: &str = include_str!("claim.lua");
 
-/// Gives the lease back, with what the read said when it said something.
-const RELEASE: &str = "
-if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) end
-local holder = redis.call('GET', KEYS[1])
-if holder and string.sub(holder, 2) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-";
+const RELEASE: &str = include_str!("release.lua");
 
-/// A claim on one session, under a name of its own.
+/// This replica's claim on the lease of one session, under a random name.
 pub struct Lease {
     cache: Arc<SharedCache>,
     id: SessionId,
@@ -86,7 +80,7 @@ impl Lease {
         let (verdict, sealed, left) =
             cache.store.insist::<(u8, Option<Vec<u8>>, u64)>(Operation::Lease, &claim).await?;
         Some(match sealed {
-            // What is there and does not open is nobody's result.
+            // A result that cannot be decrypted counts as a miss.
             Some(sealed) if verdict == 2 => match cache.outcome(key, *id, Kind::Result, sealed, None) {
                 Some(outcome) => (false, RemoteState::Final(outcome)),
                 None => (true, RemoteState::Unknown),
@@ -120,7 +114,7 @@ impl Coordinator for Lease {
     fn claim(&self, to: ClaimTo) -> BoxFuture<'_, Claim> {
         Box::pin(async move {
             match to {
-                ClaimTo::Queue => self.claim_as("w", MARK_TTL).await,
+                ClaimTo::Queue => self.claim_as("w", QUEUE_TTL).await,
                 ClaimTo::Read => self.claim_as("r", LEASE_TTL).await,
             }
         })
