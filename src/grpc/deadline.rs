@@ -69,7 +69,11 @@ fn parse(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use proptest::{
+        prelude::*,
+        test_runner::{Config, TestRunner},
+    };
+    use std::cell::Cell;
 
     fn deadline(text: &str) -> Duration {
         let mut headers = HeaderMap::new();
@@ -99,10 +103,42 @@ mod tests {
         assert_eq!(Deadline::of(None, now, wait).answer_by() - now, DEFAULT + wait - MAX_HEAD_START);
     }
 
-    proptest! {
-        #[test]
-        fn no_header_is_too_odd(text in "[ -~]{0,20}") {
-            deadline(&text);
-        }
+    /// Headers as gRPC spells them, some that are nearly so, and any text.
+    fn headers() -> impl Strategy<Value = String> {
+        prop_oneof!["[0-9]{1,8}[HMSmun]", "[0-9 +.-]{0,10}[HMSmunhsNx ]?", "[ -~]{0,20}"]
+    }
+
+    /// The timeout in nanoseconds by gRPC's grammar: 1 to 8 digits and a unit.
+    fn nanoseconds(header: &str) -> Option<u128> {
+        let units = [
+            ('H', 3_600_000_000_000),
+            ('M', 60_000_000_000),
+            ('S', 1_000_000_000),
+            ('m', 1_000_000),
+            ('u', 1_000),
+            ('n', 1),
+        ];
+        let (digits, unit) = units.into_iter().find_map(|(name, unit)| Some((header.strip_suffix(name)?, unit)))?;
+        let digits: Option<Vec<_>> = digits.chars().map(|digit| digit.to_digit(10)).collect();
+        let digits = digits.filter(|digits| (1..=8).contains(&digits.len()))?;
+        Some(digits.into_iter().fold(0, |count, digit| count * 10 + u128::from(digit)) * unit)
+    }
+
+    #[test]
+    fn a_timeout_is_read_by_grpcs_grammar_and_any_other_header_is_ignored() {
+        let [read, ignored] = [Cell::new(0), Cell::new(0)];
+        let config = Config { cases: 2_000, failure_persistence: None, ..Config::default() };
+        let checked = TestRunner::new(config).run(&headers(), |header| {
+            let expected = nanoseconds(&header);
+            prop_assert_eq!(parse(&header).map(|timeout| timeout.as_nanos()), expected);
+            // 30 s if there is no timeout, 24 h at most, and a tenth of it earlier, 50 ms at most.
+            let timeout = expected.unwrap_or(30_000_000_000).min(86_400_000_000_000);
+            prop_assert_eq!(deadline(&header).as_nanos(), timeout - (timeout / 10).min(50_000_000));
+            let count = if expected.is_some() { &read } else { &ignored };
+            count.set(count.get() + 1);
+            Ok(())
+        });
+        checked.unwrap();
+        assert!(read.get() > 100 && ignored.get() > 100, "{read:?} read, {ignored:?} ignored");
     }
 }
