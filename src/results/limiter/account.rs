@@ -88,3 +88,6 @@ impl Slots {
 
 /// After so long the other replicas may want more slots than they did, or fewer.
 const RECENT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;
