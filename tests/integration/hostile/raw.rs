@@ -27,6 +27,7 @@ pub const CONTINUATION: u8 = 9;
 /// On a busy machine.
 const SOON: Duration = Duration::from_secs(10);
 
+pub const ACK: u8 = 1;
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
