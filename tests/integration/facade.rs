@@ -10,9 +10,18 @@ use face_liveness_facade::{
     session::SessionRefKey,
     simulator::{self, Fault, FaultKind, Session, Simulator},
 };
+use prost::Message;
 use std::{net::SocketAddr, time::Duration};
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-use tonic::{Status, transport::Channel};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+};
+use tonic::{
+    Status,
+    codegen::{Bytes, http},
+    transport::Channel,
+};
 use tonic_types::StatusExt;
 
 pub struct Facade {
@@ -90,6 +99,23 @@ impl Facade {
         self.call(request(id)).await
     }
 
+    /// A call with this `grpc-timeout` whose message is still to be sent. Its client never gives
+    /// up: tonic's does when the deadline passes, and so races the server's response.
+    pub async fn open(&self, timeout: &str) -> OpenCall {
+        let stream = TcpStream::connect(self.address).await.expect("it listens");
+        let (mut client, connection) =
+            h2::client::Builder::new().handshake::<_, Bytes>(stream).await.expect("it speaks HTTP/2");
+        tokio::spawn(connection);
+        let request = http::Request::post("http://localhost/faceliveness.v1.FaceLivenessService/GetLivenessResult")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("grpc-timeout", timeout)
+            .body(())
+            .expect("a valid request");
+        let (response, message) = client.send_request(request, false).expect("the connection is open");
+        OpenCall { response, message }
+    }
+
     /// One of its metrics now: name and labels as they are exported.
     pub async fn metric(&self, series: &str) -> f64 {
         let (_, text) = get(self.admin_address, "/metrics").await;
@@ -104,6 +130,33 @@ impl Facade {
     /// Something that happens to every read from now on.
     pub fn fault(&self, kind: FaultKind) {
         self.simulator.script(Fault::new(kind));
+    }
+}
+
+/// A call whose headers have been sent.
+pub struct OpenCall {
+    response: h2::client::ResponseFuture,
+    message: h2::SendStream<Bytes>,
+}
+
+impl OpenCall {
+    /// Sends the message, and reads the response to its end.
+    pub async fn send(
+        mut self,
+        request: proto::GetLivenessResultRequest,
+    ) -> Result<proto::GetLivenessResultResponse, Status> {
+        let content = request.encode_to_vec();
+        let prefix = [0, 0, 0, 0, u8::try_from(content.len()).expect("a small message")];
+        self.message.send_data([&prefix, &content[..]].concat().into(), true).expect("the stream is open");
+        let response = self.response.await.expect("a response");
+        if let Some(status) = Status::from_header_map(response.headers()) {
+            return Err(status);
+        }
+        let (mut body, mut bytes) = (response.into_body(), Vec::new());
+        while let Some(data) = body.data().await {
+            bytes.extend_from_slice(&data.expect("the whole body"));
+        }
+        Ok(proto::GetLivenessResultResponse::decode(&bytes[prefix.len()..]).expect("a message"))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::facade::{Facade, eventually, id, request};
 use face_liveness_facade::{
     proto::{self, ImageContent, LivenessStatus, ResultView, Verdict},
-    simulator::{self, Challenge, ChallengeType, Feedback, FeedbackCode, ImageStore, Outcome, Pace, Session, Status},
+    simulator::{Challenge, ChallengeType, Feedback, FeedbackCode, ImageStore, Outcome, Pace, Session, Status},
 };
 use std::time::Duration;
 
@@ -138,62 +138,56 @@ async fn challenge_feedback_and_metadata_are_passed_on() {
 }
 
 #[tokio::test]
-async fn a_session_is_followed_through_its_life() {
-    let config = simulator::Config {
-        created_for: Duration::from_millis(300),
-        in_progress_for: Duration::from_millis(500),
-        ..Default::default()
-    };
-    let facade = Facade::with(&["--pending-ttl", "20ms"], config).await;
-    facade.place(Session { pace: Pace::FromFirstRead, ..Session::new(id(1)) });
-    for expected in [LivenessStatus::Created, LivenessStatus::InProgress, LivenessStatus::Succeeded] {
+async fn a_callers_next_call_gets_the_sessions_new_status() {
+    let facade = Facade::start(&["--pending-ttl", "20ms"]).await;
+    for (status, expected) in [
+        (Status::Created, LivenessStatus::Created),
+        (Status::InProgress, LivenessStatus::InProgress),
+        (Status::Succeeded, LivenessStatus::Succeeded),
+    ] {
+        facade.place(frozen(&id(1), status));
         eventually(expected.as_str_name(), async || {
-            let response = facade.get(&id(1)).await.expect("an answer");
+            let response = facade.get(&id(1)).await.expect("a response");
             response.result.expect("a result").status() == expected
         })
         .await;
     }
 }
 
-#[tokio::test]
-async fn a_wait_is_answered_when_the_session_ends_and_a_short_one_with_its_state() {
-    let config = simulator::Config {
-        created_for: Duration::from_millis(400),
-        in_progress_for: Duration::from_millis(400),
-        ..Default::default()
-    };
-    let facade = Facade::with(&["--pending-ttl", "20ms"], config).await;
-    facade.place(Session { pace: Pace::FromFirstRead, ..Session::new(id(1)) });
-    let waiting = |millis: i32| proto::GetLivenessResultRequest {
-        wait: Some(prost_types::Duration { seconds: 0, nanos: millis * 1_000_000 }),
-        ..request(&id(1))
-    };
-    let short = facade.call(waiting(100)).await.expect("an answer").result.expect("a result");
-    assert_eq!(short.status(), LivenessStatus::Created);
-    let long = proto::GetLivenessResultRequest {
-        wait: Some(prost_types::Duration { seconds: 20, nanos: 0 }),
-        ..request(&id(1))
-    };
-    let long = facade.call(long).await.expect("an answer").result.expect("a result");
-    assert_eq!(long.status(), LivenessStatus::Succeeded);
+fn with_wait(id: &str, wait: Duration) -> proto::GetLivenessResultRequest {
+    let wait = wait.try_into().expect("a short wait");
+    proto::GetLivenessResultRequest { wait: Some(wait), ..request(id) }
 }
 
 #[tokio::test]
-async fn a_wait_that_outlasts_the_deadline_is_answered_with_the_state_and_not_with_an_error() {
+async fn a_wait_returns_at_the_final_status_and_a_shorter_one_the_pending_status() {
+    let facade = Facade::start(&["--pending-ttl", "20ms"]).await;
+    facade.place(frozen(&id(1), Status::Created));
+    let short = facade.call(with_wait(&id(1), Duration::from_millis(100))).await.expect("a response");
+    assert_eq!(short.result.expect("a result").status(), LivenessStatus::Created);
+
+    let mut client = facade.client().await;
+    let request = with_wait(&id(1), Duration::from_secs(20));
+    let long = tokio::spawn(async move { client.get_liveness_result(request).await });
+    let in_flight = async || facade.metric("face_liveness_requests_in_flight").await == 1.0;
+    eventually("the call has arrived", in_flight).await;
+    let reads = facade.simulator.reads_answered("CREATED");
+    let read_again = async || facade.simulator.reads_answered("CREATED") > reads + 2;
+    eventually("the session is still CREATED for the waiting caller", read_again).await;
+    assert!(!long.is_finished(), "a pending status ends no wait");
+
+    facade.place(frozen(&id(1), Status::Succeeded));
+    let long = tokio::time::timeout(Duration::from_secs(10), long).await.expect("before the wait is over");
+    let long = long.expect("the caller does not panic").expect("a response").into_inner();
+    assert_eq!(long.result.expect("a result").status(), LivenessStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn a_wait_beyond_the_deadline_returns_the_pending_status_instead_of_an_error() {
     let facade = Facade::start(&[]).await;
     facade.place(frozen(&id(1), Status::Created));
-    let wait = Some(prost_types::Duration { seconds: 50, nanos: 0 });
-    let mut client = facade.client().await;
-    // The answer has a head start of 50 ms, which a machine that does much else may need for itself.
-    for attempt in 1.. {
-        let mut request = tonic::Request::new(proto::GetLivenessResultRequest { wait, ..request(&id(1)) });
-        request.set_timeout(Duration::from_millis(700));
-        match client.get_liveness_result(request).await {
-            Err(_) if attempt < 5 => {}
-            answer => {
-                let result = answer.expect("a state").into_inner().result.expect("a result");
-                return assert_eq!(result.status(), LivenessStatus::Created);
-            }
-        }
-    }
+    facade.get(&id(1)).await.expect("a response");
+    let call = facade.open("700m").await;
+    let response = call.send(with_wait(&id(1), Duration::from_secs(50))).await.expect("a status");
+    assert_eq!(response.result.expect("a result").status(), LivenessStatus::Created);
 }
