@@ -53,7 +53,7 @@ pub async fn statuses(simulator: &Simulator, asker: &Asker) {
     simulator.clear_faults();
 }
 
-/// Callers who wait: for the end, in vain, and no more.
+/// Callers who wait: for the end, in vain, and until they hang up.
 pub async fn waits(simulator: &Simulator, asker: &Asker) {
     let moment = Some(Duration::from_millis(200));
     let mut callers = JoinSet::new();
@@ -72,9 +72,13 @@ pub async fn waits(simulator: &Simulator, asker: &Asker) {
     }
     simulator.place(planted::session(IN_PROGRESS, Pace::Frozen(Status::InProgress)));
     asker.ask(waiting(IN_PROGRESS, Duration::from_millis(100))).await.expect("its state");
-    let left =
-        tokio::time::timeout(Duration::from_millis(100), asker.ask(waiting(IN_PROGRESS, Duration::from_secs(20))));
-    left.await.expect_err("it goes away");
+    // Hangs up when the session has been read for it: the first read may be the caller's before.
+    let reads = simulator.reads_of(&id(IN_PROGRESS));
+    let is_read = facade::eventually("it is read again", async || simulator.reads_of(&id(IN_PROGRESS)) > reads + 1);
+    tokio::select! {
+        _ = asker.ask(waiting(IN_PROGRESS, Duration::from_secs(20))) => panic!("a pending status ends no wait"),
+        () = is_read => {}
+    }
 }
 
 /// Sessions that AWS never knew, and one that it has forgotten.
