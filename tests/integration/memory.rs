@@ -1,5 +1,5 @@
 //! What each connection, stream, waiting request, cached result and log line takes of the program's
-//! memory. README's "Memory" has the same bounds, and the chart computes a pod's limit from them.
+//! memory. docs/sizing.md has the same bounds, and the chart computes a pod's limit from them.
 //!
 //! Linux only: it reads the program's memory in `/proc`. `hostile::unread` measures images in
 //! flight.

@@ -488,7 +488,7 @@ def last_line(folder, commands):
     return sh("bash", "-e", "-c", commands, folder=folder).splitlines()[-1]
 
 
-def program_of_the_readme(folder):
+def documented_program(folder):
     path, commands, code = snippets.program(LANGUAGE)
     with demo() as service:
         # The port is the system's choice. All else is as printed.
@@ -502,9 +502,9 @@ def program_of_the_readme(folder):
         matches("the line for an unknown session", last_line(folder, f"{change_folder}\n{run_it}"), f"error: {reason}")
 
 
-@promise("the program of the README runs as printed")
-def readme():
-    program_of_the_readme(fresh_clone(SCRATCH / "clone"))
+@promise("the program of docs/calling.md runs as printed")
+def documented():
+    documented_program(fresh_clone(SCRATCH / "clone"))
 
 
 # An image, and the forms in which protobuf libraries print it: text, base64, hex, a list of numbers.
@@ -573,15 +573,15 @@ def logging():
 
 if LANGUAGE == "python":
 
-    @promise("both hold with the oldest libraries that the README names")
+    @promise("both hold with the oldest libraries that docs/calling.md names")
     def oldest():
         folder = fresh_clone(SCRATCH / "oldest")
         pins = (ROOT / "tests/interop/python-oldest.txt").read_text()
         save(folder / "clients/python/requirements.txt", pins)
-        named = re.search(r"\*\*Python\*\* \S+ or newer, with grpcio (\S+) and protobuf (\S+) or newer", (ROOT / "README.md").read_text())
+        named = re.search(r"\*\*Python\*\* \S+ or newer, with grpcio (\S+) and protobuf (\S+) or newer", (ROOT / snippets.CALLING).read_text())
         for package, version in zip(("grpcio", "protobuf"), named.groups()):
             holds(f"\n{package}=={version}." in pins, f"python-oldest.txt does not have {package} {version}")
-        program_of_the_readme(folder)
+        documented_program(folder)
         what_is_printed(folder)
         with demo() as service:
             words = [".venv/bin/python", "face_liveness.py", service.address]

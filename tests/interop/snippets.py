@@ -5,13 +5,15 @@ import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
+CALLING = "docs/calling.md"
+
 # How the documentation names a language, and its code blocks.
 NAMES = {"go": ("Go", "go"), "python": ("Python", "python"), "node": ("Node.js", "js"), "java": ("Java", "java")}
 
 
 def program(language):
-    """The program under "Calling it" in the README: where to save it, its commands, and its code."""
-    text = section("README.md", "Calling it", language)
+    """The program under "Complete programs" in docs/calling.md: where to save it, its commands, and its code."""
+    text = section(CALLING, "Complete programs", language)
     path = re.search(r"`(clients/[^`]+)`", text)[1]
     return path, block(text, "sh"), block(text, NAMES[language][1])
 

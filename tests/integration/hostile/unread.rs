@@ -25,8 +25,8 @@ const ROOM: usize = 64 * 1024 * 1024;
 /// refused.
 const OVERHEAD: usize = 32 * 1024 * 1024;
 
-/// Lets glibc give large buffers back as soon as they are freed, as the README has it, so that what is resident is what is held. By itself it
-/// keeps most of them for the next time.
+/// Lets glibc return large buffers to the system as soon as they are freed, as docs/sizing.md
+/// recommends, so that resident memory is memory in use. By default, glibc keeps most of them.
 const GIVE_BACK: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "65536");
 
 struct Unread {
