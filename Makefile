@@ -35,6 +35,7 @@ check: tools-check ## Format, lints, contract, licences, rooms.
 	$(TOOLS)/bin/cargo-deny --workspace --log-level error check licenses bans sources
 	$(TOOLS)/bin/hadolint Dockerfile
 	scripts/rooms
+	scripts/docs
 
 privacy-proof: ## Where a face, a score, an S3 key or a session id is found after every answer and fault: the README's table, as it is.
 	cargo test --test integration privacy::a_face_a_score -- --nocapture
