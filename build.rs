@@ -1,4 +1,5 @@
-//! Compiles the contract without protoc: `protox` is the compiler, so that cargo and a C compiler are all a build needs.
+//! Compiles the contract without protoc: `protox` is the compiler, so that cargo and a C compiler
+//! are all a build needs.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -22,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("faceliveness.v1.methods.rs"), methods.join("\n"))?;
 
     let mut config = prost_build::Config::new();
-    // `bytes::Bytes` is shared, not copied; `proto.rs` writes the Debug of what must not be printed.
+    // `bytes::Bytes` is shared, not copied; `proto.rs` writes the Debug of what must not be
+    // printed.
     config.bytes([".faceliveness.v1.LivenessImage.content"]);
     config.skip_debug([
         ".faceliveness.v1.GetLivenessResultRequest",

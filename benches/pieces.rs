@@ -1,4 +1,5 @@
-//! What the pieces of an answer take: AWS's output to the contract's message, the look-up, the verdict and its answer, the encoding.
+//! What the pieces of an answer take: AWS's output to the contract's message, the look-up, the
+//! verdict and its answer, the encoding.
 
 use aws_sdk_rekognition::{
     operation::get_face_liveness_session_results::GetFaceLivenessSessionResultsOutput,

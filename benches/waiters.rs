@@ -1,6 +1,8 @@
-//! 10,000 callers wait for 1,000 sessions that do not end: what does the service hold, and what does it spend?
+//! 10,000 callers wait for 1,000 sessions that do not end: what does the service hold, and what
+//! does it spend?
 //!
-//! The program itself, in a process of its own, so that its memory and its time are its own. Linux only: it reads `/proc`.
+//! The program itself, in a process of its own, so that its memory and its time are its own. Linux
+//! only: it reads `/proc`.
 
 use face_liveness_facade::{
     proto::{self, face_liveness_service_client::FaceLivenessServiceClient},

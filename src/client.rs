@@ -1,7 +1,7 @@
 //! Who asks, and whether it may.
 //!
-//! A client is known by the names that its certificate has, or that the sidecar before this server read in it. Nothing that a client says
-//! of itself counts.
+//! A client is known by the names that its certificate has, or that the sidecar before this server
+//! read in it. Nothing that a client says of itself counts.
 
 pub mod xfcc;
 
@@ -124,7 +124,8 @@ fn permit(list: &[NamePattern], caller: &Caller, otherwise: Reason) -> Result<()
     if list.is_empty() || is_named { Ok(()) } else { Err(Error::new(otherwise)) }
 }
 
-/// The names that the sidecar wrote, in the last header of that name. One that cannot be read names nobody.
+/// The names that the sidecar wrote, in the last header of that name. One that cannot be read names
+/// nobody.
 fn forwarded(headers: &HeaderMap) -> Vec<String> {
     let last = headers.get_all(FORWARDED_CLIENT_CERT).iter().next_back();
     last.and_then(|value| xfcc::peer_names(value.to_str().ok()?).ok()).unwrap_or_default()

@@ -15,7 +15,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// What shells say of a process that a signal ended: 128 and SIGINT's number.
 const STOPPED_AT_ONCE: i32 = 130;
 
-/// What is wrong with the files that a command is told of, and with what it is asked, in a sentence each.
+/// What is wrong with the files that a command is told of, and with what it is asked, in a sentence
+/// each.
 pub fn problems(command: &Command) -> Vec<String> {
     match command {
         Command::Serve(config) => serve::problems(&config.server),
@@ -67,8 +68,9 @@ fn warn(sentences: &[String]) {
     sentences.iter().for_each(|sentence| tracing::warn!("{sentence}"));
 }
 
-/// Completes when the process is asked to stop: SIGINT is a Ctrl-C, SIGTERM is Kubernetes. Signals count from the call on, and not
-/// from when the future is first polled. A second one ends the process at once.
+/// Completes when the process is asked to stop: SIGINT is a Ctrl-C, SIGTERM is Kubernetes. Signals
+/// count from the call on, and not from when the future is first polled. A second one ends the
+/// process at once.
 fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
     let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime has signals");
     let mut terminate = signal(SignalKind::terminate()).expect("the runtime has signals");

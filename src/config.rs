@@ -1,6 +1,7 @@
 //! Every flag, variable and default in the program, parsed into types before anything starts.
 //!
-//! A flag wins over its variable, and that over the default. AWS's own settings stay with AWS's variables. No sibling's logic is here.
+//! A flag wins over its variable, and that over the default. AWS's own settings stay with AWS's
+//! variables. No sibling's logic is here.
 
 mod environment;
 mod names;
@@ -36,8 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Runs the service, against AWS or any endpoint in AWS_ENDPOINT_URL_REKOGNITION.
     ///
-    /// Region, credentials, proxy and endpoint come from AWS's standard variables, profiles and roles; traces go to
-    /// OTEL_EXPORTER_OTLP_ENDPOINT when it is set.
+    /// Region, credentials, proxy and endpoint come from AWS's standard variables, profiles and
+    /// roles; traces go to OTEL_EXPORTER_OTLP_ENDPOINT when it is set.
     Serve(Serve),
     /// Runs the service and a simulated Rekognition on this machine, and prints lines to paste.
     ///
@@ -50,9 +51,11 @@ pub enum Command {
     /// Runs the simulated Rekognition alone, for any AWS SDK.
     #[cfg(feature = "simulator")]
     Simulate(Simulate),
-    /// Proves credentials, region and permission with one read of an invented session, and says what to mend.
+    /// Proves credentials, region and permission with one read of an invented session, and says
+    /// what to mend.
     ///
-    /// Takes AWS's settings from where `serve` takes them. Exits 0 when a read is possible, and 1 when it is not.
+    /// Takes AWS's settings from where `serve` takes them. Exits 0 when a read is possible, and 1
+    /// when it is not.
     Check(Check),
     /// Asks a running server for its health: exits 0 when it is serving, and 1 when it is not.
     Health(Health),
@@ -85,7 +88,8 @@ pub struct Health {
 
 #[derive(Args, Debug)]
 pub struct SessionRef {
-    /// The session id; read from standard input when it is "-", so that it stays out of the shell's history.
+    /// The session id; read from standard input when it is "-", so that it stays out of the shell's
+    /// history.
     #[arg(value_name = "SESSION_ID")]
     pub session_id: String,
     #[arg(long, env = "FACE_LIVENESS_SESSION_REF_KEY_FILE", value_name = "FILE", help = serve::SESSION_REF_KEY_FILE)]

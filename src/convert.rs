@@ -1,7 +1,8 @@
 //! AWS's answer becomes the contract's message, once it has proved to be a result.
 //!
-//! The SDK accepts an empty 200, another session's answer and an infinite confidence without a word, so whatever is
-//! not a well-formed answer about the session that was asked for ends here, before anything could cache or believe it.
+//! The SDK accepts an empty 200, another session's answer and an infinite confidence without a
+//! word, so whatever is not a well-formed answer about the session that was asked for ends here,
+//! before anything could cache or believe it.
 
 use crate::{
     error::{Error, Reason, cleaned, cleaned_request_id},
@@ -18,8 +19,8 @@ const NO_VALUE: &str = "no value was set";
 /// The contract's message for `output`, image content included.
 ///
 /// # Errors
-/// UPSTREAM_MALFORMED when `output` is not a result of `session_id`: empty, another session's, without a legible status, or with a
-/// confidence that is not a number from 0 to 100.
+/// UPSTREAM_MALFORMED when `output` is not a result of `session_id`: empty, another session's,
+/// without a legible status, or with a confidence that is not a number from 0 to 100.
 pub fn liveness_result(
     session_id: &str,
     output: GetFaceLivenessSessionResultsOutput,
@@ -87,8 +88,8 @@ fn s3_object(object: S3Object) -> proto::S3Object {
     }
 }
 
-/// A box that lacks a side or is not finite is no box. It is left out rather than taken for a broken answer: nothing is decided by
-/// it, and the result may be the only one there is.
+/// A box that lacks a side or is not finite is no box. It is left out rather than taken for a
+/// broken answer: nothing is decided by it, and the result may be the only one there is.
 fn bounding_box(sides: BoundingBox) -> Option<proto::BoundingBox> {
     let finite = |side: Option<f32>| side.filter(|ratio| ratio.is_finite());
     Some(proto::BoundingBox {

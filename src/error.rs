@@ -1,7 +1,8 @@
 //! What can go wrong, and what a caller is told of it: one table, `Reason::row`.
 //!
-//! `upstream` sorts the AWS SDK's errors into the table; [`Error::to_status`] is the only place that makes a `Status`.
-//! An error holds AWS's code and request id and nothing else of AWS's answer: its message names ARNs, its body may hold a face.
+//! `upstream` sorts the AWS SDK's errors into the table; [`Error::to_status`] is the only place
+//! that makes a `Status`. An error holds AWS's code and request id and nothing else of AWS's
+//! answer: its message names ARNs, its body may hold a face.
 
 mod code;
 mod status;
@@ -42,14 +43,16 @@ pub enum Reason {
 struct Row {
     code: Code,
     name: &'static str,
-    /// How long a caller should wait before it asks again; nothing where asking again does not help.
+    /// How long a caller should wait before it asks again; nothing where asking again does not
+    /// help.
     retry: Option<Duration>,
     message: &'static str,
 }
 
 impl Reason {
-    /// The table. The delays are a guess at how long each trouble lasts: a throttled second is over in a second, a
-    /// hiccup of the network sooner, and credentials are mended by people or by a token's refresh.
+    /// The table. The delays are a guess at how long each trouble lasts: a throttled second is over
+    /// in a second, a hiccup of the network sooner, and credentials are mended by people or by a
+    /// token's refresh.
     #[rustfmt::skip]
     const fn row(self) -> Row {
         const fn row(code: Code, name: &'static str, retry: Option<u64>, message: &'static str) -> Row {
@@ -68,7 +71,8 @@ impl Reason {
                 "AWS knows no such Face Liveness session; AWS forgets one three minutes after its creation, and a wrong region or account looks the same"),
             Self::SessionGone => row(Code::NotFound, "SESSION_GONE", None,
                 "the Face Liveness session was seen unfinished here and AWS has forgotten it since; offer a new one"),
-            // Not the caller's permission: retries and other replicas meet the same role, so no code that clients retry.
+            // Not the caller's permission: retries and other replicas meet the same role, so no
+            // code that clients retry.
             Self::UpstreamAccessDenied => row(Code::PermissionDenied, "UPSTREAM_ACCESS_DENIED", None,
                 "the service's AWS role may not read Face Liveness results; ask its operator"),
             Self::ClientNotAllowed => row(Code::PermissionDenied, "CLIENT_NOT_ALLOWED", None,
@@ -81,13 +85,15 @@ impl Reason {
                 "the AWS quota has no room for a first read of this session before the deadline"),
             Self::Overloaded => row(Code::ResourceExhausted, "OVERLOADED", Some(500),
                 "too much is in flight here"),
-            // UNAVAILABLE is what stock clients and meshes retry, and here another try may well pass.
+            // UNAVAILABLE is what stock clients and meshes retry, and here another try may well
+            // pass.
             Self::UpstreamUnavailable => row(Code::Unavailable, "UPSTREAM_UNAVAILABLE", Some(500),
                 "AWS could not be reached or had an error of its own"),
             // Not DEADLINE_EXCEEDED: the caller's own deadline has not passed.
             Self::UpstreamTimeout => row(Code::Unavailable, "UPSTREAM_TIMEOUT", Some(1_000),
                 "AWS did not answer in time"),
-            // Not UNAUTHENTICATED: the caller did nothing wrong, and another replica may be healthy.
+            // Not UNAUTHENTICATED: the caller did nothing wrong, and another replica may be
+            // healthy.
             Self::UpstreamCredentials => row(Code::Unavailable, "UPSTREAM_CREDENTIALS", Some(5_000),
                 "the service has no valid AWS credentials or no region; ask its operator"),
             Self::ShuttingDown => row(Code::Unavailable, "SHUTTING_DOWN", Some(0),
@@ -138,7 +144,8 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A request that was not answered, and why. Cheap to clone: everybody who shared a read gets a copy.
+/// A request that was not answered, and why. Cheap to clone: everybody who shared a read gets a
+/// copy.
 #[derive(Clone, Debug)]
 pub struct Error {
     pub reason: Reason,
@@ -146,7 +153,8 @@ pub struct Error {
     pub aws_code: Option<String>,
     /// AWS's request id, which its support asks for; absent when there was no answer.
     pub aws_request_id: Option<String>,
-    /// Whether AWS refused a signature of another time than its own. The SDK has learnt AWS's from that answer, and signs the next read with it.
+    /// Whether AWS refused a signature of another time than its own. The SDK has learnt AWS's from
+    /// that answer, and signs the next read with it.
     pub clock_was_off: bool,
     violation: Option<Violation>,
     /// The delay before a retry, where it is not the row's.
@@ -223,15 +231,15 @@ impl Error {
         matches!(self.reason, Reason::SessionNotFound | Reason::SessionGone)
     }
 
-    /// Whether the same read may pass a moment later, so that trying again before answering is worth it. Credentials take
-    /// longer than a moment to mend.
+    /// Whether the same read may pass a moment later, so that trying again before answering is
+    /// worth it. Credentials take longer than a moment to mend.
     pub const fn is_transient(&self) -> bool {
         matches!(self.reason, Reason::UpstreamThrottled | Reason::UpstreamUnavailable | Reason::UpstreamTimeout)
     }
 }
 
-/// What is left of a text from outside once nothing but `[A-Za-z0-9_.]` is let through, at most 64 characters of it:
-/// it ends in ErrorInfo metadata, logs and metric labels.
+/// What is left of a text from outside once nothing but `[A-Za-z0-9_.]` is let through, at most 64
+/// characters of it: it ends in ErrorInfo metadata, logs and metric labels.
 pub fn cleaned(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')).take(64).collect()
 }

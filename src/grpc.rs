@@ -1,4 +1,5 @@
-//! The RPC: validates the request, authorizes the caller, reads the result within the caller's deadline, and builds the response.
+//! The RPC: validates the request, authorizes the caller, reads the result within the caller's
+//! deadline, and builds the response.
 //!
 //! [`calls`] and [`admission`] are the tower layers around tonic's router. AWS, Redis and moka are not known here.
 

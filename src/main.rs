@@ -1,4 +1,5 @@
-//! Reads the command, runs it, and says with the exit code how it went: 0 well, 1 a failed start, 64 bad configuration.
+//! Reads the command, runs it, and says with the exit code how it went: 0 well, 1 a failed start,
+//! 64 bad configuration.
 
 use face_liveness_facade::{
     commands::{self, Failure},

@@ -1,7 +1,8 @@
 //! What the operating system is asked for, once, before anything is held.
 
-/// Forbids core dumps and other users' debuggers: memory holds faces. Raises the limit of open files to what is allowed, since each
-/// connection is one, and shells and containers often start with 1,024.
+/// Forbids core dumps and other users' debuggers: memory holds faces. Raises the limit of open
+/// files to what is allowed, since each connection is one, and shells and containers often start
+/// with 1,024.
 pub fn prepare() {
     #[cfg(target_os = "linux")]
     {

@@ -1,7 +1,8 @@
-//! The generated contract, and the little that is said about its types on top: which statuses are final, what may be
-//! printed.
+//! The generated contract, and the little that is said about its types on top: which statuses are
+//! final, what may be printed.
 //!
-//! These types are the model of the whole service; no second one stands beside them. Nothing here knows a sibling.
+//! These types are the model of the whole service; no second one stands beside them. Nothing here
+//! knows a sibling.
 
 use std::fmt;
 
@@ -30,8 +31,8 @@ include!(concat!(env!("OUT_DIR"), "/faceliveness.v1.methods.rs"));
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("faceliveness.v1");
 
 impl LivenessStatus {
-    /// Whether the session has ended, so that AWS's answer about it cannot change any more: a session is used once, and
-    /// all that follows from it is in its first terminal answer.
+    /// Whether the session has ended, so that AWS's answer about it cannot change any more: a
+    /// session is used once, and all that follows from it is in its first terminal answer.
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::Succeeded | Self::Failed | Self::Expired => true,

@@ -1,7 +1,7 @@
 //! The one call to AWS: the client, its timeouts, and where it may find Face Liveness.
 //!
-//! One `read` is one HTTP attempt. The SDK's own retries are off, since they would spend the quota behind the service's
-//! back. What is cached or retried is not known here.
+//! One `read` is one HTTP attempt. The SDK's own retries are off, since they would spend the quota
+//! behind the service's back. What is cached or retried is not known here.
 
 mod answer_limit;
 mod credentials;
@@ -45,7 +45,8 @@ pub const FACE_LIVENESS_REGIONS: [&str; 8] = [
 /// The regions where AWS grants 25 reads a second to an account; in the others it is 5.
 const LARGE_QUOTA_REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
 
-/// A connection takes a round trip or three; one that has none after this long will not come. The SDK's own default.
+/// A connection takes a round trip or three; one that has none after this long will not come. The
+/// SDK's own default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 
 /// All of AWS's chain has answered by then, IMDS's three tries of a second each included.
@@ -68,12 +69,15 @@ pub struct Rekognition {
 }
 
 impl Rekognition {
-    /// A client set up by AWS's standard chain: environment, profile (SSO and `credential_process` too), web identity (IRSA),
-    /// EKS Pod Identity, IMDS; region, endpoint and proxy by their usual variables. Contacts nothing yet.
+    /// A client set up by AWS's standard chain: environment, profile (SSO and `credential_process`
+    /// too), web identity (IRSA), EKS Pod Identity, IMDS; region, endpoint and proxy by their usual
+    /// variables. Contacts nothing yet.
     ///
-    /// `timeout` bounds one read and all that belongs to it: credentials, connection, request, answer.
+    /// `timeout` bounds one read and all that belongs to it: credentials, connection, request,
+    /// answer.
     pub async fn from_environment(timeout: Duration) -> Loaded {
-        // The retry setting keeps AWS_MAX_ATTEMPTS unread: the SDK panics on a bad one, and it would have no meaning here.
+        // The retry setting keeps AWS_MAX_ATTEMPTS unread: the SDK panics on a bad one, and it
+        // would have no meaning here.
         let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).retry_config(RetryConfig::disabled());
         let shared = loader.load().await;
         let rekognition = Self::new(&shared, timeout);
@@ -87,8 +91,8 @@ impl Rekognition {
         Loaded { rekognition, malformed: settings::malformed(&shared), missing, warnings }
     }
 
-    /// A client of a stand-in for Rekognition, such as the simulator: any credentials, and no proxy between, whatever the
-    /// environment says.
+    /// A client of a stand-in for Rekognition, such as the simulator: any credentials, and no proxy
+    /// between, whatever the environment says.
     pub fn at(endpoint: &str, region: &str, timeout: Duration) -> Self {
         let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
         let http = aws_smithy_http_client::Builder::new().tls_provider(provider).build_https();
@@ -115,7 +119,8 @@ impl Rekognition {
             .operation_attempt_timeout(timeout)
             .operation_timeout(timeout)
             .build();
-        // Sooner than the whole read, so that a credential provider that hangs is told from an AWS that does.
+        // Sooner than the whole read, so that a credential provider that hangs is told from an AWS
+        // that does.
         let identity_cache = IdentityCache::lazy().load_timeout(timeout.mul_f64(0.8)).build();
         let checked = |provider| SharedCredentialsProvider::new(Checked(provider));
         let credentials = shared.credentials_provider().map(checked);
@@ -145,7 +150,8 @@ impl Rekognition {
         }
     }
 
-    /// What AWS says of a session now, image content included. `caller` is whom a trace shows the read under.
+    /// What AWS says of a session now, image content included. `caller` is whom a trace shows the
+    /// read under.
     ///
     /// # Errors
     /// Every `UPSTREAM_…` reason, SESSION_NOT_FOUND, and INTERNAL when the SDK panics.

@@ -1,7 +1,8 @@
 //! The result of a session, from memory or from AWS.
 //!
-//! A request goes one way: what is held is answered; whoever asks for anything else joins the one poll of that session, and takes from it
-//! what it learns in time. AWS's types and gRPC's are not known here.
+//! A request goes one way: what is held is answered; whoever asks for anything else joins the one
+//! poll of that session, and takes from it what it learns in time. AWS's types and gRPC's are not
+//! known here.
 
 mod cache;
 mod coordinator;
@@ -61,11 +62,13 @@ pub struct Patience {
     pub answer_by: Instant,
 }
 
-/// A caller who wants the current state is held so long for a newer one than the last that is known. It is the longest that a person, or a
-/// poller with half a second between its calls, takes for "at once".
+/// A caller who wants the current state is held so long for a newer one than the last that is
+/// known. It is the longest that a person, or a poller with half a second between its calls, takes
+/// for "at once".
 const FRESH_STATE_WAIT: Duration = Duration::from_secs(1);
 
-/// Who wants images that had to make room is held so long for another read of them, and then has the outcome without.
+/// Who wants images that had to make room is held so long for another read of them, and then has
+/// the outcome without.
 const IMAGES_WAIT: Duration = Duration::from_secs(5);
 
 /// The results of all sessions. Cheap to clone.
@@ -87,17 +90,20 @@ impl Results {
     /// The session's state, and the content of `wanted` images as far as it can be had.
     ///
     /// # Errors
-    /// Every reason but those of a malformed or forbidden request. Dropping the future costs nobody else anything.
+    /// Every reason but those of a malformed or forbidden request. Dropping the future costs nobody
+    /// else anything.
     pub async fn get(&self, id: SessionId, wanted: ImageSet, patience: Patience) -> Result<Answer, Error> {
         let answer = match self.0.cache.answer(id, wanted).await {
             Some(held) => held,
-            // Boxed, so that a hit does not move the future of a miss about, which is some kilobytes.
+            // Boxed, so that a hit does not move the future of a miss about, which is some
+            // kilobytes.
             None => Box::pin(self.learn(id, patience)).await?,
         };
         if answer.images.is_some() || !self.0.cache.has_images(&answer.outcome, wanted) {
             return Ok(answer);
         }
-        // The faces had to make room, or another replica has them. When they cannot be had, the outcome is still an answer.
+        // The faces had to make room, or another replica has them. When they cannot be had, the
+        // outcome is still an answer.
         Ok(Box::pin(self.with_images(id, &answer, wanted, patience)).await.unwrap_or(answer))
     }
 
@@ -131,7 +137,8 @@ impl Results {
         let earliest = refusal.as_ref().map(|refusal| refusal.until);
         let membership = match self.0.join(id, start, earliest, patience.answer_by) {
             Ok(membership) => membership,
-            // Only a session that was never read is refused. A wait that ended at once would only be asked again.
+            // Only a session that was never read is refused. A wait that ended at once would only
+            // be asked again.
             Err(error) => match (known, not_found) {
                 (_, Some(refusal)) => return Err(refusal.error.clone()),
                 (Some(known), None) if !waits || error.reason == Reason::ShuttingDown => return Ok(known),
@@ -140,7 +147,8 @@ impl Results {
         };
         let hold = not_found.map(|_| FRESH_STATE_WAIT);
         match (follow(membership, patience, self.0.settings.pending_ttl, hold).await, not_found) {
-            // That AWS did not know the session a while ago is an answer too, when it cannot be asked again in time.
+            // That AWS did not know the session a while ago is an answer too, when it cannot be
+            // asked again in time.
             (Err(error), Some(refusal)) if error.is_transient() || error.reason == Reason::DeadlineExceeded => {
                 Err(refusal.error.clone())
             }
@@ -148,7 +156,8 @@ impl Results {
         }
     }
 
-    /// Keeps the connection to the store, hands out the limiter's tokens and frees what has expired, for as long as it is polled.
+    /// Keeps the connection to the store, hands out the limiter's tokens and frees what has
+    /// expired, for as long as it is polled.
     pub async fn run(&self) {
         let limiter = async {
             if let Some(limiter) = &self.0.limiter {
@@ -163,20 +172,23 @@ impl Results {
         tokio::join!(limiter, store, self.0.cache.maintain());
     }
 
-    /// Completes when the shared cache is in use, or is known not to be; it takes a moment after the start.
+    /// Completes when the shared cache is in use, or is known not to be; it takes a moment after
+    /// the start.
     pub async fn connected(&self) {
         if let Some(store) = &self.0.store {
             store.tried().await;
         }
     }
 
-    /// Ends all polls, each once its read under way has ended, and answers those who wait with what is known. What is held is still answered.
+    /// Ends all polls, each once its read under way has ended, and answers those who wait with what
+    /// is known. What is held is still answered.
     pub fn stop(&self) {
         self.0.stopping.cancel();
         self.0.tasks.close();
     }
 
-    /// Ends the reads under way too. Who waits for one is answered with what is known, or SHUTTING_DOWN.
+    /// Ends the reads under way too. Who waits for one is answered with what is known, or
+    /// SHUTTING_DOWN.
     pub fn give_up(&self) {
         self.0.giving_up.cancel();
     }
@@ -203,7 +215,8 @@ impl Results {
         self.0.count()
     }
 
-    /// The answer with images: of the shared cache, or of AWS while it has them and grants a read soon.
+    /// The answer with images: of the shared cache, or of AWS while it has them and grants a read
+    /// soon.
     async fn with_images(&self, id: SessionId, held: &Answer, wanted: ImageSet, patience: Patience) -> Option<Answer> {
         let (cache, outcome) = (&self.0.cache, &held.outcome);
         if let Some(shared) = &self.0.shared

@@ -45,30 +45,35 @@ const MAX_HTTP2_HEADER_BYTES: u32 = 32 * 1024;
 /// connections on which many calls begin at once.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
-/// Calls at once on a connection; a client library opens another connection or waits. Ten of them fill the server's default.
+/// Calls at once on a connection; a client library opens another connection or waits. Ten of them
+/// fill the server's default.
 const MAX_STREAMS: u32 = 2_000;
 
-/// A connection that is silent for so long is asked whether its other end is there, and closed when no answer comes: a balancer or a
-/// firewall may have forgotten it. Balancers do so after a minute at the earliest, as a rule.
+/// A connection that is silent for so long is asked whether its other end is there, and closed when
+/// no answer comes: a balancer or a firewall may have forgotten it. Balancers do so after a minute
+/// at the earliest, as a rule.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(45);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a connection that is asked to end may take beyond the longest wait: the deadline of a call without one, and the time in which an
-/// answer has to be taken. Then it is cut off: a caller who neither sends its request to the end nor takes its answer would stay for ever.
-/// tonic has a setting for it, which leaves the asking out.
+/// How long a connection that is asked to end may take beyond the longest wait: the deadline of a
+/// call without one, and the time in which an answer has to be taken. Then it is cut off: a caller
+/// who neither sends its request to the end nor takes its answer would stay for ever. tonic has a
+/// setting for it, which leaves the asking out.
 const AGE_GRACE: Duration = Duration::from_secs(90);
 
-/// What is left of the drain timeout when reads of AWS that hang are given up: enough for those who wait for them to be told so, and to ask
-/// another replica.
+/// What is left of the drain timeout when reads of AWS that hang are given up: enough for those who
+/// wait for them to be told so, and to ask another replica.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// Probes and scrapes are few. HTTP/1 takes up to 400 KiB of headers on each.
 const MAX_ADMIN_CONNECTIONS: usize = 50;
 
-/// How long until the credential chain is asked again: a sidecar or an agent may not be up yet when this service starts.
+/// How long until the credential chain is asked again: a sidecar or an agent may not be up yet when
+/// this service starts.
 const CREDENTIALS_RETRY: Duration = Duration::from_secs(2);
 
-/// The service on sockets that are bound already, so that their addresses are known before it serves.
+/// The service on sockets that are bound already, so that their addresses are known before it
+/// serves.
 pub struct Server {
     pub listener: TcpListener,
     pub admin: TcpListener,
@@ -91,8 +96,8 @@ pub enum Stopped {
 }
 
 impl Server {
-    /// Serves until `stop`; then turns unready, takes requests for the drain delay still, and lets what is in flight end, for the drain
-    /// timeout at most.
+    /// Serves until `stop`; then turns unready, takes requests for the drain delay still, and lets
+    /// what is in flight end, for the drain timeout at most.
     ///
     /// # Errors
     /// When a socket fails.
@@ -206,13 +211,14 @@ impl Server {
     }
 }
 
-/// Every replica has an age of its own for its connections, within a tenth (gRFC A9): those that began together end apart.
+/// Every replica has an age of its own for its connections, within a tenth (gRFC A9): those that
+/// began together end apart.
 fn jittered(age: Duration) -> Option<Duration> {
     (!age.is_zero()).then(|| age.mul_f64(0.9 + 0.2 * fastrand::f64()))
 }
 
-/// Ready once there are credentials, and for good: a later trouble with AWS is shared by all replicas, and held results are
-/// answered without AWS.
+/// Ready once there are credentials, and for good: a later trouble with AWS is shared by all
+/// replicas, and held results are answered without AWS.
 async fn become_ready(rekognition: &Rekognition, results: &Results, health: &Health) {
     // Before that a result that only the store has would be asked of an AWS that has forgotten it.
     results.connected().await;

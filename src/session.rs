@@ -1,13 +1,14 @@
 //! The id of a Face Liveness session, and the reference that stands for it in logs.
 //!
-//! An id leads to a person's face for as long as AWS or this service holds it, so it never prints itself: neither
-//! `Debug` nor `Display` shows it, and whoever needs the text asks for it by name. A log line carries a [`SessionRef`].
+//! An id leads to a person's face for as long as AWS or this service holds it, so it never prints
+//! itself: neither `Debug` nor `Display` shows it, and whoever needs the text asks for it by name.
+//! A log line carries a [`SessionRef`].
 
 use aws_lc_rs::hmac;
 use std::{fmt, path::Path};
 
-/// The id that CreateFaceLivenessSession answers: a UUID of 36 characters in lower-case hex. AWS's pattern is
-/// `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, of any UUID version.
+/// The id that CreateFaceLivenessSession answers: a UUID of 36 characters in lower-case hex. AWS's
+/// pattern is `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, of any UUID version.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(u128);
 
@@ -64,8 +65,8 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// What a log shows in place of a session id: the same id gives the same reference under the same key, and nobody
-/// without the key gets from the one to the other.
+/// What a log shows in place of a session id: the same id gives the same reference under the same
+/// key, and nobody without the key gets from the one to the other.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SessionRef([u8; 6]);
 
@@ -86,7 +87,8 @@ impl SessionRefKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
     }
 
-    /// The key in a file, without the white space around it: 16 bytes at least, since whoever guesses it can guess sessions.
+    /// The key in a file, without the white space around it: 16 bytes at least, since whoever
+    /// guesses it can guess sessions.
     ///
     /// # Errors
     /// One sentence for an operator.

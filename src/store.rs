@@ -1,6 +1,8 @@
-//! The store that all replicas share, Redis or Valkey: asked within a bound, and never a reason to fail.
+//! The store that all replicas share, Redis or Valkey: asked within a bound, and never a reason to
+//! fail.
 //!
-//! Who asks it has an answer or nothing, after the timeout at the latest. A store that does not answer is asked no more (a circuit breaker) until
+//! Who asks it has an answer or nothing, after the timeout at the latest. A store that does not
+//! answer is asked no more (a circuit breaker) until
 //! [`Store::run`] finds it well again, so that a dead one costs nothing; one that takes no writes, because it is full or a replica
 //! itself, is still read. The log has a line for each change, never one for each request.
 
@@ -21,10 +23,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// All keys begin so, for an ACL, and for a store that has others. The number changes when old values can be read no more.
+/// All keys begin so, for an ACL, and for a store that has others. The number changes when old
+/// values can be read no more.
 pub const PREFIX: &str = "face-liveness:1:";
 
-/// How often a store that is well is asked whether it is, so that no request is the first to find out.
+/// How often a store that is well is asked whether it is, so that no request is the first to find
+/// out.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// So often is a store asked for one thing that matters, while it is in use.
@@ -34,7 +38,8 @@ const ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Name, connection, handshake, password: a store that takes longer is not one for answers within milliseconds.
+/// Name, connection, handshake, password: a store that takes longer is not one for answers within
+/// milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Does once what this service does with a store, with every command that it has to be allowed.
@@ -97,7 +102,8 @@ impl Store {
         Self(Arc::new(Inner { settings, metrics, breaker }))
     }
 
-    /// What the store answers to one command; nothing when it does not in time, or is known not to be well.
+    /// What the store answers to one command; nothing when it does not in time, or is known not to
+    /// be well.
     pub async fn ask<T: FromRedisValue>(&self, operation: Operation, command: &Cmd) -> Option<T> {
         let Inner { settings, metrics, breaker } = &*self.0;
         let count = |outcome| metrics.store_operations.with_label_values(&[operation.name(), outcome]).inc();
@@ -122,7 +128,8 @@ impl Store {
         }
     }
 
-    /// The same a few times, where to go on without an answer costs a read of AWS: one late answer may be this process's own pause.
+    /// The same a few times, where to go on without an answer costs a read of AWS: one late answer
+    /// may be this process's own pause.
     pub async fn insist<T: FromRedisValue>(&self, operation: Operation, command: &Cmd) -> Option<T> {
         for _ in 1..ATTEMPTS {
             match self.ask(operation, command).await {
@@ -145,7 +152,8 @@ impl Store {
                     (in_use, told) = (credentials.ok(), false);
                     breaker.connected(connection, trouble)
                 }
-                // The user's file may have changed a moment before the password's, or the store's users not yet.
+                // The user's file may have changed a moment before the password's, or the store's
+                // users not yet.
                 Err(trouble) if breaker.is_up() => {
                     if !std::mem::replace(&mut told, true) {
                         tracing::warn!(%trouble, "the shared cache does not take its changed user or password; the old connection goes on");
@@ -160,7 +168,8 @@ impl Store {
                 self.watch(in_use.as_ref()).await;
                 metrics.store_up.set(breaker.is_up().into());
             }
-            // One that has been well for a while is tried again at once, and one that only seems so is not.
+            // One that has been well for a while is tried again at once, and one that only seems so
+            // is not.
             pause = if since.elapsed() > HEARTBEAT * 3 { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
             tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         }
@@ -171,7 +180,8 @@ impl Store {
         self.0.breaker.tried().await;
     }
 
-    /// Completes when the connection has to be made anew: it is not well, or its user or password is not the file's any more.
+    /// Completes when the connection has to be made anew: it is not well, or its user or password
+    /// is not the file's any more.
     async fn watch(&self, in_use: Option<&Credentials>) {
         let Inner { settings, breaker, .. } = &*self.0;
         loop {

@@ -1,5 +1,5 @@
-//! Where logs and traces go, and in which shape, and what is counted. What is logged is decided where it happens; what a trace tells, in
-//! `spans`.
+//! Where logs and traces go, and in which shape, and what is counted. What is logged is decided
+//! where it happens; what a trace tells, in `spans`.
 
 pub mod metrics;
 pub mod spans;
@@ -74,9 +74,9 @@ impl Telemetry {
     }
 }
 
-/// Targets that are not this program's are capped at INFO whatever the level: the AWS SDK and the HTTP stack print requests and
-/// bodies below that. HTTP/2 warns of what callers do wrong, a line for each connection that somebody cares to open; its errors alone
-/// are of interest.
+/// Targets that are not this program's are capped at INFO whatever the level: the AWS SDK and the
+/// HTTP stack print requests and bodies below that. HTTP/2 warns of what callers do wrong, a line
+/// for each connection that somebody cares to open; its errors alone are of interest.
 fn subscriber(
     format: Option<Format>,
     level: Level,
@@ -104,7 +104,8 @@ fn subscriber(
         Format::Text => lines.with_ansi(terminal).boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),
     };
-    // A list, and no Option: tracing takes an absent layer for one that may want everything, and would make every span.
+    // A list, and no Option: tracing takes an absent layer for one that may want everything, and
+    // would make every span.
     let mut layers = vec![lines.with_filter(targets).boxed()];
     layers.extend(traces.map(|traces| traces.layer().boxed()));
     tracing_subscriber::registry().with(layers)

@@ -144,7 +144,8 @@ impl Caller {
         }
     }
 
-    /// A new session, whose stages last so long or as they do by default; every third has images. The simulator forgets it after three minutes.
+    /// A new session, whose stages last so long or as they do by default; every third has images.
+    /// The simulator forgets it after three minutes.
     fn place(&self, stages: Option<Duration>) -> String {
         let id = new_id();
         let images = if fastrand::u8(..3) == 0 { ImageStore::Inline } else { ImageStore::None };
@@ -170,8 +171,9 @@ impl Caller {
     }
 }
 
-/// Whether the caller's library took a call for a connection that the service had asked to end, and so did not send it, or not in time. The libraries of
-/// other languages send it again on the next connection.
+/// Whether the caller's library took a call for a connection that the service had asked to end, and
+/// so did not send it, or not in time. The libraries of other languages send it again on the next
+/// connection.
 fn was_not_sent(status: &Status) -> bool {
     let mut source = Error::source(status);
     while let Some(error) = source {

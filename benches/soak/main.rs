@@ -1,7 +1,9 @@
-//! Does the service stay as it is, however long it runs, whatever its callers do and whatever AWS does?
+//! Does the service stay as it is, however long it runs, whatever its callers do and whatever AWS
+//! does?
 //!
-//! The program itself, in a process of its own, for ten minutes or `SOAK_SECONDS`: every kind of caller at once, an AWS that fails in every way in
-//! turn, and counts of what was answered, of memory and of descriptors. Linux only: it reads `/proc`.
+//! The program itself, in a process of its own, for ten minutes or `SOAK_SECONDS`: every kind of
+//! caller at once, an AWS that fails in every way in turn, and counts of what was answered, of
+//! memory and of descriptors. Linux only: it reads `/proc`.
 
 mod callers;
 mod program;
@@ -23,7 +25,8 @@ const WARM_UP: Duration = Duration::from_secs(150);
 
 const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
 
-/// When all callers have gone, the sessions that some of them left are still read to their end, which takes seconds.
+/// When all callers have gone, the sessions that some of them left are still read to their end,
+/// which takes seconds.
 const AFTERMATH: Duration = Duration::from_secs(60);
 
 #[tokio::main]

@@ -1,4 +1,5 @@
-//! The program under test, in a process of its own, and what the system and its admin port tell of it.
+//! The program under test, in a process of its own, and what the system and its admin port tell of
+//! it.
 
 use std::{
     io::{BufRead, BufReader},
@@ -10,8 +11,8 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Caches that are full within the warm-up, so that what grows after it is no cache; a quota that is no bottleneck but when AWS throttles; and
-/// connections that end and begin anew all the time.
+/// Caches that are full within the warm-up, so that what grows after it is no cache; a quota that
+/// is no bottleneck but when AWS throttles; and connections that end and begin anew all the time.
 const FLAGS: [&str; 16] = [
     "serve",
     "--listen",

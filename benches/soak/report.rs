@@ -13,7 +13,8 @@ use std::{
 /// A call that its caller's library did not send.
 pub const NOT_SENT: &str = "not sent";
 
-/// Of 100,000 calls so many may not be sent: each connection ends once in some hundred calls, and the moment in which it goes wrong is short.
+/// Of 100,000 calls so many may not be sent: each connection ends once in some hundred calls, and
+/// the moment in which it goes wrong is short.
 const MAX_NOT_SENT: u64 = 10;
 
 /// A trouble of AWS.
@@ -48,7 +49,8 @@ impl Phase {
         Duration::from_secs(match self {
             // The rate comes back in 30 s, and a queue has to be worked off.
             Self::Throttling => 40,
-            // Three attempts of 5 s; the last begins when the second has failed. Then it is remembered.
+            // Three attempts of 5 s; the last begins when the second has failed. Then it is
+            // remembered.
             Self::Hanging => 25,
             // An error is remembered for 6 s at most.
             Self::Failing | Self::Cutting | Self::Malformed | Self::Gone => 8,
@@ -77,7 +79,8 @@ impl Kind {
             Self::Hit | Self::Miss | Self::Images | Self::Wait | Self::Poll | Self::GivenUp => &[],
             Self::Unknown => &["SESSION_NOT_FOUND"],
             Self::Malformed => &["INVALID_REQUEST"],
-            // Its own library may be the first to see the deadline pass, and says so without a reason.
+            // Its own library may be the first to see the deadline pass, and says so without a
+            // reason.
             Self::Hurried => &["DEADLINE_EXCEEDED", "QUOTA_EXHAUSTED", "Cancelled: Timeout expired"],
         }
     }

@@ -6,14 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Memory after the warm-up and at the end are medians of so many samples: single ones depend on what is under way.
+/// Memory after the warm-up and at the end are medians of so many samples: single ones depend on
+/// what is under way.
 const MEDIAN_OF: usize = 6;
 
-/// What memory may grow by after the warm-up. What glibc keeps of what was freed differs by some MB with the trouble that AWS is in. Ten minutes are
-/// some 300,000 requests: a leak of 60 bytes in each is more.
+/// What memory may grow by after the warm-up. What glibc keeps of what was freed differs by some MB
+/// with the trouble that AWS is in. Ten minutes are some 300,000 requests: a leak of 60 bytes in
+/// each is more.
 const MAX_GROWTH_KIB: i64 = 16 * 1024;
 
-/// When all have left: its sockets and pipes, the connections to AWS that are kept for the next time, and those of this bench's scrapes.
+/// When all have left: its sockets and pipes, the connections to AWS that are kept for the next
+/// time, and those of this bench's scrapes.
 const MAX_DESCRIPTORS_MORE: i64 = 64;
 
 const NAMES: [&str; 3] = ["face_liveness_connections", "face_liveness_requests_in_flight", "face_liveness_polls"];

@@ -1,4 +1,5 @@
-//! An AWS that fails in every way in turn: by the simulator's faults, and by a road to it that is cut.
+//! An AWS that fails in every way in turn: by the simulator's faults, and by a road to it that is
+//! cut.
 
 use crate::report::{Phase, Report};
 use face_liveness_facade::simulator::{self, Fault, FaultKind, Simulator};
@@ -82,7 +83,8 @@ impl Upstream {
     }
 }
 
-/// Carries connections to `hidden` while the road is open. Closed, it has no listener and cuts what is on it, as a host does that restarts.
+/// Carries connections to `hidden` while the road is open. Closed, it has no listener and cuts what
+/// is on it, as a host does that restarts.
 async fn carry(road: TcpListener, address: SocketAddr, hidden: SocketAddr, mut open: watch::Receiver<bool>) {
     let mut road = Some(road);
     loop {

@@ -159,8 +159,8 @@ async fn clients(by: By, endpoint: &str, account: Account, store: Option<&Redis>
     clients
 }
 
-/// The SDK as a team configures it, which is not at all. Its retry token bucket is kept per process and region, so each has a region of its
-/// own, as in a process of its own.
+/// The SDK as a team configures it, which is not at all. Its retry token bucket is kept per process
+/// and region, so each has a region of its own, as in a process of its own.
 fn sdk(endpoint: &str, retries: RetryConfig, account: Account, number: u32) -> aws_sdk_rekognition::Client {
     let config = aws_sdk_rekognition::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())

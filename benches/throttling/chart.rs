@@ -10,7 +10,8 @@ use plotters::prelude::*;
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 458;
 const LEGEND_HEIGHT: u32 = 44;
-/// From a twentieth of a second to a minute: the SDK's delays and ours do not fit on a linear scale.
+/// From a twentieth of a second to a minute: the SDK's delays and ours do not fit on a linear
+/// scale.
 const SECONDS: std::ops::Range<f64> = 0.05..60.0;
 
 pub fn draw(rows: &[Row], path: &str) -> Result<(), Box<dyn std::error::Error>> {
@@ -60,7 +61,8 @@ pub fn draw(rows: &[Row], path: &str) -> Result<(), Box<dyn std::error::Error>> 
     Ok(())
 }
 
-/// Blue for the service, warm for the SDK, in tones that those who are colour-blind tell apart (Okabe and Ito).
+/// Blue for the service, warm for the SDK, in tones that those who are colour-blind tell apart
+/// (Okabe and Ito).
 const fn color(by: By) -> RGBColor {
     match by {
         By::SdkStandard => RGBColor(213, 94, 0),

@@ -1,7 +1,8 @@
 //! How late do callers learn that a session has finished, when AWS grants 25 (or 5) reads a second?
 //!
-//! The same callers, against the same simulated AWS: by the AWS SDK directly, with its standard and its adaptive retries, and by this
-//! service, polling and waiting. Prints a table, holds it against the goals, and draws the delays as `docs/throttling.svg`.
+//! The same callers, against the same simulated AWS: by the AWS SDK directly, with its standard and
+//! its adaptive retries, and by this service, polling and waiting. Prints a table, holds it against
+//! the goals, and draws the delays as `docs/throttling.svg`.
 
 mod callers;
 mod chart;
@@ -16,7 +17,8 @@ use report::Outcome;
 use scenario::{Account, Scenario};
 use tokio::task::JoinSet;
 
-/// The service's rows are the median of so many runs; the SDK's show what the service is for, and one run does.
+/// The service's rows are the median of so many runs; the SDK's show what the service is for, and
+/// one run does.
 const ROUNDS: u64 = 3;
 
 #[tokio::main]

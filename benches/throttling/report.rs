@@ -55,7 +55,8 @@ impl Outcome {
     }
 }
 
-/// For each scenario, account and way the runs' median by their median delay, with the worst of what must not happen at all.
+/// For each scenario, account and way the runs' median by their median delay, with the worst of
+/// what must not happen at all.
 pub fn medians(outcomes: Vec<Outcome>) -> Vec<Row> {
     let mut runs: BTreeMap<_, Vec<Outcome>> = BTreeMap::new();
     for outcome in outcomes {

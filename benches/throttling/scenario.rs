@@ -20,7 +20,8 @@ impl Account {
 pub enum Scenario {
     /// All sessions are in progress from the start, and finish evenly over 20 s.
     EvenFinish,
-    /// For a minute each place is always taken: people hesitate for 2 to 40 s, and the check takes 6 to 12 s.
+    /// For a minute each place is always taken: people hesitate for 2 to 40 s, and the check takes
+    /// 6 to 12 s.
     RealChecks,
 }
 
@@ -49,7 +50,8 @@ impl Scenario {
         }
     }
 
-    /// The lives of all sessions. The same for every run of a scenario, so that those who are compared meet the same.
+    /// The lives of all sessions. The same for every run of a scenario, so that those who are
+    /// compared meet the same.
     pub fn lives(self, account: Account) -> Vec<Life> {
         match self {
             Self::EvenFinish => (1..=account.sessions)
@@ -67,7 +69,8 @@ impl Scenario {
     }
 }
 
-/// The sessions that follow each other in one of the places. The first is somewhere in its hesitation when the run starts.
+/// The sessions that follow each other in one of the places. The first is somewhere in its
+/// hesitation when the run starts.
 fn place(random: &mut fastrand::Rng) -> Vec<Life> {
     let mut lives = Vec::new();
     let mut begins = Duration::ZERO;

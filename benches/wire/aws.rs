@@ -1,5 +1,5 @@
-//! The AWS behind the service. It has every session there is, all of them succeeded: the simulator keeps ten thousand, and growth
-//! wants a million.
+//! The AWS behind the service. It has every session there is, all of them succeeded: the simulator
+//! keeps ten thousand, and growth wants a million.
 
 use axum::{Json, Router, body::Bytes, extract::State};
 use base64::{Engine, prelude::BASE64_STANDARD};

@@ -49,7 +49,8 @@ async fn connected(service: &Process) -> f64 {
     service.resident_bytes()
 }
 
-/// What a result with images takes beyond its bytes. Each image has pages of its own, so that its memory is the system's again when it leaves.
+/// What a result with images takes beyond its bytes. Each image has pages of its own, so that its
+/// memory is the system's again when it leaves.
 async fn images(start: Start<'_>) -> Goal {
     let service = start.service(&["--image-cache-size=1GiB"]);
     // What AWS's answers take while they are read stays.

@@ -1,4 +1,5 @@
-//! Whether a hit costs the same among a million results as among a hundred, and what a result takes.
+//! Whether a hit costs the same among a million results as among a hundred, and what a result
+//! takes.
 
 use crate::{
     aws,

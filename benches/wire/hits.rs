@@ -1,4 +1,5 @@
-//! A hit next to a bare tonic method with the same answer, and to a bare HTTP/2 server with the same bytes; and two workers next to one.
+//! A hit next to a bare tonic method with the same answer, and to a bare HTTP/2 server with the
+//! same bytes; and two workers next to one.
 
 use crate::{
     aws,
@@ -15,7 +16,8 @@ pub struct Hits {
     pub service: f64,
     pub tonic: f64,
     pub hyper: f64,
-    /// The service's to bare tonic's, of the rounds that they had one after the other: what the machine does besides meets both.
+    /// The service's to bare tonic's, of the rounds that they had one after the other: what the
+    /// machine does besides meets both.
     ratio: f64,
 }
 

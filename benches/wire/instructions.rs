@@ -1,5 +1,5 @@
-//! The gate of CI: how many instructions a hit takes, as a ratio to a bare tonic method. Counted by callgrind, so that neither a busy
-//! machine nor a new compiler moves it much.
+//! The gate of CI: how many instructions a hit takes, as a ratio to a bare tonic method. Counted by
+//! callgrind, so that neither a busy machine nor a new compiler moves it much.
 
 use crate::{aws, load::Load, process::Start, readers, table::Goal};
 use std::path::Path;

@@ -1,8 +1,10 @@
-//! What does an answer cost, in time on a processor, next to what any server must spend? And what does the service take beside it?
+//! What does an answer cost, in time on a processor, next to what any server must spend? And what
+//! does the service take beside it?
 //!
-//! The program itself and the yardsticks, each in a process of its own, in the same run. Prints a table, holds it against the goals, and
-//! draws the hits as `docs/performance.svg`. A word leaves out the rest: `hits`, `misses`, `footprint`, `growth`; `instructions` is CI's
-//! gate. Linux only: it reads `/proc`.
+//! The program itself and the yardsticks, each in a process of its own, in the same run. Prints a
+//! table, holds it against the goals, and draws the hits as `docs/performance.svg`. A word leaves
+//! out the rest: `hits`, `misses`, `footprint`, `growth`; `instructions` is CI's gate. Linux only:
+//! it reads `/proc`.
 
 mod aws;
 mod chart;

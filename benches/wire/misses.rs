@@ -1,4 +1,5 @@
-//! What the service spends on a miss beyond what the AWS SDK does on the same call: one caller, one call after the other.
+//! What the service spends on a miss beyond what the AWS SDK does on the same call: one caller, one
+//! call after the other.
 
 use crate::{
     aws,

@@ -1,4 +1,5 @@
-//! What a hit and a miss are measured against, each as small as can be, and each run as a process of its own: this program with a word.
+//! What a hit and a miss are measured against, each as small as can be, and each run as a process
+//! of its own: this program with a word.
 
 mod bare_hyper;
 mod bare_sdk;

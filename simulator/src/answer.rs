@@ -1,4 +1,5 @@
-//! The body of `GetFaceLivenessSessionResults`: which members there are in which status, and their names.
+//! The body of `GetFaceLivenessSessionResults`: which members there are in which status, and their
+//! names.
 //!
 //! Members are as in
 //! <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_GetFaceLivenessSessionResults.html>. A status

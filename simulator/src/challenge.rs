@@ -1,7 +1,7 @@
 //! The challenge of a session: which kind, and in which version.
 //!
-//! The same type is read from the control surface, in lower case, and written to AWS's answers, in AWS's names. How one
-//! is chosen from a creator's preferences is the request's.
+//! The same type is read from the control surface, in lower case, and written to AWS's answers, in
+//! AWS's names. How one is chosen from a creator's preferences is the request's.
 
 use serde::{Deserialize, Serialize};
 

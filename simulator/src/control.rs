@@ -1,7 +1,8 @@
-//! The control surface under `/simulator/`, for tests in any language: faults, placed sessions and counts.
+//! The control surface under `/simulator/`, for tests in any language: faults, placed sessions and
+//! counts.
 //!
-//! What it takes and gives is plain JSON, with no signature and no AWS protocol. What is refused gets a
-//! 400 and a sentence.
+//! What it takes and gives is plain JSON, with no signature and no AWS protocol. What is refused
+//! gets a 400 and a sentence.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! One request of an AWS client, from its target to its answer.
 //!
-//! The order is AWS's: protocol, operation, signature, quota, JSON, constraints, session. A scripted fault comes after
-//! the operation and before the rest. Nothing is logged here of a session but eight characters of its id.
+//! The order is AWS's: protocol, operation, signature, quota, JSON, constraints, session. A
+//! scripted fault comes after the operation and before the rest. Nothing is logged here of a
+//! session but eight characters of its id.
 
 use std::time::Duration;
 
@@ -180,7 +181,8 @@ fn tear(reply: &Reply, until: impl Future<Output = ()> + Send + 'static) -> Resp
     response
 }
 
-/// A status that cannot be is refused when a fault is added, so the other branch is only for the compiler.
+/// A status that cannot be is refused when a fault is added, so the other branch is only for the
+/// compiler.
 fn valid(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -1,7 +1,7 @@
 //! Faults that a test scripts: which requests they meet and what happens to those.
 //!
-//! They match in the order in which they were added, and a used-up one disappears. What a kind does on the wire is the
-//! endpoint's; here nothing waits and nothing is sent.
+//! They match in the order in which they were added, and a used-up one disappears. What a kind does
+//! on the wire is the endpoint's; here nothing waits and nothing is sent.
 
 use std::{
     mem,
@@ -16,8 +16,8 @@ use crate::wire::Operation;
 /// Faults kept at a time. Each request looks through them all.
 const MOST: usize = 100;
 
-/// What goes wrong, for whom and how often. A request meets one fault at the most; it counts as received, and takes
-/// nothing from the quota.
+/// What goes wrong, for whom and how often. A request meets one fault at the most; it counts as
+/// received, and takes nothing from the quota.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
@@ -47,7 +47,8 @@ impl Fault {
 pub enum FaultKind {
     /// An error of AWS's form.
     Error {
-        /// `__type` and `Code`, such as `ThrottlingException` or `com.amazonaws.rekognition#AccessDeniedException`.
+        /// `__type` and `Code`, such as `ThrottlingException` or
+        /// `com.amazonaws.rekognition#AccessDeniedException`.
         code: String,
         /// HTTP status, 200..=599.
         #[serde(default = "bad_request")]

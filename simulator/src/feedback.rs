@@ -1,7 +1,7 @@
 //! The feedback that may come with a success: what in the video spoke against the person.
 //!
-//! The same type is read from the control surface, in lower case, and written to AWS's answers, in AWS's names. It
-//! never decides anything: a session's confidence is its own.
+//! The same type is read from the control surface, in lower case, and written to AWS's answers, in
+//! AWS's names. It never decides anything: a session's confidence is its own.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,8 @@ pub struct Feedback {
     pub message: String,
 }
 
-/// See <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_FeedbackItem.html>; in JSON by AWS's names.
+/// See <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_FeedbackItem.html>; in JSON
+/// by AWS's names.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FeedbackCode {

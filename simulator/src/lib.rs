@@ -1,9 +1,11 @@
-//! A stand-in for Amazon Rekognition Face Liveness that speaks its protocol, AWS JSON 1.1 over plain HTTP.
+//! A stand-in for Amazon Rekognition Face Liveness that speaks its protocol, AWS JSON 1.1 over
+//! plain HTTP.
 //!
 //! Any AWS SDK can talk to it with any credentials: `CreateFaceLivenessSession` and
-//! `GetFaceLivenessSessionResults` answer as AWS does, sessions live and end on a clock that can be set faster,
-//! images are JPEGs of drawn people, and faults can be scripted from Rust or under `/simulator/`. What it answers
-//! follows <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_GetFaceLivenessSessionResults.html>.
+//! `GetFaceLivenessSessionResults` answer as AWS does, sessions live and end on a clock that can be
+//! set faster, images are JPEGs of drawn people, and faults can be scripted from Rust or under
+//! `/simulator/`. What it answers follows
+//! <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_GetFaceLivenessSessionResults.html>.
 //! It must never know who is calling it, and nothing in it may grow without a bound.
 
 mod answer;
@@ -37,8 +39,9 @@ pub use self::{
     wire::Operation,
 };
 
-/// How long a stop waits for requests under way before it leaves them. Hanging faults are released at once; this
-/// is for a client that sends half a request, or reads half an answer, and then nothing.
+/// How long a stop waits for requests under way before it leaves them. Hanging faults are released
+/// at once; this is for a client that sends half a request, or reads half an answer, and then
+/// nothing.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// How the simulator behaves where a session does not say otherwise.
@@ -55,7 +58,8 @@ pub struct Config {
     pub in_progress_for: Duration,
     /// When it and its images are gone, counted from its creation; three minutes at AWS.
     pub gone_after: Duration,
-    /// Simulated seconds in a real one, for the three times above. 0 stands still; what is no such number counts as 1.
+    /// Simulated seconds in a real one, for the three times above. 0 stands still; what is no such
+    /// number counts as 1.
     pub speed: f64,
 }
 
@@ -102,7 +106,8 @@ impl Simulator {
         }
     }
 
-    /// Serves until `stop` is done and the requests under way have ended, or two seconds have passed.
+    /// Serves until `stop` is done and the requests under way have ended, or two seconds have
+    /// passed.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let (stopped, stopping) = watch::channel(false);
         let stopping = Stopping(Some(stopping));
@@ -126,12 +131,14 @@ impl Simulator {
         endpoint::routes(self.clone(), stopping).merge(control::routes(self.clone()))
     }
 
-    /// Puts a session there, in the place of one with the same id. Beyond [`MAX_SESSIONS`] the oldest makes way.
+    /// Puts a session there, in the place of one with the same id. Beyond [`MAX_SESSIONS`] the
+    /// oldest makes way.
     pub fn place(&self, session: Session) {
         self.state.sessions.place(session);
     }
 
-    /// Adds a fault behind those already there. At most 100 are kept; one more is refused with a warning in the log.
+    /// Adds a fault behind those already there. At most 100 are kept; one more is refused with a
+    /// warning in the log.
     pub fn script(&self, fault: Fault) {
         if let Err(reason) = self.state.faults.add(fault) {
             tracing::warn!(reason, "fault not added");
@@ -171,7 +178,8 @@ struct Stopping(Option<watch::Receiver<bool>>);
 impl Stopping {
     async fn wait(self) {
         match self.0 {
-            // An error means that the sender is gone, and with it the server: that is a stop as well.
+            // An error means that the sender is gone, and with it the server: that is a stop as
+            // well.
             Some(mut stopped) => drop(stopped.wait_for(|stopped| *stopped).await),
             // Without a server there is none to stop.
             None => std::future::pending().await,

@@ -1,6 +1,8 @@
-//! The values of the newest keys: a map that forgets the key that came first when a new one is too many.
+//! The values of the newest keys: a map that forgets the key that came first when a new one is too
+//! many.
 //!
-//! It bounds what clients can make the simulator remember. It is not a cache: reading a value does not keep it longer.
+//! It bounds what clients can make the simulator remember. It is not a cache: reading a value does
+//! not keep it longer.
 
 use std::collections::{HashMap, VecDeque};
 

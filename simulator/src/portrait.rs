@@ -1,14 +1,15 @@
 //! The images of a session, and where the face is in each.
 //!
-//! `portraits/` holds three drawn images of each of four people who do not exist: a reference image and two moments
-//! for the audit images. The session id chooses the person. A comment in the JPEG makes each session's images unique.
-//! No real face may be added.
+//! `portraits/` holds three drawn images of each of four people who do not exist: a reference image
+//! and two moments for the audit images. The session id chooses the person. A comment in the JPEG
+//! makes each session's images unique. No real face may be added.
 
 use bytes::Bytes;
 use serde::Serialize;
 
-/// Where the face is, as ratios of the image's width and height; `left` and `top` from the upper left corner.
-/// See <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_BoundingBox.html>.
+/// Where the face is, as ratios of the image's width and height; `left` and `top` from the upper
+/// left corner. See
+/// <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_BoundingBox.html>.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct BoundingBox {
@@ -60,7 +61,8 @@ const fn portrait(file: &'static [u8], width: f32, height: f32, left: f32, top: 
 const START_OF_SCAN: [u8; 2] = [0xFF, 0xDA];
 const COMMENT: [u8; 2] = [0xFF, 0xFE];
 
-/// Returns an image of a session as a JPEG. Image 0 is the reference image, the others are audit images.
+/// Returns an image of a session as a JPEG. Image 0 is the reference image, the others are audit
+/// images.
 pub(crate) fn jpeg(session_id: &str, image: u8) -> Bytes {
     let file = choose(session_id, image).file;
     let header = file.windows(2).position(|marker| marker == START_OF_SCAN).expect("every portrait has a scan");
@@ -83,7 +85,8 @@ fn choose(session_id: &str, image: u8) -> &'static Portrait {
     }
 }
 
-/// Hashes a session id with FNV-1a, which unlike the standard library's hasher is the same in every release of Rust.
+/// Hashes a session id with FNV-1a, which unlike the standard library's hasher is the same in every
+/// release of Rust.
 pub(crate) fn hash(session_id: &str) -> u64 {
     session_id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

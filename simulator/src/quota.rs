@@ -1,6 +1,8 @@
-//! The transactions a second that an account is allowed, for each operation apart, as AWS counts them.
+//! The transactions a second that an account is allowed, for each operation apart, as AWS counts
+//! them.
 //!
-//! A bucket of one second's tokens fills evenly and each request takes one. Faulted requests never come here.
+//! A bucket of one second's tokens fills evenly and each request takes one. Faulted requests never
+//! come here.
 
 use std::sync::{
     Mutex,

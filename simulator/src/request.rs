@@ -87,7 +87,8 @@ pub(crate) fn creation(body: &[u8], id: String) -> Result<Creation, ApiError> {
     let CreateRequest { settings, client_request_token: token, .. } = request;
     let Settings { output_config, audit_images_limit, challenge_preferences } = settings.unwrap_or_default();
     let mut session = Session::new(id);
-    // The model has a range of 0 to 4; its documentation says that what lies outside counts as the nearer end.
+    // The model has a range of 0 to 4; its documentation says that what lies outside counts as the
+    // nearer end.
     session.audit_images = audit_images_limit.unwrap_or(0).clamp(0, 4) as u8;
     if let Some(OutputConfig { bucket: Some(bucket), prefix }) = output_config {
         session.images = ImageStore::S3 { bucket, prefix: prefix.unwrap_or_default(), version: None };
@@ -146,8 +147,9 @@ fn preferred(preferences: &[ChallengePreference]) -> Result<Challenge, ApiError>
     preferences.iter().find_map(current).ok_or_else(unmet)
 }
 
-/// The outcome named behind `outcome-`: `succeeded`, `failed`, `expired`, `pending` or `confidence-<0..100>`, each
-/// alone or with `-` and anything behind it. Another name is refused, for it is a test's typing error.
+/// The outcome named behind `outcome-`: `succeeded`, `failed`, `expired`, `pending` or
+/// `confidence-<0..100>`, each alone or with `-` and anything behind it. Another name is refused,
+/// for it is a test's typing error.
 fn chosen(name: &str) -> Result<Outcome, ApiError> {
     let mut words = name.split('-');
     let outcome = match words.next() {

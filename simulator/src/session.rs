@@ -34,13 +34,14 @@ pub struct Session {
     pub challenge: Option<Challenge>,
     /// Given with SUCCEEDED only, as an empty list too. AWS sends 10 at the most.
     pub feedback: Vec<Feedback>,
-    /// `Metadata.SDKType`, 1 to 64 characters, given with SUCCEEDED and FAILED; `None` leaves `Metadata` out.
+    /// `Metadata.SDKType`, 1 to 64 characters, given with SUCCEEDED and FAILED; `None` leaves
+    /// `Metadata` out.
     pub sdk_type: Option<String>,
 }
 
 impl Session {
-    /// A living session that will succeed with a confidence between 98 and 100, with inline images and no audit
-    /// images, under the challenge that is AWS's default.
+    /// A living session that will succeed with a confidence between 98 and 100, with inline images
+    /// and no audit images, under the challenge that is AWS's default.
     pub fn new(id: impl Into<String>) -> Self {
         let id = id.into();
         let confidence = 98.0 + fastrand::Rng::with_seed(portrait::hash(&id)).f32() * 2.0;
@@ -172,7 +173,8 @@ impl From<String> for Status {
 pub enum ImageStore {
     /// Into the answer, as base64.
     Inline,
-    /// Into a bucket, under `<prefix>/<session id>/`; the answer names the objects, and nothing is uploaded.
+    /// Into a bucket, under `<prefix>/<session id>/`; the answer names the objects, and nothing is
+    /// uploaded.
     S3 {
         /// 3 to 255 characters.
         bucket: String,

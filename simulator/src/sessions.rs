@@ -1,7 +1,7 @@
 //! The sessions there are, and when the clock of each began.
 //!
-//! No task watches over a session: its status is worked out when it is read, and the gone ones are swept out as new
-//! ones come in. No lock is held for longer than one look.
+//! No task watches over a session: its status is worked out when it is read, and the gone ones are
+//! swept out as new ones come in. No lock is held for longer than one look.
 
 use std::{
     collections::HashMap,
@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use crate::session::{Pace, Session, Status, Times};
 
-/// The most sessions kept at a time, gone ones not counted. It is 55 a second at AWS's three minutes, more than the
-/// default quota of an account; a session takes about half a kilobyte.
+/// The most sessions kept at a time, gone ones not counted. It is 55 a second at AWS's three
+/// minutes, more than the default quota of an account; a session takes about half a kilobyte.
 pub const MAX_SESSIONS: usize = 10_000;
 
 /// Sweeping looks at every session, so it must not happen on every creation.
@@ -45,8 +45,8 @@ impl Sessions {
         Self { times, held: Mutex::new(held) }
     }
 
-    /// The id of the session created, or of the one that the same token created before; `None` when there are
-    /// too many.
+    /// The id of the session created, or of the one that the same token created before; `None` when
+    /// there are too many.
     pub fn create(&self, session: Session, token: Option<String>) -> Option<String> {
         let now = Instant::now();
         let mut held = self.held();
@@ -67,7 +67,8 @@ impl Sessions {
         Some(id)
     }
 
-    /// Unlike a creator, who can be told to come back, a test cannot be refused its session: the oldest makes way.
+    /// Unlike a creator, who can be told to come back, a test cannot be refused its session: the
+    /// oldest makes way.
     pub fn place(&self, session: Session) {
         let now = Instant::now();
         let mut held = self.held();

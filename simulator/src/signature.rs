@@ -1,7 +1,7 @@
 //! Whether a request is signed in the form of Signature Version 4 for Rekognition.
 //!
-//! Only the form counts: the signature itself is never worked out, so any credentials pass. Nothing of the
-//! header may be logged.
+//! Only the form counts: the signature itself is never worked out, so any credentials pass. Nothing
+//! of the header may be logged.
 
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 
@@ -9,7 +9,8 @@ use crate::wire::ApiError;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// See <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
+/// See
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
 pub(crate) fn check(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(header) = headers.get(AUTHORIZATION) else {
         return Err(ApiError::missing_authentication());

@@ -1,7 +1,7 @@
 //! How many requests came, for which session, and what came of them.
 //!
-//! A request counts when its operation is known, before anything else is looked at. Names come from clients and
-//! scripts, so every map here has a most.
+//! A request counts when its operation is known, before anything else is looked at. Names come from
+//! clients and scripts, so every map here has a most.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
@@ -12,7 +12,8 @@ use crate::{newest::Newest, wire::Operation};
 /// Session ids with a count of their own.
 const MOST_SESSIONS: usize = 10_000;
 
-/// Different outcomes with a count of their own; scripts invent codes, and the rest go under one name.
+/// Different outcomes with a count of their own; scripts invent codes, and the rest go under one
+/// name.
 const MOST_OUTCOMES: usize = 64;
 const OTHER: &str = "other";
 
@@ -25,8 +26,8 @@ struct Counts {
     reads: Newest<u64>,
 }
 
-/// What came of one operation's requests. `received` is ahead of the outcomes by the requests under way and those
-/// whose caller left.
+/// What came of one operation's requests. `received` is ahead of the outcomes by the requests under
+/// way and those whose caller left.
 #[derive(Clone, Default, Serialize)]
 pub(crate) struct Count {
     received: u64,

@@ -1,7 +1,7 @@
 //! A response body that promises all of an answer and gives half.
 //!
-//! The break is an error and never an end, for only an error makes the server close the connection at
-//! once.
+//! The break is an error and never an end, for only an error makes the server close the connection
+//! at once.
 
 use std::{
     io,
@@ -33,8 +33,8 @@ impl Stream for Torn {
             return Poll::Ready(Some(Ok(half)));
         }
         if !self.flushed {
-            // The server writes out what it has when a body has nothing more for now. With the error at once, the
-            // half would be dropped with the connection.
+            // The server writes out what it has when a body has nothing more for now. With the
+            // error at once, the half would be dropped with the connection.
             self.flushed = true;
             context.waker().wake_by_ref();
             return Poll::Pending;

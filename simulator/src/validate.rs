@@ -1,6 +1,7 @@
 //! The constraints of the service model, and the sentence AWS makes of what breaks them.
 //!
-//! Patterns are checked by hand and shown as the model writes them. What a member is for is not known here.
+//! Patterns are checked by hand and shown as the model writes them. What a member is for is not
+//! known here.
 
 use crate::wire::ApiError;
 
@@ -82,7 +83,8 @@ pub(crate) struct Violations {
 }
 
 impl Violations {
-    /// A member that must be there: `path` from the request down, as AWS writes it, such as `settings.outputConfig`.
+    /// A member that must be there: `path` from the request down, as AWS writes it, such as
+    /// `settings.outputConfig`.
     pub fn check_required(&mut self, path: &str, value: Option<&str>, rule: &Text) {
         match value {
             Some(value) => self.check(path, Some(value), rule),

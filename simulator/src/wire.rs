@@ -1,8 +1,9 @@
 //! AWS JSON 1.1 as Rekognition speaks it: operations, errors, and how both look over HTTP.
 //!
-//! Codes and shapes follow <https://docs.aws.amazon.com/rekognition/latest/dg/error-handling.html>. The framework's own
-//! errors (signature, operation, JSON) come with 400 in every JSON service of AWS whose answers are public,
-//! though the page of common errors lists 403 and 404 for some. Messages are this project's own words.
+//! Codes and shapes follow <https://docs.aws.amazon.com/rekognition/latest/dg/error-handling.html>.
+//! The framework's own errors (signature, operation, JSON) come with 400 in every JSON service of
+//! AWS whose answers are public, though the page of common errors lists 403 and 404 for some.
+//! Messages are this project's own words.
 
 use std::borrow::Cow;
 

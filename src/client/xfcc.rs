@@ -1,18 +1,22 @@
-//! The names in Envoy's `x-forwarded-client-cert`: elements apart by `,`, each of `Key=value` pairs apart by `;`, a value quoted where it
-//! holds either. <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert>
+//! The names in Envoy's `x-forwarded-client-cert`: elements apart by `,`, each of `Key=value` pairs
+//! apart by `;`, a value quoted where it holds either.
+//! <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert>
 //!
-//! A sidecar that appends writes the last element, and what stands before it is what the peer claims. So all hangs on where the last
-//! element begins, which nobody may shift by a quote left open or a quote too many: whatever is not entirely well-formed is refused, the
-//! peer's claims included. A claim that ends within quotes turns quoted and unquoted round in what follows. A quote then either stands
-//! where none may, or opens where the sidecar closes and closes where it opens, and so the last is never closed. Escapes do not help:
-//! an opening quote follows a `=`, never a backslash.
+//! A sidecar that appends writes the last element, and what stands before it is what the peer
+//! claims. So all hangs on where the last element begins, which nobody may shift by a quote left
+//! open or a quote too many: whatever is not entirely well-formed is refused, the peer's claims
+//! included. A claim that ends within quotes turns quoted and unquoted round in what follows. A
+//! quote then either stands where none may, or opens where the sidecar closes and closes where it
+//! opens, and so the last is never closed. Escapes do not help: an opening quote follows a `=`,
+//! never a backslash.
 //!
-//! What the sidecar copies from a certificate is believed, unquoted as Envoy copies it: a certificate authority that signs URIs with
-//! commas in them signs elements.
+//! What the sidecar copies from a certificate is believed, unquoted as Envoy copies it: a
+//! certificate authority that signs URIs with commas in them signs elements.
 
 use std::{borrow::Cow, error, fmt};
 
-/// Envoy takes 60 KiB of headers in all. A certificate with its chain has a few KiB, and whoever sends more is not a sidecar of ours.
+/// Envoy takes 60 KiB of headers in all. A certificate with its chain has a few KiB, and whoever
+/// sends more is not a sidecar of ours.
 const MAX_HEADER: usize = 16 * 1024;
 
 /// A workload's certificate has one name or two, none longer than DNS allows.
@@ -31,8 +35,8 @@ impl fmt::Display for Malformed {
 
 impl error::Error for Malformed {}
 
-/// The names of the nearest proxy's peer, who is our caller: of the last element, its URIs and then its DNS names. None when its
-/// certificate has none.
+/// The names of the nearest proxy's peer, who is our caller: of the last element, its URIs and then
+/// its DNS names. None when its certificate has none.
 ///
 /// # Errors
 /// Malformed when any element is, or when the names are too many, too long or not of visible ASCII.
@@ -103,8 +107,9 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// What is quoted up to the closing quote, and what follows it. A backslash takes away the meaning of any character, not of a quote
-/// alone: Envoy writes subjects in the manner of RFC 2253, where a backslash itself is `\\`.
+/// What is quoted up to the closing quote, and what follows it. A backslash takes away the meaning
+/// of any character, not of a quote alone: Envoy writes subjects in the manner of RFC 2253, where a
+/// backslash itself is `\\`.
 fn unquoted(text: &str) -> Result<(Cow<'_, str>, &str), Malformed> {
     let mut value = String::new();
     let mut characters = text.chars();

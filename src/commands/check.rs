@@ -1,4 +1,5 @@
-//! Proves that a read from AWS is possible, with one read of a session that cannot exist: that AWS does not know it is the proof.
+//! Proves that a read from AWS is possible, with one read of a session that cannot exist: that AWS
+//! does not know it is the proof.
 
 use super::Failure;
 use crate::{

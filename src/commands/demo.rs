@@ -1,5 +1,5 @@
-//! The service and the simulator in one process, with the real AWS SDK and real HTTP between them, and a session of a fixed id for
-//! everything that a caller may meet.
+//! The service and the simulator in one process, with the real AWS SDK and real HTTP between them,
+//! and a session of a fixed id for everything that a caller may meet.
 
 use super::{stop_signal, warn};
 use crate::{
@@ -87,7 +87,8 @@ fn error(code: &str) -> FaultKind {
     FaultKind::Error { code: code.to_owned(), status: 400, message: None }
 }
 
-/// Where this machine reaches a server that listens so. Every address of a container is reached by its published port on loopback.
+/// Where this machine reaches a server that listens so. Every address of a container is reached by
+/// its published port on loopback.
 fn to_paste(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())) } else { address }
 }

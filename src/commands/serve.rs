@@ -25,7 +25,8 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     // First of all, so that a busy port is told before anything else happens.
     let listener = server::bind(listen, "--listen").await?;
     let admin = server::bind(admin_listen, "--admin-listen").await?;
-    // Without a region in the environment the chain asks IMDS, which takes its time where there is none.
+    // Without a region in the environment the chain asks IMDS, which takes its time where there is
+    // none.
     let rekognition = Rekognition::from_environment(config.service.upstream_timeout);
     let mut stop = std::pin::pin!(stop);
     let Loaded { rekognition, malformed, missing, warnings } = tokio::select! {

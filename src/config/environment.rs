@@ -1,6 +1,7 @@
 //! The variables of others that decide whether this program works: AWS's and OpenTelemetry's.
 //!
-//! The AWS SDK ignores some bad values with a line in the log, so that reads go where nobody meant them to, and panics on others.
+//! The AWS SDK ignores some bad values with a line in the log, so that reads go where nobody meant
+//! them to, and panics on others.
 
 use crate::rekognition::{flaw_of_credential, is_region, is_url, shown};
 use std::collections::BTreeMap;

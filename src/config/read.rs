@@ -1,4 +1,5 @@
-//! The command line and the variables, read as a whole: whoever mends a configuration sees all that is wrong with it at once.
+//! The command line and the variables, read as a whole: whoever mends a configuration sees all that
+//! is wrong with it at once.
 
 use super::{
     Cli, Command,

@@ -47,16 +47,20 @@ pub struct Server {
     pub access: Access,
     #[arg(long, env = "FACE_LIVENESS_SESSION_REF_KEY_FILE", value_name = "FILE", help = SESSION_REF_KEY_FILE.to_owned() + " [default: a key of this process]")]
     pub session_ref_key_file: Option<PathBuf>,
-    /// How many requests may be in flight, those that wait included; more are refused as OVERLOADED.
+    /// How many requests may be in flight, those that wait included; more are refused as
+    /// OVERLOADED.
     #[arg(long, env = "FACE_LIVENESS_MAX_REQUESTS", default_value_t = 20_000, value_name = "COUNT", value_parser = count)]
     pub max_requests: u32,
-    /// How many connections may be open; requests on more are refused as OVERLOADED, and far more are closed.
+    /// How many connections may be open; requests on more are refused as OVERLOADED, and far more
+    /// are closed.
     #[arg(long, env = "FACE_LIVENESS_MAX_CONNECTIONS", default_value_t = 2_000, value_name = "COUNT", value_parser = count)]
     pub max_connections: u32,
-    /// Age at which a connection is asked to end, give or take a tenth, so that clients find new replicas; 0s: never.
+    /// Age at which a connection is asked to end, give or take a tenth, so that clients find new
+    /// replicas; 0s: never.
     #[arg(long, env = "FACE_LIVENESS_MAX_CONNECTION_AGE", default_value = "5m", value_name = "DURATION", value_parser = duration)]
     pub max_connection_age: Duration,
-    /// How long the server still takes requests after it has turned NOT_SERVING, so that all who route to it know.
+    /// How long the server still takes requests after it has turned NOT_SERVING, so that all who
+    /// route to it know.
     #[arg(long, env = "FACE_LIVENESS_DRAIN_DELAY", default_value = "5s", value_name = "DURATION", value_parser = duration)]
     pub drain_delay: Duration,
     /// How long requests in flight may take to end after that.
@@ -67,13 +71,15 @@ pub struct Server {
 /// The certificates of the gRPC port. Plaintext without them.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Tls {
-    /// PEM file of the server's certificate and its chain; read again when it changes [default: plaintext]
+    /// PEM file of the server's certificate and its chain; read again when it changes [default:
+    /// plaintext]
     #[arg(long, env = "FACE_LIVENESS_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
     /// PEM file of its private key.
     #[arg(long, env = "FACE_LIVENESS_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// PEM file of the authorities whose client certificates are let in; nobody is without one (mutual TLS).
+    /// PEM file of the authorities whose client certificates are let in; nobody is without one
+    /// (mutual TLS).
     #[arg(long, env = "FACE_LIVENESS_TLS_CLIENT_CA", value_name = "FILE")]
     pub tls_client_ca: Option<PathBuf>,
 }
@@ -81,8 +87,8 @@ pub struct Tls {
 /// Who may ask.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Access {
-    /// Names of the clients that may ask: SPIFFE ids and DNS names with commas between; a trailing * stands for any end
-    /// [default: all]
+    /// Names of the clients that may ask: SPIFFE ids and DNS names with commas between; a
+    /// trailing * stands for any end [default: all]
     #[arg(long, env = "FACE_LIVENESS_ALLOWED_CLIENTS", value_name = "NAMES", value_delimiter = ',')]
     pub allowed_clients: Vec<NamePattern>,
     /// Names of the clients that may ask for image content [default: all who may ask]
@@ -99,7 +105,8 @@ pub enum ClientIdentity {
     /// In its certificate.
     #[default]
     Tls,
-    /// In the x-forwarded-client-cert of the sidecar: only where nothing but the sidecar reaches the port.
+    /// In the x-forwarded-client-cert of the sidecar: only where nothing but the sidecar reaches
+    /// the port.
     Xfcc,
 }
 

@@ -26,10 +26,12 @@ pub struct Service {
     /// How long it is remembered that AWS does not know a session; 0s asks AWS each time.
     #[arg(long, env = "FACE_LIVENESS_NOT_FOUND_TTL", default_value = "2s", value_name = "DURATION", value_parser = duration)]
     pub not_found_ttl: Duration,
-    /// The age up to which a session's state is current, and the shortest pause between two reads of a session.
+    /// The age up to which a session's state is current, and the shortest pause between two reads
+    /// of a session.
     #[arg(long, env = "FACE_LIVENESS_PENDING_TTL", default_value = "500ms", value_name = "DURATION", value_parser = pending_ttl)]
     pub pending_ttl: Duration,
-    /// Reads a second that AWS grants the account, or `auto`: 25 in us-east-1 and us-west-2, else 5; 0 sets no limit.
+    /// Reads a second that AWS grants the account, or `auto`: 25 in us-east-1 and us-west-2, else
+    /// 5; 0 sets no limit.
     #[arg(
         long,
         env = "FACE_LIVENESS_QUOTA_TPS",
@@ -44,10 +46,12 @@ pub struct Service {
     /// Whether a session that was asked for is read to its end though nobody waits any more.
     #[arg(long, env = "FACE_LIVENESS_CAPTURE", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub capture: bool,
-    /// The longest that a request may wait for a session to end; below the idle time that balancers allow.
+    /// The longest that a request may wait for a session to end; below the idle time that balancers
+    /// allow.
     #[arg(long, env = "FACE_LIVENESS_MAX_WAIT", default_value = "50s", value_name = "DURATION", value_parser = duration)]
     pub max_wait: Duration,
-    /// Confidence from which on a session counts as live: default and floor of what requests ask for; above 1, up to 100
+    /// Confidence from which on a session counts as live: default and floor of what requests ask
+    /// for; above 1, up to 100
     /// [default: none]
     #[arg(long, env = "FACE_LIVENESS_MIN_CONFIDENCE", value_name = "CONFIDENCE", value_parser = min_confidence)]
     pub min_confidence: Option<f32>,
@@ -113,7 +117,8 @@ impl Service {
             QuotaTps::Auto => quota,
             QuotaTps::Rate(rate) => rate,
         };
-        // Room for none is no time to hold any: an outcome that has no place has no expiry to tell, and no images beside it.
+        // Room for none is no time to hold any: an outcome that has no place has no expiry to tell,
+        // and no images beside it.
         let result_ttl = if self.result_cache_entries == 0 { Duration::ZERO } else { self.result_ttl };
         results::Settings {
             limits: results::Limits {

@@ -11,10 +11,12 @@ use std::{path::PathBuf, time::Duration};
 /// The store of results, states and the quota that replicas share. None without a URL.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SharedCache {
-    /// Redis or Valkey that all replicas share: redis://HOST:PORT/DATABASE, or rediss:// for TLS [default: none]
+    /// Redis or Valkey that all replicas share: redis://HOST:PORT/DATABASE, or rediss:// for TLS
+    /// [default: none]
     #[arg(long, env = "FACE_LIVENESS_SHARED_CACHE_URL", value_name = "URL", hide_env_values = true)]
     pub shared_cache_url: Option<Secret>,
-    /// File with the keys that seal what is kept there: 32 bytes in base64 a line; the last line seals, every line opens.
+    /// File with the keys that seal what is kept there: 32 bytes in base64 a line; the last line
+    /// seals, every line opens.
     #[arg(long, env = "FACE_LIVENESS_SHARED_CACHE_KEY_FILE", value_name = "FILE")]
     pub shared_cache_key_file: Option<PathBuf>,
     /// How long it may take to answer, before the replica goes on without.
@@ -32,7 +34,8 @@ pub struct SharedCache {
     /// File with the user, read again when it changes.
     #[arg(long, env = "FACE_LIVENESS_SHARED_CACHE_USERNAME_FILE", value_name = "FILE")]
     pub shared_cache_username_file: Option<PathBuf>,
-    /// Password there; better in the variable or a file than on a command line, which others can read [default: that of the URL, if any]
+    /// Password there; better in the variable or a file than on a command line, which others can
+    /// read [default: that of the URL, if any]
     #[arg(long, env = "FACE_LIVENESS_SHARED_CACHE_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
     pub shared_cache_password: Option<Secret>,
     /// File with the password, read again when it changes.

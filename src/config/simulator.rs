@@ -12,7 +12,8 @@ pub struct Demo {
     /// Address of the gRPC port; port 0 is the system's choice.
     #[arg(long, default_value = "127.0.0.1:50051", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
-    /// Address of the admin port; the system's choice unless given, since a laptop may have a Prometheus on the usual one.
+    /// Address of the admin port; the system's choice unless given, since a laptop may have a
+    /// Prometheus on the usual one.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS", value_parser = address)]
     pub admin_listen: SocketAddr,
     #[command(flatten)]

@@ -1,4 +1,5 @@
-//! How a value is spelled: durations, sizes, addresses, thresholds. A bad one is told what it must be.
+//! How a value is spelled: durations, sizes, addresses, thresholds. A bad one is told what it must
+//! be.
 
 use crate::grpc;
 use bytesize::ByteSize;

@@ -16,8 +16,9 @@ impl Error {
         NAMES[self.reason.row().code as usize]
     }
 
-    /// Whether the code says that the server failed, and not that the caller asked for what cannot be had. The set is OpenTelemetry's, for
-    /// the spans of servers. <https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>
+    /// Whether the code says that the server failed, and not that the caller asked for what cannot
+    /// be had. The set is OpenTelemetry's, for the spans of servers.
+    /// <https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>
     pub fn is_server_fault(&self) -> bool {
         matches!(
             self.code_name(),

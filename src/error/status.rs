@@ -8,7 +8,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// What only the edge knows about a failed request.
 #[derive(Default)]
 pub struct Context<'a> {
-    /// The id that was asked for. It is told to nobody but the caller, in the ResourceInfo of NOT_FOUND.
+    /// The id that was asked for. It is told to nobody but the caller, in the ResourceInfo of
+    /// NOT_FOUND.
     pub session_id: &'a str,
     /// The AWS region of this server, when it has one.
     pub region: Option<&'a str>,
@@ -17,7 +18,8 @@ pub struct Context<'a> {
 }
 
 impl Error {
-    /// The error as the end of an answer that had begun. Its caller waits for nothing that could be told in addition.
+    /// The error as the end of an answer that had begun. Its caller waits for nothing that could be
+    /// told in addition.
     pub fn to_trailers(&self) -> HeaderMap {
         let mut trailers = HeaderMap::new();
         let written = self.to_status(&Context::default()).add_header(&mut trailers);
@@ -25,7 +27,8 @@ impl Error {
         trailers
     }
 
-    /// The error as gRPC carries it: code, message, details, and the pushback trailer where a retry may help.
+    /// The error as gRPC carries it: code, message, details, and the pushback trailer where a retry
+    /// may help.
     pub fn to_status(&self, context: &Context<'_>) -> Status {
         let row = self.reason.row();
         let mut details = ErrorDetails::with_error_info(row.name, DOMAIN, self.metadata(context.region));
@@ -40,7 +43,8 @@ impl Error {
         if let Some(delay) = self.retry_delay() {
             let delay = jittered(delay);
             details.set_retry_info(Some(delay));
-            // A client library would wait beyond its deadline and report that in place of the reason (gRFC A6): -1 stops it.
+            // A client library would wait beyond its deadline and report that in place of the
+            // reason (gRFC A6): -1 stops it.
             let pushback = if delay < context.time_left { delay.as_millis() as i64 } else { -1 };
             trailers.insert("grpc-retry-pushback-ms", pushback.into());
         }
@@ -67,9 +71,9 @@ impl Error {
 }
 
 impl Error {
-    /// The error of a call whose request message tonic could not read, by tonic's code: tonic's own statuses carry no
-    /// details. `late` is the error if the message did not arrive in time. None for a code that needs no details: the
-    /// message is compressed.
+    /// The error of a call whose request message tonic could not read, by tonic's code: tonic's own
+    /// statuses carry no details. `late` is the error if the message did not arrive in time. None
+    /// for a code that needs no details: the message is compressed.
     pub fn of_unread_message(code: Code, limit: usize, late: impl FnOnce() -> Self) -> Option<Self> {
         match code {
             Code::Unimplemented => None,

@@ -1,8 +1,8 @@
 //! Sorts what the AWS SDK calls an error into the table.
 //!
-//! A known AWS error code decides. Without any code the HTTP status does, and never before: AWS answers 400 to a missing
-//! session, a denied role and a throttled account alike. No SDK error is ever formatted: its `Debug` prints the raw body, faces
-//! included.
+//! A known AWS error code decides. Without any code the HTTP status does, and never before: AWS
+//! answers 400 to a missing session, a denied role and a throttled account alike. No SDK error is
+//! ever formatted: its `Debug` prints the raw body, faces included.
 
 use super::{Error, Reason, cleaned, cleaned_request_id};
 use aws_sdk_rekognition::{
@@ -14,7 +14,8 @@ use aws_sdk_rekognition::{
 use http_body_util::LengthLimitError;
 use std::{error, iter, time::SystemTime};
 
-/// AWS takes a signature for five minutes to either side of its own clock. The SDK calls a clock off from here on.
+/// AWS takes a signature for five minutes to either side of its own clock. The SDK calls a clock
+/// off from here on.
 const MAX_SKEW_SECONDS: u64 = 4 * 60;
 
 impl From<SdkError<GetFaceLivenessSessionResultsError, HttpResponse>> for Error {
@@ -29,7 +30,8 @@ impl From<SdkError<GetFaceLivenessSessionResultsError, HttpResponse>> for Error 
             SdkError::DispatchFailure(failure) => {
                 failure.as_connector_error().map_or(Reason::UpstreamCredentials, of_connector)
             }
-            // No result is that long. A proxy's page may be, and says with its status what it is about.
+            // No result is that long. A proxy's page may be, and says with its status what it is
+            // about.
             SdkError::ResponseError(context) if is_too_long(&error) => of_http_status(context.raw().status().as_u16()),
             // The answer began and did not end.
             SdkError::ResponseError(_) => Reason::UpstreamUnavailable,
@@ -47,14 +49,16 @@ fn is_too_long(error: &(dyn error::Error + 'static)) -> bool {
     iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
 }
 
-/// Whether AWS's clock and this machine's are so far apart that AWS takes no signature of this machine's.
+/// Whether AWS's clock and this machine's are so far apart that AWS takes no signature of this
+/// machine's.
 fn is_of_another_time(response: &HttpResponse) -> bool {
     let date = response.headers().get("date").and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
     let now = DateTime::from(SystemTime::now());
     date.is_some_and(|date| date.secs().abs_diff(now.secs()) > MAX_SKEW_SECONDS)
 }
 
-/// The codes that Face Liveness models, those that all of AWS may answer, and the spellings of both that the SDKs know.
+/// The codes that Face Liveness models, those that all of AWS may answer, and the spellings of both
+/// that the SDKs know.
 /// <https://docs.aws.amazon.com/rekognition/latest/APIReference/CommonErrors.html>
 fn of_code(code: &str) -> Reason {
     match code {
@@ -96,7 +100,8 @@ fn of_code(code: &str) -> Reason {
     }
 }
 
-/// An answer without a code comes from something before AWS (a proxy, a mesh), or is a 200 that the SDK could not read.
+/// An answer without a code comes from something before AWS (a proxy, a mesh), or is a 200 that the
+/// SDK could not read.
 fn of_http_status(status: u16) -> Reason {
     match status {
         200..=299 => Reason::UpstreamMalformed,
@@ -106,9 +111,10 @@ fn of_http_status(status: u16) -> Reason {
     }
 }
 
-/// A request without an answer: the network's fault, or this machine's. The SDK reports missing credentials and a missing
-/// region as neither network nor time. So it does a connection that was closed before the answer, or an answer that is no HTTP, but what these
-/// come of at once is an error of its HTTP client. Deeper down that may be the one of a credential provider.
+/// A request without an answer: the network's fault, or this machine's. The SDK reports missing
+/// credentials and a missing region as neither network nor time. So it does a connection that was
+/// closed before the answer, or an answer that is no HTTP, but what these come of at once is an
+/// error of its HTTP client. Deeper down that may be the one of a credential provider.
 fn of_connector(error: &ConnectorError) -> Reason {
     let source = error::Error::source(error);
     if error.is_timeout() {

@@ -18,7 +18,8 @@ use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The settings of the server, chosen by the first byte; a `grpc-timeout` up to the first line feed; and the message.
+/// The settings of the server, chosen by the first byte; a `grpc-timeout` up to the first line
+/// feed; and the message.
 pub fn request(data: &[u8]) {
     let [settings, data @ ..] = data else { return };
     let floor = [None, Some(1.5), Some(80.0), Some(100.0)][usize::from(settings & 3)];

@@ -17,14 +17,16 @@ use tower::ServiceExt;
 /// Requests of one input, each of which may be answered with five images.
 const MOST_REQUESTS: usize = 8;
 
-/// A fault with a body of 2 MB is the longest that may be asked for, and lists of faults repeat it with escapes.
+/// A fault with a body of 2 MB is the longest that may be asked for, and lists of faults repeat it
+/// with escapes.
 const MOST_ANSWER: usize = 64 * 1024 * 1024;
 
 const SIGNED: &str =
     "AWS4-HMAC-SHA256 Credential=k/20261101/eu-west-1/rekognition/aws4_request, SignedHeaders=host, Signature=0f";
 
-/// Requests with a line `===` between: `read` or `create` for AWS's two operations with all that belongs to them, or a method and a
-/// path; headers that are added or take the usual one's place; an empty line, the body.
+/// Requests with a line `===` between: `read` or `create` for AWS's two operations with all that
+/// belongs to them, or a method and a path; headers that are added or take the usual one's place;
+/// an empty line, the body.
 pub fn simulator(data: &[u8]) {
     block_on(async {
         let simulator = Simulator::new(Config { created_for: Duration::ZERO, ..Config::default() });

@@ -1,4 +1,5 @@
-//! Bytes read as text in the manner of HTTP, so that the inputs of the corpus can be read and written by people.
+//! Bytes read as text in the manner of HTTP, so that the inputs of the corpus can be read and
+//! written by people.
 
 use axum::{
     body::Body,
@@ -35,7 +36,8 @@ pub(super) fn split<'a>(data: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u
     Some((&data[..at], &data[at + mark.len()..]))
 }
 
-/// Whether nothing but letters, digits and `marks` is in a text from outside: the contract's 1 to 64 of them.
+/// Whether nothing but letters, digits and `marks` is in a text from outside: the contract's 1 to
+/// 64 of them.
 pub(super) fn is_clean(text: &str, marks: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
 }

@@ -1,4 +1,5 @@
-//! What AWS answers, or whoever stands between: through the real SDK, to the result or the error that a caller gets.
+//! What AWS answers, or whoever stands between: through the real SDK, to the result or the error
+//! that a caller gets.
 
 use super::{
     SESSION_ID, assert_sound, block_on,
@@ -30,7 +31,8 @@ struct Upstream {
     answer: Arc<Mutex<Response<Body>>>,
 }
 
-/// An HTTP answer: the status, headers, an empty line, the body. A header `cut` breaks off the body at its end.
+/// An HTTP answer: the status, headers, an empty line, the body. A header `cut` breaks off the body
+/// at its end.
 pub fn upstream_answer(data: &[u8]) {
     thread_local!(static UPSTREAM: OnceCell<Upstream> = const { OnceCell::new() });
     let upstream = UPSTREAM.with(|upstream| upstream.get_or_init(Upstream::new).clone());

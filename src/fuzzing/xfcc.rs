@@ -14,7 +14,8 @@ pub fn xfcc(data: &[u8]) {
         assert!(names.iter().all(|name| (1..=256).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())));
     }
     for (comma, _) in header.match_indices(',').take(MOST_SPLITS) {
-        // A sidecar's own element is well-formed; then a claim before it makes no difference, or nothing of the header counts.
+        // A sidecar's own element is well-formed; then a claim before it makes no difference, or
+        // nothing of the header counts.
         if let (Ok(names), Ok(appended)) = (&read, peer_names(&header[comma + 1..])) {
             assert_eq!(*names, appended, "a claim of {comma} bytes altered what follows it");
         }

@@ -1,4 +1,5 @@
-//! What is told of a request: one line for an answer, by the access log's setting, and one for a refusal.
+//! What is told of a request: one line for an answer, by the access log's setting, and one for a
+//! refusal.
 //!
 //! The session is told by its reference, and of a score or a face nothing but whether one left.
 
@@ -25,7 +26,8 @@ pub enum AccessLog {
     All,
 }
 
-/// Who sends nonsense may send much of it: so many refusals a second are told, and of the rest their number.
+/// Who sends nonsense may send much of it: so many refusals a second are told, and of the rest
+/// their number.
 const REFUSALS_PER_SECOND: u64 = 100;
 
 pub struct Log {
@@ -39,8 +41,8 @@ impl Log {
         Self { access, session_refs, refusals: Budget::default() }
     }
 
-    /// Tells how a request ended. Hits are the common case and say nothing about the service: by default only errors, and faces that
-    /// left it, are told.
+    /// Tells how a request ended. Hits are the common case and say nothing about the service: by
+    /// default only errors, and faces that left it, are told.
     pub fn tell(&self, caller: &Caller, question: Option<&Question>, started: Instant, end: &Result<Response, Error>) {
         let images = end.as_ref().is_ok_and(Response::has_images);
         let is_accessed = self.access == AccessLog::All || (self.access == AccessLog::Images && images);
@@ -94,7 +96,8 @@ struct Budget {
 }
 
 impl Budget {
-    /// Whether a line may be told, and how many were not in the seconds before. Callers at the same moment may get a line more or less.
+    /// Whether a line may be told, and how many were not in the seconds before. Callers at the same
+    /// moment may get a line more or less.
     fn spend(&self) -> Option<u64> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let untold = match self.second.swap(now, Relaxed) == now {

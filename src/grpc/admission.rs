@@ -169,8 +169,8 @@ fn header_bytes(headers: &HeaderMap) -> usize {
 }
 
 impl Permit {
-    /// Returns the permit once HTTP/2 has written or dropped the last frame of `response`, and the share of the image
-    /// budget that its extensions have once HTTP/2 has dropped its message.
+    /// Returns the permit once HTTP/2 has written or dropped the last frame of `response`, and the
+    /// share of the image budget that its extensions have once HTTP/2 has dropped its message.
     pub fn until_written(self, mut response: Response<Body>, call: Option<Arc<Call>>) -> Response<Body> {
         if response.headers().contains_key(Status::GRPC_STATUS) {
             self.attach(response.headers_mut());

@@ -1,5 +1,5 @@
-//! The tower layer that counts and times the calls of the gRPC port, ends its streams at a shutdown, and strips tonic's
-//! own error messages.
+//! The tower layer that counts and times the calls of the gRPC port, ends its streams at a
+//! shutdown, and strips tonic's own error messages.
 
 use crate::{
     error::{Error, Reason},
@@ -98,8 +98,9 @@ fn code(headers: &HeaderMap) -> Option<i32> {
 
 const STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
 
-/// Removes the message of a status that tonic made, which is one without details. Its messages repeat what a client
-/// sent, such as a symbol that reflection does not know, and clients and proxies log them.
+/// Removes the message of a status that tonic made, which is one without details. Its messages
+/// repeat what a client sent, such as a symbol that reflection does not know, and clients and
+/// proxies log them.
 fn strip_foreign_message(headers: &mut HeaderMap) {
     if !headers.contains_key(STATUS_DETAILS) {
         headers.remove(Status::GRPC_MESSAGE);

@@ -1,6 +1,8 @@
-//! The codec that `build.rs` gives to the generated service: prost's, with buffers of the size that a message needs.
+//! The codec that `build.rs` gives to the generated service: prost's, with buffers of the size that
+//! a message needs.
 //!
-//! tonic's own codec allocates two buffers of 8 KiB for each call, and grows the response's as it is encoded.
+//! tonic's own codec allocates two buffers of 8 KiB for each call, and grows the response's as it
+//! is encoded.
 
 use crate::error::{Context, Error};
 use prost::Message;

@@ -1,16 +1,18 @@
 //! When a request has to be answered.
 //!
-//! tonic ends a call at its `grpc-timeout` by dropping it, which the caller sees as CANCELLED and a mesh retries. So the service
-//! answers a little earlier, and says what it knows.
+//! tonic ends a call at its `grpc-timeout` by dropping it, which the caller sees as CANCELLED and a
+//! mesh retries. So the service answers a little earlier, and says what it knows.
 
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::codegen::http::{HeaderMap, HeaderName};
 
-/// A caller that gives no deadline gets a bound all the same: this, and as long as it is willing to wait.
+/// A caller that gives no deadline gets a bound all the same: this, and as long as it is willing to
+/// wait.
 const DEFAULT: Duration = Duration::from_secs(30);
 
-/// The head start of the answer: a tenth of the time, and no more than an answer needs to be written and sent.
+/// The head start of the answer: a tenth of the time, and no more than an answer needs to be
+/// written and sent.
 const MAX_HEAD_START: Duration = Duration::from_millis(50);
 
 /// No answer takes a day: AWS forgets a session in minutes. A caller may name 11,000 years.

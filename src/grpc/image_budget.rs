@@ -1,6 +1,8 @@
-//! The image budget: how many bytes of responses with images are in memory until their clients have read them.
+//! The image budget: how many bytes of responses with images are in memory until their clients have
+//! read them.
 //!
-//! A response has its share from before it is encoded until HTTP/2 has written or dropped the last part of it.
+//! A response has its share from before it is encoded until HTTP/2 has written or dropped the last
+//! part of it.
 
 use super::Call;
 use crate::error::{Error, Reason};
@@ -18,10 +20,12 @@ pub const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The unit of the budget's permits.
 const PERMIT_BYTES: usize = 1024;
 
-/// How long a client may take to read a response with images. A megabyte in a minute is slower than any usable network.
+/// How long a client may take to read a response with images. A megabyte in a minute is slower than
+/// any usable network.
 const MAX_READ_TIME: Duration = Duration::from_secs(60);
 
-/// How long a response waits for its share. It holds its images meanwhile, whether the cache still does or not.
+/// How long a response waits for its share. It holds its images meanwhile, whether the cache still
+/// does or not.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
 pub struct ImageBudget(Arc<Semaphore>);

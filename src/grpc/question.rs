@@ -11,12 +11,14 @@ pub struct Question {
     pub images: ImageSet,
     /// The threshold of the verdict, when there is one.
     pub min_confidence: Option<f32>,
-    /// How long the answer may be held back for the session to end; nothing when the state now is asked for.
+    /// How long the answer may be held back for the session to end; nothing when the state now is
+    /// asked for.
     pub wait: Option<Duration>,
 }
 
 impl Question {
-    /// `floor` is the server's own threshold: the default, and the least that a request gets. `max_wait` is the longest wait.
+    /// `floor` is the server's own threshold: the default, and the least that a request gets.
+    /// `max_wait` is the longest wait.
     ///
     /// # Errors
     /// INVALID_REQUEST, with the field that is malformed.

@@ -24,8 +24,8 @@ pub fn image_bytes(answer: &Answer, question: &Question, may_be_answered: ImageS
     reference + audit
 }
 
-/// The response to a `question` that came at `asked`, with no other images than those that may be answered. `permit` is
-/// its share of the image budget, if there are any.
+/// The response to a `question` that came at `asked`, with no other images than those that may be
+/// answered. `permit` is its share of the image budget, if there are any.
 pub fn of(
     answer: Answer,
     question: &Question,
@@ -116,7 +116,8 @@ fn image_content(asked: ImageSet, outcome: &Outcome, allowed: ImageSet, held: bo
     }
 }
 
-/// What the result means. SUCCEEDED alone means analysed, and a missing confidence is not a low one.
+/// What the result means. SUCCEEDED alone means analysed, and a missing confidence is not a low
+/// one.
 fn verdict(result: &proto::LivenessResult, min_confidence: Option<f32>) -> proto::Verdict {
     let Some(threshold) = min_confidence else { return proto::Verdict::Unspecified };
     match (result.status(), result.confidence) {

@@ -1,5 +1,5 @@
-//! No answer is read beyond what a result can be. The SDK would take in all that comes until the read's time is up, and what stands between
-//! this service and AWS may send a lot in seconds.
+//! No answer is read beyond what a result can be. The SDK would take in all that comes until the
+//! read's time is up, and what stands between this service and AWS may send a lot in seconds.
 
 use aws_sdk_rekognition::{
     config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextMut},
@@ -9,7 +9,8 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::Limited;
 use std::mem;
 
-/// Five images of 200 KiB, the most there are, come to 1.4 MB of JSON: room for three times as much.
+/// Five images of 200 KiB, the most there are, come to 1.4 MB of JSON: room for three times as
+/// much.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug)]

@@ -1,5 +1,6 @@
-//! The real SDK with the simulator, or whatever else answers, right behind it, without a socket between: what waits then waits for
-//! tokio's clock only, so that a test can pause it and let minutes pass in no time.
+//! The real SDK with the simulator, or whatever else answers, right behind it, without a socket
+//! between: what waits then waits for tokio's clock only, so that a test can pause it and let
+//! minutes pass in no time.
 
 use super::Rekognition;
 use crate::simulator::Simulator;

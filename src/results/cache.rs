@@ -1,8 +1,9 @@
 //! What is held in memory, and until when: four moka caches, each with a life of its own.
 //!
-//! Outcomes and the content of images are apart, so that faces can leave early and never push an outcome out. Eviction is LRU
-//! everywhere: moka's default refuses new entries when full, and here a new entry may be the only copy of a result. moka frees
-//! an expired value only when something makes it look, so [`Cache::maintain`] does, every second.
+//! Outcomes and the content of images are apart, so that faces can leave early and never push an
+//! outcome out. Eviction is LRU everywhere: moka's default refuses new entries when full, and here
+//! a new entry may be the only copy of a result. moka frees an expired value only when something
+//! makes it look, so [`Cache::maintain`] does, every second.
 
 mod held;
 
@@ -35,11 +36,12 @@ pub struct Limits {
     pub not_found_ttl: Duration,
 }
 
-/// How long the last state of an unfinished session is remembered, for SESSION_GONE too: AWS's three minutes, and a while for those who
-/// still ask.
+/// How long the last state of an unfinished session is remembered, for SESSION_GONE too: AWS's
+/// three minutes, and a while for those who still ask.
 const UNFINISHED_TTL: Duration = Duration::from_secs(600);
 
-/// That AWS does not know an id is remembered longer each time, up to this: who polls a wrong id learns nothing new.
+/// That AWS does not know an id is remembered longer each time, up to this: who polls a wrong id
+/// learns nothing new.
 const MAX_NOT_FOUND_TTL: Duration = Duration::from_secs(60);
 
 /// Refusals stay a while after their time, to know that a session was asked for before.
@@ -135,12 +137,14 @@ impl Cache {
         self.refusals.get(&id).await
     }
 
-    /// Whether content of `outcome`'s images that is not held has left before its time, and AWS may still have it.
+    /// Whether content of `outcome`'s images that is not held has left before its time, and AWS may
+    /// still have it.
     pub fn may_be_read_again(&self, outcome: &Outcome, wanted: ImageSet) -> bool {
         self.has_images(outcome, wanted) && outcome.read_at.elapsed() < AWS_LIFETIME
     }
 
-    /// Whether there is `wanted` content of `outcome`'s images whose time has not come, wherever it is.
+    /// Whether there is `wanted` content of `outcome`'s images whose time has not come, wherever it
+    /// is.
     pub fn has_images(&self, outcome: &Outcome, wanted: ImageSet) -> bool {
         !outcome.sent.and(wanted).and(self.limits.images).is_empty() && Instant::now() < outcome.images_until
     }
@@ -159,8 +163,8 @@ impl Cache {
 
     /// Says until when an outcome and its images are held, and leaves of these what may be.
     ///
-    /// A session that was held before keeps its times: a face that is read again because its place was needed is not held a
-    /// second longer for it.
+    /// A session that was held before keeps its times: a face that is read again because its place
+    /// was needed is not held a second longer for it.
     pub async fn assess(&self, id: SessionId, outcome: &mut Outcome, images: Images) -> Images {
         let images = images.only(self.limits.images);
         (outcome.until, outcome.images_until) = match self.outcomes.get(&id).await {
@@ -242,7 +246,8 @@ impl Cache {
         self.images.optionally_get_with(id, found).await.map(|held| held.value)
     }
 
-    /// Until when an outcome and its images are held that were read at `now`. Faces without an outcome could not be asked for.
+    /// Until when an outcome and its images are held that were read at `now`. Faces without an
+    /// outcome could not be asked for.
     fn lifetimes(&self, now: Instant, images: &Images) -> (Instant, Instant) {
         let image_ttl = match images.size() {
             0 => Duration::ZERO,
@@ -253,8 +258,8 @@ impl Cache {
         (now + self.limits.result_ttl, now + image_ttl)
     }
 
-    /// Keeps that AWS does not know this session: each time for twice as long, so that who polls a wrong id costs few reads. The error says
-    /// whether the session was seen here before.
+    /// Keeps that AWS does not know this session: each time for twice as long, so that who polls a
+    /// wrong id costs few reads. The error says whether the session was seen here before.
     pub async fn keep_not_found(&self, id: SessionId, mut error: Error) -> Error {
         let before = self.refusals.get(&id).await.filter(|refusal| refusal.error.is_not_found());
         let ttl = before.map_or(self.limits.not_found_ttl, |before| (before.until - before.since) * 2);
@@ -266,8 +271,8 @@ impl Cache {
         error
     }
 
-    /// Keeps an error that may pass for as long as its callers are told to stay away, so that their retries do not become reads. That AWS does
-    /// not know the session outlives it.
+    /// Keeps an error that may pass for as long as its callers are told to stay away, so that their
+    /// retries do not become reads. That AWS does not know the session outlives it.
     pub async fn remember(&self, id: SessionId, error: &Error, ttl: Duration) {
         let not_found = self.refusals.get(&id).await.is_some_and(|refusal| refusal.error.is_not_found());
         if !ttl.is_zero() && !not_found {

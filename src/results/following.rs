@@ -1,4 +1,5 @@
-//! What a caller takes from a poll: the end of the session, its state, or the trouble that hides both.
+//! What a caller takes from a poll: the end of the session, its state, or the trouble that hides
+//! both.
 
 use super::{
     Answer, FRESH_STATE_WAIT, Patience,
@@ -8,7 +9,8 @@ use crate::error::{Error, Reason};
 use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 
-/// Takes from a poll what its caller asked for. Who has something else to be answered with is held for no longer than `hold`.
+/// Takes from a poll what its caller asked for. Who has something else to be answered with is held
+/// for no longer than `hold`.
 pub async fn follow(
     mut membership: Membership,
     patience: Patience,
@@ -67,7 +69,8 @@ impl Progress {
         }
     }
 
-    /// The answer for one who wants the state: while one is known, no trouble hides it but that AWS knows the session no more.
+    /// The answer for one who wants the state: while one is known, no trouble hides it but that AWS
+    /// knows the session no more.
     fn state(self) -> Result<Answer, Error> {
         match (self.end, self.last.filter(|last| last.outcome.may_be_unfinished())) {
             (Some(Ok(answer)), _) => Ok(answer),

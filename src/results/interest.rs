@@ -1,6 +1,7 @@
 //! Whether anybody wants to know of a session.
 //!
-//! Callers are counted while they are there, and for a while after: who polls is gone between two calls.
+//! Callers are counted while they are there, and for a while after: who polls is gone between two
+//! calls.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard},
@@ -8,7 +9,8 @@ use std::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-/// Who asks again within this time is taken for a poller, and its session for one that somebody waits for.
+/// Who asks again within this time is taken for a poller, and its session for one that somebody
+/// waits for.
 const INTEREST: Duration = Duration::from_secs(2);
 
 /// The interest in one session.
@@ -56,7 +58,8 @@ impl Interest {
         self.lock().lasts().is_some()
     }
 
-    /// Completes when `is_some` is not what it was. Those who come or leave while others are there are not noticed.
+    /// Completes when `is_some` is not what it was. Those who come or leave while others are there
+    /// are not noticed.
     pub async fn turned(&self, was_some: bool) {
         loop {
             let changed = self.changed.notified();

@@ -1,14 +1,17 @@
 //! The rate limiter: every HTTP attempt to AWS takes one token, and this decides whose turn it is.
 //!
-//! First reads of a session go first in, first out. While both wait, three tokens of four go to them and the fourth to a re-read,
-//! so that neither starves the other. Re-reads go by [`Urgency`]. A capture, for which nobody waits, gets a token only when nobody
-//! else wants one and the burst is whole.
+//! First reads of a session go first in, first out. While both wait, three tokens of four go to
+//! them and the fourth to a re-read, so that neither starves the other. Re-reads go by [`Urgency`].
+//! A capture, for which nobody waits, gets a token only when nobody else wants one and the burst is
+//! whole.
 //!
-//! When AWS throttles all the same, because others use the account, the rate falls by a fifth for everybody, and grows back steadily to
-//! the full one (additive increase, multiplicative decrease, as TCP does it).
+//! When AWS throttles all the same, because others use the account, the rate falls by a fifth for
+//! everybody, and grows back steadily to the full one (additive increase, multiplicative decrease,
+//! as TCP does it).
 //!
-//! Where replicas share a store, tokens come from the [`Account`]: one slot at a time, spent in the order above. Without it, or when it
-//! does not answer, they come from this replica's own share of the quota.
+//! Where replicas share a store, tokens come from the [`Account`]: one slot at a time, spent in the
+//! order above. Without it, or when it does not answer, they come from this replica's own share of
+//! the quota.
 
 mod account;
 mod queues;
@@ -60,12 +63,14 @@ impl Limiter {
         Self { queues: Mutex::new(Queues::new(rate)), arrived: Notify::new(), full_rate: rate, account }
     }
 
-    /// Takes a place in the queue at once. Whoever drops it leaves the queue, and a token that was on its way to it is saved.
+    /// Takes a place in the queue at once. Whoever drops it leaves the queue, and a token that was
+    /// on its way to it is saved.
     pub fn queue(self: &Arc<Self>, need: Need) -> Queued {
         self.enqueue(need, true)
     }
 
-    /// The place of a first read, which may have to wait until it is [`Queued::ready`] to take its token.
+    /// The place of a first read, which may have to wait until it is [`Queued::ready`] to take its
+    /// token.
     pub fn queue_first_read(self: &Arc<Self>, is_ready: bool) -> Queued {
         self.enqueue(Need::FirstRead, is_ready)
     }
@@ -77,8 +82,8 @@ impl Limiter {
         Queued { limiter: Arc::clone(self), number, since: Instant::now(), granted }
     }
 
-    /// How long a first read that came now would wait for its token at most, were no other to come. Those ahead of it are re-read
-    /// soon after, and have their share then.
+    /// How long a first read that came now would wait for its token at most, were no other to come.
+    /// Those ahead of it are re-read soon after, and have their share then.
     pub fn first_read_delay(&self) -> Duration {
         self.lock().first_read_delay(Instant::now())
     }
@@ -98,7 +103,8 @@ impl Limiter {
         self.lock().waiting()
     }
 
-    /// AWS has throttled the attempt. Only the first of those that were on their way together counts.
+    /// AWS has throttled the attempt. Only the first of those that were on their way together
+    /// counts.
     pub fn throttled(&self, permit: &Permit) {
         self.lock().throttled(permit, Instant::now(), self.full_rate);
     }
@@ -125,7 +131,8 @@ impl Limiter {
         }
     }
 
-    /// Hands out a slot of the account's, or this replica's own tokens when none is to be had. Answers how long there is nothing to do.
+    /// Hands out a slot of the account's, or this replica's own tokens when none is to be had.
+    /// Answers how long there is nothing to do.
     async fn spend_slot(&self, account: &Account) -> Option<Duration> {
         let (need, share) = {
             let mut queues = self.lock();
@@ -147,7 +154,8 @@ impl Limiter {
         }
     }
 
-    /// Waits for a slot. A first read that comes meanwhile need not stand behind the re-read that it was reserved for: it gets one too.
+    /// Waits for a slot. A first read that comes meanwhile need not stand behind the re-read that
+    /// it was reserved for: it gets one too.
     async fn wait_for(&self, at: Instant, account: &Account, need: Need, share: f64) {
         let slot = tokio::time::sleep_until(at);
         let mut slot = std::pin::pin!(slot);

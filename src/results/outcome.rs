@@ -26,14 +26,16 @@ pub struct Outcome {
     /// When this process came to know it, and whether another replica had read it.
     pub arrived: Instant,
     pub is_shared: bool,
-    /// Until when this outcome is held here at the latest, and its image content; not after `read_at` when it is not held.
+    /// Until when this outcome is held here at the latest, and its image content; not after
+    /// `read_at` when it is not held.
     pub until: Instant,
     pub images_until: Instant,
     /// The content that AWS sent, whether it is held or not.
     pub sent: ImageSet,
 }
 
-/// Some of a session's images: those that AWS sent content of, that a view asks for, or that this server may hold.
+/// Some of a session's images: those that AWS sent content of, that a view asks for, or that this
+/// server may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImageSet {
     pub reference: bool,
@@ -84,7 +86,8 @@ impl Outcome {
         (until > self.read_at).then(|| self.read_time + (until - self.read_at))
     }
 
-    /// Whether the session may still be unfinished, as this outcome has it: AWS forgets it in the end.
+    /// Whether the session may still be unfinished, as this outcome has it: AWS forgets it in the
+    /// end.
     pub fn may_be_unfinished(&self) -> bool {
         self.read_at.elapsed() < AWS_LIFETIME
     }
@@ -131,7 +134,8 @@ impl Images {
         ImageSet { reference: !self.reference.is_empty(), audit: self.audit.iter().any(|image| !image.is_empty()) }
     }
 
-    /// The same with nothing but what `allowed` names; the rest leaves memory (`Bytes::clear` would keep it).
+    /// The same with nothing but what `allowed` names; the rest leaves memory (`Bytes::clear` would
+    /// keep it).
     pub fn only(mut self, allowed: ImageSet) -> Self {
         if !allowed.reference {
             self.reference = Bytes::new();

@@ -1,8 +1,9 @@
 //! The shared polls: at most one per unfinished session, for all who ask for it.
 //!
-//! Who asks joins the session's poll, or starts one; what the poll learns reaches all of them at the same moment. A poll ends when nobody
-//! is interested and nothing is left to capture; whether that is so is decided under the lock that callers join under, so that nobody
-//! ever joins a poll that has ended.
+//! Who asks joins the session's poll, or starts one; what the poll learns reaches all of them at
+//! the same moment. A poll ends when nobody is interested and nothing is left to capture; whether
+//! that is so is decided under the lock that callers join under, so that nobody ever joins a poll
+//! that has ended.
 
 use super::{
     Answer, Settings,
@@ -30,11 +31,12 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Far more unfinished sessions than any account may have (AWS allows 75 at once), and still a bound.
+/// Far more unfinished sessions than any account may have (AWS allows 75 at once), and still a
+/// bound.
 const MAX_POLLS: usize = 10_000;
 
-/// An answer of AWS is up to 1.4 MB, and twice that while it is decoded. AWS's quota and a sound AWS keep it far below; without a limiter, or
-/// under an AWS that hangs, this does.
+/// An answer of AWS is up to 1.4 MB, and twice that while it is decoded. AWS's quota and a sound
+/// AWS keep it far below; without a limiter, or under an AWS that hangs, this does.
 const MAX_READS: usize = 128;
 
 /// What a poll has learned so far.
@@ -145,10 +147,12 @@ impl Polls {
         }
     }
 
-    /// Joins the poll of a session, or starts one that knows what `start` says and reads no sooner than `earliest`.
+    /// Joins the poll of a session, or starts one that knows what `start` says and reads no sooner
+    /// than `earliest`.
     ///
     /// # Errors
-    /// QUOTA_EXHAUSTED when the session was never read and has no turn before `answer_by`; OVERLOADED; SHUTTING_DOWN.
+    /// QUOTA_EXHAUSTED when the session was never read and has no turn before `answer_by`;
+    /// OVERLOADED; SHUTTING_DOWN.
     pub fn join(
         self: &Arc<Self>,
         id: SessionId,
@@ -171,7 +175,8 @@ impl Polls {
         if under_way.len() >= MAX_POLLS {
             return Err(Error::new(Reason::Overloaded));
         }
-        // The place in the queue is taken here and now, so that the next caller's estimate knows of it.
+        // The place in the queue is taken here and now, so that the next caller's estimate knows of
+        // it.
         let (delay, place) = match &self.limiter {
             Some(limiter) if matches!(start, Start::Unread) && earliest.is_none_or(|earliest| earliest <= now) => {
                 (limiter.first_read_delay(), Some(limiter.queue_first_read(self.shared.is_none())))

@@ -1,8 +1,9 @@
 //! What one replica has read, for all of them: results and states in the store, sealed.
 //!
-//! A session has up to four keys there, which the hash tag in their names keeps together: its result and images once it has ended, its
-//! last state while it has not, and the lease of the replica that reads it. None of this is ever needed: without the store, or
-//! with a value in it that does not open, the answer is a miss.
+//! A session has up to four keys there, which the hash tag in their names keeps together: its
+//! result and images once it has ended, its last state while it has not, and the lease of the
+//! replica that reads it. None of this is ever needed: without the store, or with a value in it
+//! that does not open, the answer is a miss.
 
 mod keyring;
 mod lease;
@@ -32,8 +33,8 @@ use tokio::time::Instant;
 /// How lookups end, as the label `outcome` names it.
 pub const LOOKUPS: [&str; 3] = ["hit", "miss", "unreadable"];
 
-/// A state is of use for as long as AWS may know the session. What is left of this time in the store tells a state's age by one
-/// clock, whatever the replicas' clocks say.
+/// A state is of use for as long as AWS may know the session. What is left of this time in the
+/// store tells a state's age by one clock, whatever the replicas' clocks say.
 const STATE_TTL: Duration = AWS_LIFETIME;
 
 const SAVE: &str = include_str!("shared_cache/save.lua");
@@ -78,7 +79,8 @@ impl SharedCache {
         Some(record.images().only(self.limits.images))
     }
 
-    /// Keeps the outcome of a session that has ended, for as long as it is held here. Answers the one that is there already.
+    /// Keeps the outcome of a session that has ended, for as long as it is held here. Answers the
+    /// one that is there already.
     pub async fn save(&self, id: SessionId, outcome: &Outcome, images: &Images) -> Option<Outcome> {
         let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as u64;
         if left(outcome.until) == 0 {

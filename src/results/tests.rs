@@ -1,4 +1,5 @@
-//! Polls on a clock that stands still until all wait: the real SDK, and the simulator behind it in the same process.
+//! Polls on a clock that stands still until all wait: the real SDK, and the simulator behind it in
+//! the same process.
 #![cfg(feature = "simulator")]
 
 use super::*;

@@ -1,14 +1,16 @@
 //! How soon a session is worth another read.
 //!
-//! Urgency is the time since the last read, weighed by how soon the session can end. An IN_PROGRESS session is seconds from its end: its
-//! person is in front of the camera. A CREATED one is not: its person has not begun, and the check then takes seconds of
-//! movement and lights (<https://docs.aws.amazon.com/rekognition/latest/dg/face-liveness-diagrams.html>, steps 3 to 6), so a
-//! read every few seconds still finds it in progress before it ends. An id that AWS did not know is hardly ever one that it will know, and
-//! free to invent.
+//! Urgency is the time since the last read, weighed by how soon the session can end. An IN_PROGRESS
+//! session is seconds from its end: its person is in front of the camera. A CREATED one is not: its
+//! person has not begun, and the check then takes seconds of movement and lights
+//! (<https://docs.aws.amazon.com/rekognition/latest/dg/face-liveness-diagrams.html>, steps 3 to 6),
+//! so a read every few seconds still finds it in progress before it ends. An id that AWS did not
+//! know is hardly ever one that it will know, and free to invent.
 //!
-//! Under a full quota the reads are shared in proportion to the weights; since the time since the last read grows for all,
-//! nothing starves. The weights were chosen by `make bench-throttling`: a lighter CREATED finds too many sessions in progress too late,
-//! a heavier one takes the reads from those that are about to end.
+//! Under a full quota the reads are shared in proportion to the weights; since the time since the
+//! last read grows for all, nothing starves. The weights were chosen by `make bench-throttling`: a
+//! lighter CREATED finds too many sessions in progress too late, a heavier one takes the reads from
+//! those that are about to end.
 
 use crate::proto::LivenessStatus;
 use tokio::time::Instant;
@@ -29,7 +31,8 @@ impl Urgency {
     pub fn of(status: LivenessStatus, last_read: Instant) -> Self {
         let weight = match status {
             LivenessStatus::Created => CREATED,
-            // A status that nobody knows may be anything, and one that has ended is read again for somebody who wants its images.
+            // A status that nobody knows may be anything, and one that has ended is read again for
+            // somebody who wants its images.
             _ => IN_PROGRESS,
         };
         Self { weight, last_read }

@@ -1,4 +1,5 @@
-//! The admin port: plaintext HTTP for those who watch and operate the service, and gRPC health for probes, since the kubelet's speak no TLS.
+//! The admin port: plaintext HTTP for those who watch and operate the service, and gRPC health for
+//! probes, since the kubelet's speak no TLS.
 //!
 //! It answers to the very end of the process, and never with anything about a person.
 
@@ -13,7 +14,8 @@ use tower::layer::{
     util::{Identity, Stack},
 };
 
-/// A connection is asked to end at this age, and cut off at twice that, so that none keeps the places of the few for ever.
+/// A connection is asked to end at this age, and cut off at twice that, so that none keeps the
+/// places of the few for ever.
 pub const MAX_CONNECTION_AGE: Duration = Duration::from_secs(60);
 
 const INDEX: &str = "/metrics  Prometheus metrics

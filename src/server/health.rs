@@ -1,6 +1,7 @@
 //! Health, as the gRPC ports and `/readyz` tell it.
 //!
-//! Each port has states of its own: the gRPC port's watches must end before it can stop, while the admin port answers to the very end.
+//! Each port has states of its own: the gRPC port's watches must end before it can stop, while the
+//! admin port answers to the very end.
 
 use super::SERVICE_NAME;
 use crate::{grpc::MAX_REQUEST_BYTES, telemetry::metrics::Metrics};
@@ -23,7 +24,8 @@ pub struct Health {
 }
 
 impl Health {
-    /// The process is SERVING, the service not yet. Answers the services of the gRPC port and of the admin port, too.
+    /// The process is SERVING, the service not yet. Answers the services of the gRPC port and of
+    /// the admin port, too.
     pub async fn new(metrics: Arc<Metrics>) -> (Self, HealthServer<HealthService>, HealthServer<HealthService>) {
         let (grpc, grpc_service) = port().await;
         let (admin, admin_service) = port().await;
@@ -34,7 +36,8 @@ impl Health {
         self.set(ServingStatus::Serving).await;
     }
 
-    /// Whoever routes by readiness takes its calls elsewhere from now on. The process is still there.
+    /// Whoever routes by readiness takes its calls elsewhere from now on. The process is still
+    /// there.
     pub async fn become_unready(&self) {
         self.set(ServingStatus::NotServing).await;
     }

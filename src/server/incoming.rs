@@ -1,5 +1,5 @@
-//! The connections of a port: accepted, counted, and opened each in a task of its own, so that tonic meets none that says nothing or
-//! something else than HTTP.
+//! The connections of a port: accepted, counted, and opened each in a task of its own, so that
+//! tonic meets none that says nothing or something else than HTTP.
 //!
 //! What is asked on them, and what is answered above the limit, is the services' affair.
 
@@ -26,7 +26,8 @@ use tokio::{
 };
 use tokio_stream::Stream;
 
-/// An accept that fails for want of a file descriptor fails again at once, and would spin until some connection ends.
+/// An accept that fails for want of a file descriptor fails again at once, and would spin until
+/// some connection ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What lasts is said again so often, and no more.
@@ -43,7 +44,8 @@ pub enum Protocol {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How many connections are served without reserve. Those above it, up to `hard_limit`, are served as well and know it:
+    /// How many connections are served without reserve. Those above it, up to `hard_limit`, are
+    /// served as well and know it:
     /// [`Peer::is_over_limit`].
     pub max_connections: usize,
     /// How long the TLS handshake may take.
@@ -57,9 +59,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // A client of gRPC has one connection for all its calls: so many are a large fleet, or a leak.
+            // A client of gRPC has one connection for all its calls: so many are a large fleet, or
+            // a leak.
             max_connections: 2_000,
-            // A handshake is two round trips and a signature; ten seconds leave room for lost packets and a busy machine.
+            // A handshake is two round trips and a signature; ten seconds leave room for lost
+            // packets and a busy machine.
             handshake: Duration::from_secs(10),
             first_bytes: Duration::from_secs(10),
             longest: None,
@@ -68,14 +72,15 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// From so many connections on, a further one is closed at once: a tenth more than the limit, and some, to be refused politely.
+    /// From so many connections on, a further one is closed at once: a tenth more than the limit,
+    /// and some, to be refused politely.
     pub fn hard_limit(&self) -> usize {
         self.max_connections.saturating_add(self.max_connections / 10).saturating_add(16)
     }
 }
 
-/// The stream of connections that tonic serves. It never ends and yields no error; dropped, it closes the port and ends what is
-/// being opened.
+/// The stream of connections that tonic serves. It never ends and yields no error; dropped, it
+/// closes the port and ends what is being opened.
 pub struct Incoming {
     listener: TcpListener,
     tls: Option<Tls>,

@@ -1,6 +1,7 @@
 //! The one method of the service, from its HTTP request to its response.
 //!
-//! tonic's own way there has a router, four boxes and two buffers of 8 KiB for a message of 50 bytes. What its framing means is in
+//! tonic's own way there has a router, four boxes and two buffers of 8 KiB for a message of 50
+//! bytes. What its framing means is in
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
 
 use super::{MAX_REQUEST_BYTES, admission::Permit};

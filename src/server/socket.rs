@@ -6,7 +6,8 @@ use std::{
 };
 use tokio::net::TcpListener;
 
-/// Binds `address`, which `flag` gave; where the machine has no IPv6, the unspecified address means IPv4's.
+/// Binds `address`, which `flag` gave; where the machine has no IPv6, the unspecified address means
+/// IPv4's.
 ///
 /// # Errors
 /// One sentence for an operator.

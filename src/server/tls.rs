@@ -1,7 +1,7 @@
 //! The server's certificates, and who a client is by its own.
 //!
-//! Files change while the server runs, so they are read again and again, and what is new serves new connections only. What is broken
-//! never replaces what is sound. Connections are not made here.
+//! Files change while the server runs, so they are read again and again, and what is new serves new
+//! connections only. What is broken never replaces what is sound. Connections are not made here.
 
 mod files;
 mod renewal;
@@ -17,17 +17,20 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// A certificate has one or two names. The bound keeps one with thousands out of logs and of memory.
+/// A certificate has one or two names. The bound keeps one with thousands out of logs and of
+/// memory.
 const MAX_NAMES: usize = 16;
 
-/// A DNS name has 253 characters at most. A longer name is left out, since a part of it could be the name of another.
+/// A DNS name has 253 characters at most. A longer name is left out, since a part of it could be
+/// the name of another.
 const MAX_NAME_BYTES: usize = 256;
 
-/// Several looks at the same broken files, before they are told: whoever replaces two files one after the other breaks the set for a
-/// moment, and so does a replacement while they are read.
+/// Several looks at the same broken files, before they are told: whoever replaces two files one
+/// after the other breaks the set for a moment, and so does a replacement while they are read.
 const LOOKS_UNTIL_TOLD: u32 = 2;
 
-/// Certificate, key and client CA as they were last sound. Cheap to clone; all clones serve the same.
+/// Certificate, key and client CA as they were last sound. Cheap to clone; all clones serve the
+/// same.
 #[derive(Clone)]
 pub struct Tls(Arc<Inner>);
 
@@ -68,8 +71,8 @@ impl Tls {
         Ok(Self(Arc::new(Inner { files, served: RwLock::new(Arc::new(served)) })))
     }
 
-    /// What a connection that begins now is served with: HTTP/2 by ALPN, over TLS 1.2 or 1.3. With a client CA, a client needs a
-    /// certificate of it.
+    /// What a connection that begins now is served with: HTTP/2 by ALPN, over TLS 1.2 or 1.3. With
+    /// a client CA, a client needs a certificate of it.
     pub fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.served().config)
     }
@@ -93,10 +96,12 @@ impl Tls {
         Some(format!("the server's certificate is not yet valid: clients reject it until {date}; is the clock right?"))
     }
 
-    /// Reads the files again every `period`, for as long as it is polled, and serves what is new and sound.
+    /// Reads the files again every `period`, for as long as it is polled, and serves what is new
+    /// and sound.
     ///
-    /// Calls `told` with `Ok` for each set that is served from then on, and with one sentence, once, for each that cannot be and
-    /// has stood for two looks. The set before goes on being served then.
+    /// Calls `told` with `Ok` for each set that is served from then on, and with one sentence,
+    /// once, for each that cannot be and has stood for two looks. The set before goes on being
+    /// served then.
     pub async fn watch(&self, period: Duration, told: impl Fn(Result<(), &str>)) -> Infallible {
         let mut suspicion = Suspicion::default();
         loop {
@@ -112,7 +117,8 @@ impl Tls {
         }
     }
 
-    /// Reads the files and serves them from now on, where they are new and sound; tells whether they were.
+    /// Reads the files and serves them from now on, where they are new and sound; tells whether
+    /// they were.
     fn look(&self) -> Result<bool, Broken> {
         let served = read(&self.0.files, Some(self.served().digest))?;
         let changed = served.is_some();
@@ -163,8 +169,8 @@ impl Suspicion {
     }
 }
 
-/// The names of a client by its verified certificate: those that are URIs, as SPIFFE has them, before those of DNS. Printable ASCII,
-/// since they go to logs.
+/// The names of a client by its verified certificate: those that are URIs, as SPIFFE has them,
+/// before those of DNS. Printable ASCII, since they go to logs.
 pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else { return Vec::new() };
     let names = certificate.valid_uri_names().chain(certificate.valid_dns_names());

@@ -5,7 +5,8 @@ use redis::aio::MultiplexedConnection;
 use std::sync::{Mutex, MutexGuard};
 use tokio::sync::{Notify, watch};
 
-/// So many questions in a row without an answer in time, and the store is asked no more. One or two are a pause of the network.
+/// So many questions in a row without an answer in time, and the store is asked no more. One or two
+/// are a pause of the network.
 const TIMEOUTS: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +80,8 @@ impl Breaker {
         link.writable = false;
         self.become_(state, Some(trouble));
         drop(link);
-        // Last: whoever is woken looks at the state, and would sleep on for ever if it were still the old one.
+        // Last: whoever is woken looks at the state, and would sleep on for ever if it were still
+        // the old one.
         self.tripped.notify_one();
     }
 

@@ -20,9 +20,11 @@ pub enum Trouble {
 impl Trouble {
     pub const LABELS: [&str; 4] = ["timeout", "lost", "read_only", "refused"];
 
-    /// Keeps the store's code and the kind of the error, and not its words: they may quote keys and values.
+    /// Keeps the store's code and the kind of the error, and not its words: they may quote keys and
+    /// values.
     pub fn of(error: &RedisError) -> Self {
-        // Errors inside of a script are told with the command's own code somewhere in the text, by Redis before 7.
+        // Errors inside of a script are told with the command's own code somewhere in the text, by
+        // Redis before 7.
         let says = |word: &str| error.detail().is_some_and(|detail| detail.contains(word));
         let code: String = error.code().unwrap_or_default().chars().filter(char::is_ascii_uppercase).take(32).collect();
         let full = code == "OOM" || says("OOM ");

@@ -1,7 +1,8 @@
 //! What is counted, under which names, for Prometheus.
 //!
-//! Every series is there from the start, at zero: a rate over a counter that appears with its first event misses that event. Labels have
-//! values from this program's own tables only, never from outside.
+//! Every series is there from the start, at zero: a rate over a counter that appears with its first
+//! event misses that event. Labels have values from this program's own tables only, never from
+//! outside.
 
 mod calls;
 mod new;
@@ -26,13 +27,15 @@ const LIMITER_SECONDS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 /// Where answers come from, as the label `source` names it: the contract's `Source` from 1 on.
 const SOURCES: [&str; 3] = ["upstream", "cache", "shared_cache"];
 
-/// The states of a session, as the label `status` names them: the contract's `LivenessStatus` by its numbers.
+/// The states of a session, as the label `status` names them: the contract's `LivenessStatus` by
+/// its numbers.
 const STATUSES: [&str; 6] = ["unrecognized", "created", "in_progress", "succeeded", "failed", "expired"];
 
 /// The caches, as the label `cache` names them.
 pub const CACHES: [&str; 4] = ["results", "images", "unfinished", "refusals"];
 
-/// How a question to the store ends, as the label `outcome` names it: `skipped` when it is known not to be well.
+/// How a question to the store ends, as the label `outcome` names it: `skipped` when it is known
+/// not to be well.
 const OUTCOMES: [&str; 6] = {
     let [timeout, lost, read_only, refused] = Trouble::LABELS;
     ["ok", "skipped", timeout, lost, read_only, refused]
@@ -73,7 +76,8 @@ pub struct Metrics {
     pub log_lines_lost: IntCounter,
     /// Attempts to take over changed certificate files: `ok`, `failed`.
     pub tls_reloads: IntCounterVec,
-    /// When the certificate expires, in seconds since 1970; 0 when there is none, or it does not say.
+    /// When the certificate expires, in seconds since 1970; 0 when there is none, or it does not
+    /// say.
     pub tls_not_after: Gauge,
     // Read off at each scrape.
     pub cache_entries: IntGaugeVec,

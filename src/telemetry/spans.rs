@@ -1,7 +1,8 @@
 //! What a trace tells: the two spans, and every attribute there is.
 //!
-//! Names are OpenTelemetry's for RPCs (<https://opentelemetry.io/docs/specs/semconv/rpc/>). A face, a score, an S3 key, a session id or
-//! AWS's own words on an error are never among them: traces leave the process, and are kept by others.
+//! Names are OpenTelemetry's for RPCs (<https://opentelemetry.io/docs/specs/semconv/rpc/>). A face,
+//! a score, an S3 key, a session id or AWS's own words on an error are never among them: traces
+//! leave the process, and are kept by others.
 
 use crate::{error::Error, proto::GET_LIVENESS_RESULT, session::SessionRef};
 use opentelemetry::{
@@ -17,7 +18,8 @@ use tracing::{
 };
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// The target of these spans and of nothing else, by which the exporter takes them and the log leaves them out.
+/// The target of these spans and of nothing else, by which the exporter takes them and the log
+/// leaves them out.
 pub const TARGET: &str = "trace";
 
 /// gRPC's full name of the method.
@@ -26,8 +28,8 @@ const METHOD: &str = GET_LIVENESS_RESULT.full_name;
 /// How OpenTelemetry's conventions name a call of AWS.
 const AWS_METHOD: &str = "Rekognition/GetFaceLivenessSessionResults";
 
-/// A call, as a child of the caller's span when its headers name one (W3C's `traceparent`). It ends when it is dropped: one without a
-/// code is of a caller who did not wait for the answer.
+/// A call, as a child of the caller's span when its headers name one (W3C's `traceparent`). It ends
+/// when it is dropped: one without a code is of a caller who did not wait for the answer.
 pub fn call(headers: &HeaderMap) -> Span {
     let span = tracing::info_span!(
         target: TARGET,
@@ -58,7 +60,8 @@ pub fn answered(call: &Span, status: &str, source: &str) {
     call.record("face_liveness.source", source);
 }
 
-/// That a call was not answered, and why. It is marked as failed only when this service or AWS failed.
+/// That a call was not answered, and why. It is marked as failed only when this service or AWS
+/// failed.
 pub fn refused(call: &Span, error: &Error) {
     call.record("rpc.response.status_code", error.code_name());
     call.record("error.type", display(error.reason));
@@ -67,8 +70,8 @@ pub fn refused(call: &Span, error: &Error) {
     }
 }
 
-/// Whose call the reads of a poll belong to. It is the name of a span and does not keep it from ending, for a poll may outlive its caller
-/// by minutes.
+/// Whose call the reads of a poll belong to. It is the name of a span and does not keep it from
+/// ending, for a poll may outlive its caller by minutes.
 pub struct Caller(SpanContext);
 
 impl Caller {

@@ -1,7 +1,9 @@
-//! Traces by OTLP over gRPC: whether, where to, and that a collector which is slow or away costs nobody anything.
+//! Traces by OTLP over gRPC: whether, where to, and that a collector which is slow or away costs
+//! nobody anything.
 //!
-//! They are set by OpenTelemetry's own variables, most of which its SDK reads itself: the sampler, the queue, headers, timeouts. The SDK
-//! logs nothing here (its feature for that is off); what an operator has to know is told once by [`Watched`].
+//! They are set by OpenTelemetry's own variables, most of which its SDK reads itself: the sampler,
+//! the queue, headers, timeouts. The SDK logs nothing here (its feature for that is off); what an
+//! operator has to know is told once by [`Watched`].
 
 use super::spans;
 use opentelemetry::{InstrumentationScope, KeyValue, trace::TracerProvider};
@@ -23,15 +25,17 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// How long the last spans may take to leave. They are worth a moment of a stop and no more: Kubernetes gives it 30 s, of which requests in
-/// flight have 20 by default.
+/// How long the last spans may take to leave. They are worth a moment of a stop and no more:
+/// Kubernetes gives it 30 s, of which requests in flight have 20 by default.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The exporter and its queue of 2048 spans (`OTEL_BSP_MAX_QUEUE_SIZE`). A thread of its own empties it; what finds it full is dropped.
+/// The exporter and its queue of 2048 spans (`OTEL_BSP_MAX_QUEUE_SIZE`). A thread of its own
+/// empties it; what finds it full is dropped.
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// An exporter that connects when it first has something to send; nothing when no collector is named.
+    /// An exporter that connects when it first has something to send; nothing when no collector is
+    /// named.
     ///
     /// # Errors
     /// One sentence, when a setting makes no sense.
@@ -39,7 +43,8 @@ impl Traces {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let Some(endpoint) = endpoint(variable)? else { return Ok(None) };
         let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic();
-        // The machine's root certificates are looked for only where they are needed: a minimal image has none.
+        // The machine's root certificates are looked for only where they are needed: a minimal
+        // image has none.
         let exporter = match endpoint.starts_with("http://") {
             true => exporter,
             false => exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots()),
@@ -51,8 +56,8 @@ impl Traces {
         Ok(Some(Self(provider.build())))
     }
 
-    /// Takes this program's own spans, and of them nothing but what they were given: no log line becomes an event, and neither file nor
-    /// thread an attribute.
+    /// Takes this program's own spans, and of them nothing but what they were given: no log line
+    /// becomes an event, and neither file nor thread an attribute.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -79,7 +84,8 @@ impl Traces {
     }
 }
 
-/// Where to export to; nothing when no traces are wanted. <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
+/// Where to export to; nothing when no traces are wanted.
+/// <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
 fn endpoint(variable: impl Fn(&str) -> Option<String>) -> Result<Option<String>, String> {
     let is = |name, value| variable(name).is_some_and(|set| set.eq_ignore_ascii_case(value));
     let of_traces = |what| {
@@ -108,7 +114,8 @@ fn resource(variable: impl Fn(&str) -> Option<String>) -> Resource {
     }
 }
 
-/// Tells once that spans do not arrive, and once that they do again: a collector that is away for an hour is one trouble, not 720.
+/// Tells once that spans do not arrive, and once that they do again: a collector that is away for
+/// an hour is one trouble, not 720.
 #[derive(Debug)]
 struct Watched<E> {
     exporter: E,

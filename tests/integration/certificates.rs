@@ -74,8 +74,8 @@ pub fn dns(name: &str) -> SanType {
     SanType::DnsName(name.try_into().expect("it is ASCII"))
 }
 
-/// A mounted secret, as the kubelet lays it out: every file is a link through `..data`, which is replaced as a whole. Removed with the
-/// test.
+/// A mounted secret, as the kubelet lays it out: every file is a link through `..data`, which is
+/// replaced as a whole. Removed with the test.
 pub struct Secret {
     folder: PathBuf,
     version: u32,

@@ -1,4 +1,5 @@
-//! The life of a server as its clients see it: a stop under load loses nothing and is not held up, and connections end of age unnoticed.
+//! The life of a server as its clients see it: a stop under load loses nothing and is not held up,
+//! and connections end of age unnoticed.
 
 use crate::{
     admin::{get, value},
@@ -210,8 +211,9 @@ async fn counted(running: &Running) -> (FaceLivenessServiceClient<Channel>, Arc<
     (FaceLivenessServiceClient::new(channel), connections)
 }
 
-/// Whether the client's library gave the call up before it sent it, for it learned just then that the connection ends. tonic leaves it
-/// to its caller to repeat such a call, which gRPC's other libraries do by themselves (gRFC A6, transparent retries).
+/// Whether the client's library gave the call up before it sent it, for it learned just then that
+/// the connection ends. tonic leaves it to its caller to repeat such a call, which gRPC's other
+/// libraries do by themselves (gRFC A6, transparent retries).
 fn was_never_sent(status: &tonic::Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {

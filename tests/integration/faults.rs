@@ -1,5 +1,6 @@
-//! The fault matrix: whatever goes wrong at AWS's edge, what a caller is told, what is remembered after, what it costs in reads and in
-//! time; and that it passes, and leaves nothing behind. `cargo test --test integration faults -- --nocapture` prints it.
+//! The fault matrix: whatever goes wrong at AWS's edge, what a caller is told, what is remembered
+//! after, what it costs in reads and in time; and that it passes, and leaves nothing behind. `cargo
+//! test --test integration faults -- --nocapture` prints it.
 
 mod clock;
 mod credentials;

@@ -1,4 +1,5 @@
-//! Callers who mean harm, against the program itself: whatever they do, others are answered, and when they are gone nothing of it is left.
+//! Callers who mean harm, against the program itself: whatever they do, others are answered, and
+//! when they are gone nothing of it is left.
 //!
 //! Linux only: it reads the program's memory in `/proc`.
 

@@ -1,5 +1,5 @@
-//! The whole way: a real tonic client, a real server on a port of the system's choice, the real AWS SDK, real HTTP, and a simulated
-//! Rekognition at its end.
+//! The whole way: a real tonic client, a real server on a port of the system's choice, the real AWS
+//! SDK, real HTTP, and a simulated Rekognition at its end.
 
 mod access;
 mod admin;

@@ -1,4 +1,5 @@
-//! A port under test: a health service of tonic on the connections of the service, without the service.
+//! A port under test: a health service of tonic on the connections of the service, without the
+//! service.
 
 use crate::certificates::{Authority, Issued};
 use face_liveness_facade::server::{

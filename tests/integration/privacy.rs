@@ -1,10 +1,13 @@
-//! The proof that nothing of a person leaves but in an answer to the asker: it is planted, the real program is driven through all that it
-//! can do and all that can go wrong, and everything that it wrote or sent elsewhere is searched. `make privacy-proof` prints the table.
+//! The proof that nothing of a person leaves but in an answer to the asker: it is planted, the real
+//! program is driven through all that it can do and all that can go wrong, and everything that it
+//! wrote or sent elsewhere is searched. `make privacy-proof` prints the table.
 //!
-//! No panic is among what is driven, since none can be brought about from outside: what may fail on a request's way is a `Result` of
+//! No panic is among what is driven, since none can be brought about from outside: what may fail on
+//! a request's way is a `Result` of
 //! [`error::Error`](face_liveness_facade::error::Error), and every `expect` is of this program's own doing and says why it holds. Were one
-//! wrong, standard error would have its words and the `Debug` of a library's error about a lock, a channel or a semaphore, which hold no
-//! data; and of our own types that hold any, `Debug` prints none (`proto::tests::nothing_of_a_person_is_printed` and its like).
+//! wrong, standard error would have its words and the `Debug` of a library's error about a lock, a
+//! channel or a semaphore, which hold no data; and of our own types that hold any, `Debug` prints
+//! none (`proto::tests::nothing_of_a_person_is_printed` and its like).
 
 mod asker;
 mod handshakes;

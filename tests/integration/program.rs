@@ -115,7 +115,8 @@ impl Running {
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kB") * 1024
     }
 
-    /// Waits for the end, and gives all that was ever written to standard error and standard output.
+    /// Waits for the end, and gives all that was ever written to standard error and standard
+    /// output.
     pub fn into_written(mut self) -> (ExitStatus, Vec<u8>) {
         let status = self.child.wait().expect("it ends");
         let all = self.written.iter_mut().flat_map(Written::rest).collect();

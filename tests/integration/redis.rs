@@ -1,4 +1,5 @@
-//! A store under test: a redis-server on a port of the system's choice, with all that it holds in a folder that ends with the test.
+//! A store under test: a redis-server on a port of the system's choice, with all that it holds in a
+//! folder that ends with the test.
 
 use std::{
     fs,
@@ -23,7 +24,8 @@ impl Redis {
         Self::with(|_, port| format!("port {port}"))
     }
 
-    /// A store with these lines of configuration; who writes them is told the folder and a free port.
+    /// A store with these lines of configuration; who writes them is told the folder and a free
+    /// port.
     pub fn with(configuration: impl FnOnce(&PathBuf, u16) -> String) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Relaxed);

@@ -21,7 +21,8 @@ async fn port(files: Files) -> Port {
     Port::open(Some(Tls::load(files).expect("the files are sound")), Limits::default()).await
 }
 
-/// The server has refused the client, whatever the client made of it. A client may have tried again.
+/// The server has refused the client, whatever the client made of it. A client may have tried
+/// again.
 async fn refused_by_the_server(port: &Port) {
     eventually("a handshake has failed", async || port.connections.refused(Refusal::Handshake) > 0).await;
     eventually("its place is free", async || port.connections.live() == 0).await;

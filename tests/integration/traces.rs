@@ -218,7 +218,8 @@ async fn a_collector_that_is_away_or_hangs_slows_no_request_and_holds_the_stop_f
         for _ in 0..100 {
             client.get_liveness_result(request(&id(1))).await.expect("an answer");
         }
-        // Any of these would have waited for 60 s; a busy machine needs a while for a hundred calls, too.
+        // Any of these would have waited for 60 s; a busy machine needs a while for a hundred
+        // calls, too.
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         if let Some(warning) = warning {
             eventually("it is told", async || running.log().contains(warning)).await;

@@ -2,7 +2,8 @@
 
 use aws_config::{BehaviorVersion, retry::RetryConfig};
 
-/// Reads each session that is named on standard input, one after the other, and says so when all are read.
+/// Reads each session that is named on standard input, one after the other, and says so when all
+/// are read.
 pub async fn read(_: &str) {
     let config =
         aws_config::defaults(BehaviorVersion::v2026_01_12()).retry_config(RetryConfig::disabled()).load().await;

@@ -84,7 +84,8 @@ fn a_header_is_bounded_and_so_are_its_names() {
     assert_eq!(names(&format!("Chain={chain}a;URI=b")), None);
 }
 
-/// A pair as a sidecar may write it, and its name when it is one. Whatever may stand within quotes does.
+/// A pair as a sidecar may write it, and its name when it is one. Whatever may stand within quotes
+/// does.
 fn pair() -> impl Strategy<Value = (String, Option<(bool, String)>)> {
     let key = select(vec!["By", "Hash", "Cert", "Chain", "Subject", "URI", "DNS", "uri"]);
     let unquoted = "[a=/\\\\]{0,6}".prop_map(|text| (text.clone(), text));

@@ -1,4 +1,5 @@
-//! The quota of the whole account, which replicas take slots of, one at a time, by the store's clock.
+//! The quota of the whole account, which replicas take slots of, one at a time, by the store's
+//! clock.
 
 use super::{Need, queues::BURST_SECONDS};
 use crate::store::{Operation, PREFIX, Store};
@@ -6,7 +7,8 @@ use redis::Cmd;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Re-reads of all replicas together leave one slot of five to first reads, which so get through on any replica.
+/// Re-reads of all replicas together leave one slot of five to first reads, which so get through on
+/// any replica.
 const RE_READ_SHARE: f64 = 0.8;
 
 const RESERVE: &str = include_str!("reserve.lua");

@@ -5,8 +5,9 @@ use crate::results::urgency::Urgency;
 use std::{collections::VecDeque, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
-/// Tokens that an idle limiter saves: half a second of them. AWS does not say how it counts; a bucket of one second is what it does
-/// elsewhere, and half of that leaves room for requests that arrive closer together than they were sent.
+/// Tokens that an idle limiter saves: half a second of them. AWS does not say how it counts; a
+/// bucket of one second is what it does elsewhere, and half of that leaves room for requests that
+/// arrive closer together than they were sent.
 pub const BURST_SECONDS: f64 = 0.5;
 
 /// While re-reads wait, first reads get so many tokens in a row.
@@ -15,11 +16,12 @@ const FIRST_READS_IN_A_ROW: usize = 3;
 /// What is left of the rate after AWS has throttled.
 const DECREASE: f64 = 0.8;
 
-/// The rate comes back from nothing in this time: slowly enough that AWS is not throttling all the time, and soon enough after a neighbour's
-/// burst.
+/// The rate comes back from nothing in this time: slowly enough that AWS is not throttling all the
+/// time, and soon enough after a neighbour's burst.
 pub const RECOVERY: Duration = Duration::from_secs(30);
 
-/// The rate never falls below this share of the full one: somebody has to find out that AWS answers again.
+/// The rate never falls below this share of the full one: somebody has to find out that AWS answers
+/// again.
 pub const FLOOR: f64 = 0.02;
 
 /// The queues, and the tokens that this replica has of its own.
@@ -113,7 +115,8 @@ impl Queues {
         self.captures.retain(|ticket| ticket.number != number);
     }
 
-    /// Serves the queues with the tokens there are. Answers how long it takes until the next token for somebody who waits.
+    /// Serves the queues with the tokens there are. Answers how long it takes until the next token
+    /// for somebody who waits.
     pub fn grant_all(&mut self, now: Instant, full_rate: f64) -> Option<Duration> {
         self.refill(now, full_rate);
         loop {
@@ -138,13 +141,15 @@ impl Queues {
         }
     }
 
-    /// The same with a slot of the account's. This replica's own tokens stand by for when the account has none, and are not saved up meanwhile.
+    /// The same with a slot of the account's. This replica's own tokens stand by for when the
+    /// account has none, and are not saved up meanwhile.
     pub fn grant_slot(&mut self, now: Instant) {
         self.grant_next(now);
         self.tokens = self.tokens.max(0.0);
     }
 
-    /// Gives back a token that was granted in vain, to whoever is next. A capture has to wait for one that nobody else wants.
+    /// Gives back a token that was granted in vain, to whoever is next. A capture has to wait for
+    /// one that nobody else wants.
     pub fn pass_on(&mut self, now: Instant) {
         self.tokens += 1.0;
         if self.next_need().is_some_and(|need| need != Need::Capture) {
@@ -184,7 +189,8 @@ impl Queues {
         let earned = self.tokens + (now - self.filled).as_secs_f64() * self.rate;
         let recovered = full_rate * (now - self.filled).as_secs_f64() / RECOVERY.as_secs_f64();
         self.rate = (self.rate + recovered).min(full_rate);
-        // Under the burst of the new rate: under the old one's a capture would chase a price that it never reaches.
+        // Under the burst of the new rate: under the old one's a capture would chase a price that
+        // it never reaches.
         self.tokens = earned.min(burst(self.rate));
         self.filled = now;
     }

@@ -1,8 +1,9 @@
 //! The keys of the shared cache, and all that is done with them.
 //!
-//! A line of the key file is the root of two keys, by HKDF (RFC 5869): one seals values (AES-256-GCM), the other names them (HMAC-SHA256 of
-//! the session id). Who holds the whole store and no key file learns neither what was found nor about which session. Every value is bound
-//! to its session and its kind, so that none opens in the place of another.
+//! A line of the key file is the root of two keys, by HKDF (RFC 5869): one seals values
+//! (AES-256-GCM), the other names them (HMAC-SHA256 of the session id). Who holds the whole store
+//! and no key file learns neither what was found nor about which session. Every value is bound to
+//! its session and its kind, so that none opens in the place of another.
 
 use crate::session::SessionId;
 use aws_lc_rs::{
@@ -40,7 +41,8 @@ pub struct Key {
 }
 
 impl Keyring {
-    /// The keys of a file: one in base64 a line, 32 bytes each. The last line seals, every line opens.
+    /// The keys of a file: one in base64 a line, 32 bytes each. The last line seals, every line
+    /// opens.
     ///
     /// # Errors
     /// One sentence for an operator, without anything of the file's content.

@@ -12,8 +12,8 @@
 //!   others. A permit comes sooner than it expires, unless the quota is used up.
 //! - *Reading* lasts as long as one read. A replica that dies stops renewing, so another one reads
 //!   after 1.5 s.
-//! - The reader releases the lease together with the status that it read. The other replicas find it
-//!   when they look, and respond with it. They find a final result in the same way.
+//! - The reader releases the lease together with the status that it read. The other replicas find
+//!   it when they look, and respond with it. They find a final result in the same way.
 //! - If a renewal is denied, the lease is lost: the read goes on, and the session is read twice.
 //!   This happens if Redis fails over, or if the reader stands still for 1.5 s.
 //! - Without Redis every claim is granted, so each replica reads for itself.

@@ -1,4 +1,5 @@
-//! Results as the store has them, once opened: protobuf, so that another version of this program can read them.
+//! Results as the store has them, once opened: protobuf, so that another version of this program
+//! can read them.
 
 use crate::{
     proto,
@@ -53,8 +54,9 @@ impl Record {
         }
     }
 
-    /// The outcome as this process holds it, which is `longest` at most, whatever the clocks of two replicas make of it. `age` is how long ago it was
-    /// read, when that is known better than by those clocks.
+    /// The outcome as this process holds it, which is `longest` at most, whatever the clocks of two
+    /// replicas make of it. `age` is how long ago it was read, when that is known better than by
+    /// those clocks.
     pub fn outcome(self, longest: Duration, age: Option<Duration>) -> Option<Outcome> {
         let (now, wall) = (Instant::now(), SystemTime::now());
         let time = |timestamp: Option<Timestamp>| timestamp.and_then(|timestamp| SystemTime::try_from(timestamp).ok());

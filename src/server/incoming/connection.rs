@@ -28,7 +28,8 @@ use tonic::transport::server::Connected;
 #[derive(Debug)]
 pub struct Peer {
     pub address: SocketAddr,
-    /// The names in its verified certificate, URIs first; none without mutual TLS. At most 16 of at most 256 bytes.
+    /// The names in its verified certificate, URIs first; none without mutual TLS. At most 16 of at
+    /// most 256 bytes.
     pub names: Vec<String>,
     over: bool,
     connections: Connections,

@@ -1,6 +1,7 @@
 //! The PEM files, read as one set and checked before anything is served with them.
 //!
-//! Nothing of a file's content is ever in an error: the libraries' own sentences about PEM quote lines, and a line may be a key's.
+//! Nothing of a file's content is ever in an error: the libraries' own sentences about PEM quote
+//! lines, and a line may be a key's.
 
 use super::Validity;
 use aws_lc_rs::digest;
@@ -67,7 +68,8 @@ impl Set {
 
     /// The configuration, and when its certificate is valid.
     pub(super) fn build(&self, files: &Files) -> Result<(ServerConfig, Validity), String> {
-        // Given by hand: the process has one provider, whatever else installs a default or does not.
+        // Given by hand: the process has one provider, whatever else installs a default or does
+        // not.
         let provider = Arc::new(crypto::aws_lc_rs::default_provider());
         let chain = certificates("certificate", &files.cert, &self.cert)?;
         let validity = validity(&chain[0]);
@@ -101,8 +103,8 @@ impl Set {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = vec![b"h2".to_vec()];
-        // A resumed session is not verified anew, though its client's certificate may have expired since. Connections of gRPC live
-        // long, so that a full handshake each costs nothing.
+        // A resumed session is not verified anew, though its client's certificate may have expired
+        // since. Connections of gRPC live long, so that a full handshake each costs nothing.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok((config, validity))

@@ -7,11 +7,13 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-/// How often certificate files are read again. Kubernetes itself takes up to a minute to change a mounted secret.
+/// How often certificate files are read again. Kubernetes itself takes up to a minute to change a
+/// mounted secret.
 const CERTIFICATES_PERIOD: Duration = Duration::from_secs(10);
 
 impl Tls {
-    /// Takes over the files as they change, for as long as it is polled; says so in the log and in the metrics.
+    /// Takes over the files as they change, for as long as it is polled; says so in the log and in
+    /// the metrics.
     pub async fn renew(&self, metrics: &Metrics) -> Infallible {
         let expiry = || {
             let since = self.not_after().and_then(|time| time.duration_since(UNIX_EPOCH).ok());

@@ -1,4 +1,5 @@
-//! The calls of the gRPC port, under the names that go-grpc-middleware gave them and every gRPC dashboard knows.
+//! The calls of the gRPC port, under the names that go-grpc-middleware gave them and every gRPC
+//! dashboard knows.
 
 use super::new::{New, sound};
 use crate::proto::GET_LIVENESS_RESULT;
@@ -34,7 +35,8 @@ const CODES: [&str; 17] = [
 /// `Unknown` among [`CODES`].
 const UNKNOWN: usize = 2;
 
-/// The calls that this program serves, with GetLivenessResult first; all others are one more, `unknown`.
+/// The calls that this program serves, with GetLivenessResult first; all others are one more,
+/// `unknown`.
 const METHODS: [(&str, &str, &str); 6] = [
     ("unary", GET_LIVENESS_RESULT.service, GET_LIVENESS_RESULT.name),
     ("unary", HEALTH, "Check"),
@@ -44,7 +46,8 @@ const METHODS: [(&str, &str, &str); 6] = [
     ("bidi_stream", REFLECTION_V1ALPHA, "ServerReflectionInfo"),
 ];
 
-/// A cached answer takes well under a millisecond, a read from AWS some tens, a wait up to a minute.
+/// A cached answer takes well under a millisecond, a read from AWS some tens, a wait up to a
+/// minute.
 const CALL_SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 

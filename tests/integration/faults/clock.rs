@@ -1,4 +1,5 @@
-//! An AWS whose clock is not this machine's, and that takes a signature for five minutes to either side of its own.
+//! An AWS whose clock is not this machine's, and that takes a signature for five minutes to either
+//! side of its own.
 
 use super::matrix::{Cached, Expected, Seen};
 use crate::facade::{Facade, id, reason};

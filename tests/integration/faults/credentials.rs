@@ -1,4 +1,5 @@
-//! Credentials whose provider fails, hangs or is late: the real program, with a profile whose `credential_process` is a script.
+//! Credentials whose provider fails, hangs or is late: the real program, with a profile whose
+//! `credential_process` is a script.
 
 use super::matrix::{Cached, Expected, Seen};
 use crate::{
@@ -37,7 +38,8 @@ impl Home {
         self.0.join(name).to_str().expect("the path is text").to_owned()
     }
 
-    /// From now on the provider does so. A shell reads its script bit by bit: the file is a new one.
+    /// From now on the provider does so. A shell reads its script bit by bit: the file is a new
+    /// one.
     fn provides(&self, script: &str) {
         fs::write(self.file("new"), script).expect("a file of this test");
         fs::rename(self.file("new"), self.file("provider")).expect("the same folder");
@@ -76,7 +78,8 @@ impl Caller {
         }
     }
 
-    /// What the first caller gets, and whether the next one gets it too though the trouble has been `mended` since.
+    /// What the first caller gets, and whether the next one gets it too though the trouble has been
+    /// `mended` since.
     async fn sees(&mut self, fault: &str, mended: impl FnOnce(&Simulator)) -> Seen {
         let asked = Instant::now();
         let (code, reason) = self.ask(1).await;

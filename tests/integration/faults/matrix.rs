@@ -1,4 +1,5 @@
-//! A row of the matrix: a fault at AWS's edge, what a caller is told of it, what is remembered after, and that it passes.
+//! A row of the matrix: a fault at AWS's edge, what a caller is told of it, what is remembered
+//! after, and that it passes.
 
 use super::edge::{At, Edge};
 use crate::{
@@ -59,10 +60,12 @@ pub struct Seen {
     pub took: Duration,
 }
 
-/// So many rows start a server and ask at a time: more would make each other slow. Those that only wait for a delay to pass need no turn.
+/// So many rows start a server and ask at a time: more would make each other slow. Those that only
+/// wait for a delay to pass need no turn.
 static TURNS: Semaphore = Semaphore::const_new(6);
 
-/// Without a limiter throttling is answered and not waited out. The state of an unfinished session stays current while the test looks.
+/// Without a limiter throttling is answered and not waited out. The state of an unfinished session
+/// stays current while the test looks.
 const FLAGS: [&str; 6] = ["--quota-tps", "0", "--pending-ttl", "1h", "--not-found-ttl", "300ms"];
 
 /// Whatever the fault was, a stop has nothing to wait for. A moment, on a busy machine.
@@ -154,7 +157,8 @@ impl Caller<'_> {
         (status.code(), reason(&status))
     }
 
-    /// What a second call is answered with that costs no read. On a busy machine it may come too late, and so it comes again.
+    /// What a second call is answered with that costs no read. On a busy machine it may come too
+    /// late, and so it comes again.
     async fn what_is_cached(&mut self, edge: &Edge, code: Code) -> Cached {
         let calls = if self.expected.cached == Cached::Nothing { 1 } else { 10 };
         for _ in 0..calls {
@@ -176,7 +180,8 @@ impl Caller<'_> {
         Cached::Nothing
     }
 
-    /// The fault has passed: the same session is answered, at once or after the delay that was told. Where that is long, another is.
+    /// The fault has passed: the same session is answered, at once or after the delay that was
+    /// told. Where that is long, another is.
     async fn recovers(&mut self, cached: Cached) {
         let is_long = cached == Cached::Answer || self.expected.reason == "UPSTREAM_CREDENTIALS";
         let number = if is_long { 2 } else { 1 };

@@ -32,7 +32,8 @@ async fn headers_that_are_too_large_are_refused_as_such() {
     target.withstands("20 KiB of headers", attack).await;
 }
 
-/// gRPC has no code for it: h2 refuses before this program sees the call, with HTTP's 431, which a client makes a code of its own of.
+/// gRPC has no code for it: h2 refuses before this program sees the call, with HTTP's 431, which a
+/// client makes a code of its own of.
 #[tokio::test]
 async fn headers_beyond_that_are_refused_by_http2() {
     let target = Target::start(&[]).await;
@@ -69,7 +70,8 @@ async fn headers_without_end_end_the_connection() {
 async fn headers_that_grow_when_they_are_read_end_the_connection() {
     let target = Target::start(&[]).await;
     let value = "a".repeat(3_900);
-    // Literal with indexing, a value of 3,900 bytes (127 and the rest in seven bits each), then the newest entry of the table.
+    // Literal with indexing, a value of 3,900 bytes (127 and the rest in seven bits each), then the
+    // newest entry of the table.
     let rest = value.len() - 127;
     let length = [127, (rest & 127) as u8 | 128, (rest >> 7) as u8];
     let stored = [&[0x40, 1, b'x'][..], &length, value.as_bytes()].concat();

@@ -154,8 +154,8 @@ impl Reader {
         Ok(Frame { kind, flags, payload })
     }
 
-    /// Reads until the connection ends, which has to be soon and with a GOAWAY of this code. A connection that is closed on one who still sends
-    /// may lose it on the way.
+    /// Reads until the connection ends, which has to be soon and with a GOAWAY of this code. A
+    /// connection that is closed on one who still sends may lose it on the way.
     pub async fn ends_with(&mut self, expected: u32) {
         let end = tokio::time::timeout(SOON, self.end()).await.expect("the connection is ended");
         assert!(end.is_none_or(|code| code == expected), "{end:?}");

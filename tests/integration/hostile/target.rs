@@ -19,8 +19,9 @@ use tonic::transport::Channel;
 /// A session that is held, with all its images, before an attack begins.
 const HELD: u32 = 1;
 
-/// The longest that a call of others may take meanwhile. On an idle machine it is a few milliseconds; a debug build that shares two
-/// processors with the attacker, other tests and more takes some hundreds. Who is starved waits for his deadline.
+/// The longest that a call of others may take meanwhile. On an idle machine it is a few
+/// milliseconds; a debug build that shares two processors with the attacker, other tests and more
+/// takes some hundreds. Who is starved waits for his deadline.
 const QUICK: Duration = Duration::from_secs(4);
 
 /// Half of the calls of others are quicker than this.
@@ -29,11 +30,13 @@ const USUAL: Duration = Duration::from_millis(500);
 /// How long others wait until they ask again.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What a program may keep of an attack that is over. glibc gives memory back from the end of each of its arenas only, of which there are
-/// eight a processor; so some of what was freed stays resident until it is used again.
+/// What a program may keep of an attack that is over. glibc gives memory back from the end of each
+/// of its arenas only, of which there are eight a processor; so some of what was freed stays
+/// resident until it is used again.
 const KEPT: usize = 32 * 1024 * 1024;
 
-/// Lines that a program may log in a second of an attack: a hundred refusals, each second of the clock that it touches, and some more.
+/// Lines that a program may log in a second of an attack: a hundred refusals, each second of the
+/// clock that it touches, and some more.
 const LINES_PER_SECOND: f64 = 110.0;
 const MORE_LINES: f64 = 220.0;
 
@@ -119,7 +122,8 @@ impl Target {
         self.metric("face_liveness_connections").await
     }
 
-    /// Lets `attack` happen while others call. They must not notice it, and nothing of it may be left.
+    /// Lets `attack` happen while others call. They must not notice it, and nothing of it may be
+    /// left.
     pub async fn withstands<T>(&self, what: &str, attack: impl Future<Output = T>) -> T {
         let (before, lines, started) = (self.program.resident(), self.lines(), Instant::now());
         let (stop, stopped) = oneshot::channel();

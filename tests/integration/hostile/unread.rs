@@ -15,14 +15,15 @@ use tonic::{
     },
 };
 
-/// Their answers are some 215 KB each: five times what there is room for. A connection may have 2,000 at once.
+/// Their answers are some 215 KB each: five times what there is room for. A connection may have
+/// 2,000 at once.
 const CALLS: usize = 1_500;
 
 /// The image budget of `grpc::image_budget`.
 const ROOM: usize = 64 * 1024 * 1024;
 
-/// What they take beyond their images: buffers that have grown by doubling, the copy of a part, streams, tasks, and the calls that are
-/// refused.
+/// What they take beyond their images: buffers that have grown by doubling, the copy of a part,
+/// streams, tasks, and the calls that are refused.
 const OVERHEAD: usize = 32 * 1024 * 1024;
 
 /// Lets glibc return large buffers to the system as soon as they are freed, as docs/sizing.md
@@ -40,8 +41,9 @@ impl Drop for Unread {
     }
 }
 
-/// Asks for faces on `calls` streams that take `window` bytes each, and waits for the beginning of all answers. Those that are refused have
-/// to be told why; no library is between that would look at its own clock.
+/// Asks for faces on `calls` streams that take `window` bytes each, and waits for the beginning of
+/// all answers. Those that are refused have to be told why; no library is between that would look
+/// at its own clock.
 async fn ask(target: &Target, calls: usize, window: u32) -> Unread {
     let mut builder = h2::client::Builder::new();
     builder.initial_window_size(window).initial_connection_window_size(1 << 30);

@@ -32,7 +32,8 @@ impl Asker {
         self.ask(planted::full(number)).await.ok();
     }
 
-    /// Asks new sessions from `number` on until one is refused for that reason, with so much time for each.
+    /// Asks new sessions from `number` on until one is refused for that reason, with so much time
+    /// for each.
     pub async fn until_refused(&self, reason: &str, mut number: usize, time: Duration) {
         let end = number + 50;
         while !self.told.words().reasons.contains(reason) {

@@ -29,7 +29,8 @@ impl Mutual {
         Self { servers, clients, secret }
     }
 
-    /// The program's certificates, and that `checkout` may ask for all, `report` for all but images, and nobody else.
+    /// The program's certificates, and that `checkout` may ask for all, `report` for all but
+    /// images, and nobody else.
     pub fn flags(&self) -> Vec<String> {
         let files = self.secret.mutual();
         let path = |file: PathBuf| file.to_str().expect("the path is text").to_owned();
@@ -53,8 +54,8 @@ impl Mutual {
         with_identity(trusting(servers), &clients.issue(params))
     }
 
-    /// A client of another authority, one that wants another server, one without a certificate, and one without TLS, each with a
-    /// session's id where it can have one.
+    /// A client of another authority, one that wants another server, one without a certificate, and
+    /// one without TLS, each with a session's id where it can have one.
     pub async fn fail(&self, subject: &Subject) {
         let name = format!("{}.shop", id(0x500));
         let stranger = subject.channel(Some(Self::of(&self.servers, &Authority::new(), &name)));

@@ -1,4 +1,5 @@
-//! What is planted: image content, a score, the place of an image in S3, and session ids, each easy to tell from all else.
+//! What is planted: image content, a score, the place of an image in S3, and session ids, each easy
+//! to tell from all else.
 
 use super::search::HEAD;
 use aws_smithy_types::base64;

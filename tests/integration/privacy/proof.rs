@@ -100,7 +100,8 @@ impl Proof {
         leaks
     }
 
-    /// What was held, and answered from memory: a search that finds nothing has to have had something to find.
+    /// What was held, and answered from memory: a search that finds nothing has to have had
+    /// something to find.
     pub fn held(&self) -> Vec<Secret> {
         found(&self.told.words().answers_from_memory).into_keys().collect()
     }

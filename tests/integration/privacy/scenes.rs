@@ -112,7 +112,8 @@ async fn killed(told: &Told) -> (Seen, Dump) {
     (seen, dump)
 }
 
-/// A quota of one read in ten seconds: who has no time for that is told so, and who has when it stops.
+/// A quota of one read in ten seconds: who has no time for that is told so, and who has when it
+/// stops.
 async fn limited(told: &Told) -> Seen {
     let (_simulator, aws) = simulator().await;
     let subject = Subject::start(May::WriteNothing, &aws, &["--quota-tps", "0.1"], told).await;

@@ -29,7 +29,8 @@ struct Forms(Vec<Vec<(Secret, Vec<u8>)>>);
 
 static FORMS: LazyLock<Forms> = LazyLock::new(|| Forms::of(all()));
 
-/// A score of fewer digits, or of another scale, may be how long something took: these are looked for where no time is.
+/// A score of fewer digits, or of another scale, may be how long something took: these are looked
+/// for where no time is.
 static ROUNDED: LazyLock<Forms> = LazyLock::new(|| {
     let texts = ["87.654", "87.65", "87.7", "8.765", "0.8765"];
     Forms::of(texts.map(|text| (Secret::Confidence, text.into())).into())
@@ -123,7 +124,8 @@ fn all() -> Vec<(Secret, Vec<u8>)> {
     forms
 }
 
-/// As they are, as a string's escapes, in hex, in lists, and in base64 wherever in a longer text they stand.
+/// As they are, as a string's escapes, in hex, in lists, and in base64 wherever in a longer text
+/// they stand.
 fn encodings(bytes: &[u8]) -> Vec<Vec<u8>> {
     let joined = |byte: fn(u8) -> String, separator: &str| {
         let bytes: Vec<_> = bytes.iter().map(|number| byte(*number)).collect();

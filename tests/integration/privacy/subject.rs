@@ -1,4 +1,5 @@
-//! The program under watch: in folders of its own, with a collector and a simulated AWS, looked at until its end.
+//! The program under watch: in folders of its own, with a collector and a simulated AWS, looked at
+//! until its end.
 
 use super::told::Told;
 use crate::{
@@ -169,7 +170,8 @@ pub async fn said(address: &str, bytes: &[u8]) -> Vec<u8> {
     said
 }
 
-/// A new folder with all of [`FOLDERS`] and a place to work, all of them empty; removed with the test.
+/// A new folder with all of [`FOLDERS`] and a place to work, all of them empty; removed with the
+/// test.
 struct Folder(PathBuf);
 
 impl Folder {

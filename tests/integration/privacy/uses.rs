@@ -96,7 +96,8 @@ pub async fn unknown(simulator: &Simulator, asker: &Asker) {
     asker.until_refused("DEADLINE_EXCEEDED", HANGING, Duration::from_millis(500)).await;
 }
 
-/// All that AWS, or somebody before it, answers in the matrix of faults, with all that is planted in it. Answers how many.
+/// All that AWS, or somebody before it, answers in the matrix of faults, with all that is planted
+/// in it. Answers how many.
 pub async fn faults(simulator: &Simulator, asker: &Asker) -> usize {
     let kinds: Vec<_> = faults::answers().into_iter().flat_map(with_words).collect();
     let count = kinds.len();

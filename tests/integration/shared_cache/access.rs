@@ -102,7 +102,8 @@ async fn user_and_password_in_files_change_while_it_runs_without_a_failed_call()
         clients.matches(&format!(" user={name} ")).count()
     };
     load.further(10).await;
-    // As secrets rotate: the new ones are valid before the old ones end, and the two files do not change at once.
+    // As secrets rotate: the new ones are valid before the old ones end, and the two files do not
+    // change at once.
     user(redis, "second", "two", &COMMANDS);
     write(&name, "second");
     write(&password, "two");

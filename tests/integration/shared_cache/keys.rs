@@ -39,7 +39,8 @@ fn replace(replicas: &Replicas, name: &str, value: &[u8]) {
     replicas.redis.ask_bytes::<()>(&[b"SET", name.as_bytes(), value, b"KEEPTTL"]);
 }
 
-/// That a replica that has just started finds none of these sessions, reads them of AWS, and says what AWS says.
+/// That a replica that has just started finds none of these sessions, reads them of AWS, and says
+/// what AWS says.
 async fn assert_misses(replicas: &mut Replicas, told: &[(u32, &GetLivenessResultResponse)]) {
     let before = replicas.simulator.reads();
     replicas.add(&[]).await;
@@ -71,7 +72,8 @@ async fn a_key_is_rotated_in_three_roll_outs_and_no_result_is_read_twice() {
     let mut replicas = Replicas::start(2, &[]).await;
     read(&replicas, 0, 1).await;
     let mut sessions = vec![1];
-    // The new key opens; then it seals; then the old one goes, once nothing that it sealed is held any more.
+    // The new key opens; then it seals; then the old one goes, once nothing that it sealed is held
+    // any more.
     for new in [&[2, 1][..], &[1, 2]] {
         let [flag, file] = keys(&replicas, new);
         // Half of the way: one replica has the new file, the other has not.

@@ -1,4 +1,5 @@
-//! All that can happen to a store, under load: no call fails, none takes long, and AWS is read no oftener than without a store.
+//! All that can happen to a store, under load: no call fails, none takes long, and AWS is read no
+//! oftener than without a store.
 
 use super::{Replicas, load::Load};
 use crate::{admin::get, facade::eventually, redis::Redis};
@@ -11,7 +12,8 @@ const REPLICAS: usize = 3;
 /// How long a replica waits for the store. Long enough for a store that is well on a busy machine.
 const TIMEOUT: &str = "150ms";
 
-/// What a call takes at most: a look-up, a lease and a result kept, each of which may run into the timeout, and a busy machine.
+/// What a call takes at most: a look-up, a lease and a result kept, each of which may run into the
+/// timeout, and a busy machine.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// Enough sessions to see a store fail, and enough to see it well.

@@ -29,7 +29,8 @@ async fn replicas() -> Replicas {
 
 type Calls = JoinSet<(Duration, Result<GetLivenessResultResponse, Status>)>;
 
-/// Calls that begin at once, each for a session of its own, by turns at each replica, and how long each took.
+/// Calls that begin at once, each for a session of its own, by turns at each replica, and how long
+/// each took.
 async fn call_at_once(replicas: &[Facade], sessions: std::ops::Range<u32>, patience: Duration) -> Calls {
     let mut clients = Vec::new();
     for replica in replicas {

@@ -15,13 +15,15 @@ use face_liveness_facade::{
 };
 use prost::Message;
 
-/// Sessions with images in the answer, with images in S3, with this proof's own image, and without an end.
+/// Sessions with images in the answer, with images in S3, with this proof's own image, and without
+/// an end.
 const INLINE: usize = 2;
 const STORED: usize = 1;
 const PLANTED: usize = 4;
 const UNFINISHED: usize = 3;
 
-/// Names and values of all that is in the store, as `DUMP` and, where it is a string, as `GET` gives it.
+/// Names and values of all that is in the store, as `DUMP` and, where it is a string, as `GET`
+/// gives it.
 fn everything(redis: &Redis) -> Vec<(String, Vec<u8>)> {
     let names: Vec<String> = redis.ask(&["KEYS", "*"]);
     let content = |name: String| {
@@ -69,7 +71,8 @@ async fn nothing_of_a_person_is_in_the_store_nor_in_the_name_of_anything_there()
     eventually("all kinds of values are there", async || is_all_there(&everything(&replicas.redis))).await;
     for (name, content) in everything(&replicas.redis) {
         assert!(found(&content).is_empty(), "{name}: {:?}", found(&content));
-        // A quota is a time of day, which may be any number, and in as many random bytes as images have anything short turns up.
+        // A quota is a time of day, which may be any number, and in as many random bytes as images
+        // have anything short turns up.
         let may_chance = [":quota:", ":images"].iter().any(|kind| name.contains(kind));
         assert!(may_chance || found_rounded_too(&content).is_empty(), "{name}");
     }
@@ -94,7 +97,8 @@ async fn the_search_finds_each_secret_in_a_value_that_is_not_sealed() {
         (format!("{}/reference.jpg", planted::KEY).into_bytes(), &[Secret::Key]),
     ] {
         redis.ask_bytes::<()>(&[b"SET", b"unsealed", &value]);
-        // As a dump alone too: that of the store's file and of a replication, where a long value may be compressed.
+        // As a dump alone too: that of the store's file and of a replication, where a long value
+        // may be compressed.
         let dump: Vec<u8> = redis.ask(&["DUMP", "unsealed"]);
         let all = everything(&redis);
         for bytes in [&dump, &all[0].1] {

@@ -1,4 +1,5 @@
-//! What an operator is told of a store in trouble by the real program: its log, and whether it is ready.
+//! What an operator is told of a store in trouble by the real program: its log, and whether it is
+//! ready.
 
 use super::{line, load::Load};
 use crate::{
@@ -15,7 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Sessions asked for by every caller between two changes: each would be a line, were requests told.
+/// Sessions asked for by every caller between two changes: each would be a line, were requests
+/// told.
 const MANY: u32 = 20;
 
 /// The program with the store at `url`, whose key is in `folder`.

@@ -8,7 +8,8 @@ use prost::Message;
 const NOISE: &str =
     r#"{"timestamp":"2026-01-02T03:04:05.678901Z","level":"TRACE","millis":86.543,"session":"0a1b2c3d4e5f"}"#;
 
-/// Whether that one secret is found, and no other, amid other things and behind any number of bytes.
+/// Whether that one secret is found, and no other, amid other things and behind any number of
+/// bytes.
 fn assert_found(secret: Secret, form: impl AsRef<[u8]>) {
     let form = form.as_ref();
     for before in 0..3 {
