@@ -25,7 +25,7 @@ test-release: ## The tests that start the program, against its release build.
 	cargo build --release
 	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- hostile:: stalled_log:: memory:: configuration:: binary:: log::
 
-check: tools-check ## Format, lints, contract, licences, rooms.
+check: tools-check ## Format, lints, contract, licenses, AWS and gRPC types in their modules, documentation.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --no-default-features -- -D warnings
@@ -37,7 +37,7 @@ check: tools-check ## Format, lints, contract, licences, rooms.
 	scripts/rooms
 	scripts/docs
 
-privacy-proof: ## Where a face, a score, an S3 key or a session id is found after every answer and fault: the README's table, as it is.
+privacy-proof: ## Where a face, a score, an S3 key or a session id is found after every answer and fault: the table of docs/privacy.md, as it is.
 	cargo test --test integration privacy::a_face_a_score -- --nocapture
 
 interop-simulator: tools-interop ## The simulator against boto3 and the AWS SDK for JavaScript.
@@ -58,12 +58,13 @@ e2e-chart: tools-chart ## The Helm chart, without a cluster: schemas, policy, al
 	cargo build
 	TOOLS=$(TOOLS) tests/chart/run $(BINARY)
 
-chart-generate: tools-chart ## What the chart says of the program's options, and its README.
+chart-generate: tools-chart ## Generates from the help of the program: the chart's options, its README and docs/configuration.md.
 	cargo build
 	scripts/chart-options $(BINARY)
+	scripts/docs-configuration $(BINARY)
 	$(TOOLS)/bin/helm-docs --sort-values-order file --log-level warning --chart-search-root helm/face-liveness-facade
 
-e2e-clients: tools-clients ## The examples of clients/, the programs of the README, ghz and grpc-health-probe. A few minutes.
+e2e-clients: tools-clients ## The examples of clients/, the programs of docs/calling.md, ghz and grpc-health-probe. A few minutes.
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run clients $(BINARY)
 

@@ -9,7 +9,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use face_liveness_facade::{
     convert,
     error::Reason,
-    grpc::{question::Question, response},
+    grpc::{response, valid_request::ValidRequest},
     rekognition::Rekognition,
     results::{Answer, ImageSet, Limits, Patience, Results, Settings},
     session::{SessionId, SessionRefKey},
@@ -87,8 +87,8 @@ fn pieces(criterion: &mut Criterion) {
             bencher.iter(|| runtime.block_on(get(&results, black_box(id), images)));
         });
         let answer = runtime.block_on(get(&results, id, images));
-        let question = Question { session_id: id, images, min_confidence: Some(80.0), wait: None };
-        let of = || response::of(answer.clone(), black_box(&question), ImageSet::ALL, Instant::now(), None);
+        let valid = ValidRequest { session_id: id, images, min_confidence: Some(80.0), wait: None };
+        let of = || response::of(answer.clone(), black_box(&valid), ImageSet::ALL, Instant::now(), None);
         criterion.bench_function(&format!("verdict, {view}"), |bencher| bencher.iter(of));
         let response = of();
         criterion.bench_function(&format!("encode, {view}"), |bencher| {

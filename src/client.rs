@@ -3,12 +3,12 @@
 //! A client is known by the names that its certificate has, or that the sidecar before this server
 //! read in it. Nothing that a client says of itself counts.
 
+mod peer;
 pub mod xfcc;
 
-use crate::{
-    error::{Error, Reason},
-    server::incoming::Peer,
-};
+pub use peer::Peer;
+
+use crate::error::{Error, Reason};
 use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
 use tonic::codegen::http::{HeaderMap, HeaderName};
 
@@ -147,7 +147,8 @@ mod tests {
     }
 
     fn peer(names: &[&str]) -> Arc<Peer> {
-        Peer::of("10.1.2.3:4567".parse().expect("an address"), names.iter().map(|name| (*name).to_owned()).collect())
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Arc::new(Peer::new("10.1.2.3:4567".parse().expect("an address"), names, || false))
     }
 
     #[test]

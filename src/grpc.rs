@@ -1,7 +1,8 @@
 //! The RPC: validates the request, authorizes the caller, reads the result within the caller's
 //! deadline, and builds the response.
 //!
-//! [`calls`] and [`admission`] are the tower layers around tonic's router. AWS, Redis and moka are not known here.
+//! The tower layers around tonic's router are [`calls`] and [`admission`]. AWS, Redis and moka are
+//! not known here.
 
 mod access_log;
 pub mod admission;
@@ -9,15 +10,15 @@ pub mod calls;
 mod codec;
 pub(crate) mod deadline;
 mod image_budget;
-pub mod question;
 mod recorder;
 pub mod response;
+pub mod valid_request;
 
 pub use access_log::AccessLog;
 pub use codec::MessageCodec;
 pub use image_budget::ImagePermit;
-pub use question::{MIN_CONFIDENCE_RULE, is_min_confidence};
 pub use recorder::{Call, Recorder};
+pub use valid_request::{MIN_CONFIDENCE_RULE, is_min_confidence};
 
 use crate::{
     client::Clients,
@@ -32,10 +33,10 @@ use crate::{
 };
 use deadline::Deadline;
 use image_budget::ImageBudget;
-use question::Question;
 use std::{sync::Arc, time::Duration};
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
+use valid_request::ValidRequest;
 
 /// The largest request message. A request has an id and three small fields.
 pub const MAX_REQUEST_BYTES: usize = 4 * 1024;
@@ -76,20 +77,20 @@ impl Service {
         FaceLivenessServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES)
     }
 
-    async fn read(&self, question: &Question, call: &Call, deadline: Deadline) -> Result<response::Response, Error> {
-        if !question.images.is_empty() {
+    async fn read(&self, valid: &ValidRequest, call: &Call, deadline: Deadline) -> Result<response::Response, Error> {
+        if !valid.images.is_empty() {
             self.settings.clients.may_see_images(&call.caller)?;
         }
-        let wait_until = question.wait.map(|wait| call.arrival + wait);
+        let wait_until = valid.wait.map(|wait| call.arrival + wait);
         let patience = Patience { wait_until, answer_by: deadline.answer_by() };
-        let answer = self.results.get(question.session_id, question.images, patience).await?;
+        let answer = self.results.get(valid.session_id, valid.images, patience).await?;
         let allowed = self.settings.images;
-        let permit = match response::image_bytes(&answer, question, allowed) {
+        let permit = match response::image_bytes(&answer, valid, allowed) {
             0 => None,
             // Boxed, so that a response without images does not pay for it.
             bytes => Some(Box::pin(self.image_budget.acquire(bytes, deadline.answer_by())).await?),
         };
-        Ok(response::of(answer, question, allowed, call.arrival, permit))
+        Ok(response::of(answer, valid, allowed, call.arrival, permit))
     }
 }
 
@@ -103,18 +104,18 @@ impl FaceLivenessService for Service {
             return Err(Error::new(Reason::Internal).to_status(&Context::default()));
         };
         let request = request.into_inner();
-        let question = Question::of(&request, self.settings.min_confidence, self.settings.max_wait);
-        let wait = question.as_ref().ok().and_then(|question| question.wait).unwrap_or_default();
+        let valid = ValidRequest::of(&request, self.settings.min_confidence, self.settings.max_wait);
+        let wait = valid.as_ref().ok().and_then(|valid| valid.wait).unwrap_or_default();
         // tonic counts a deadline from the headers on, and so does this.
         let deadline = Deadline::of(call.timeout, call.arrival, wait);
-        if let Some(question) = question.as_ref().ok().filter(|_| !call.span.is_disabled()) {
-            spans::asks_for(&call.span, self.session_refs.reference(question.session_id));
+        if let Some(valid) = valid.as_ref().ok().filter(|_| !call.span.is_disabled()) {
+            spans::asks_for(&call.span, self.session_refs.reference(valid.session_id));
         }
-        let end = match &question {
+        let end = match &valid {
             Err(error) => Err(error.clone()),
-            Ok(question) => self.read(question, &call, deadline).instrument(call.span.clone()).await,
+            Ok(valid) => self.read(valid, &call, deadline).instrument(call.span.clone()).await,
         };
-        self.recorder.record(&call, question.as_ref().ok(), &end);
+        self.recorder.record(&call, valid.as_ref().ok(), &end);
         match end {
             Ok(response) => Ok(response.into_tonic()),
             Err(error) => Err(self.recorder.status(&error, &request.session_id, deadline)),

@@ -1,16 +1,15 @@
-//! One typed gRPC call for the outcome of an Amazon Rekognition Face Liveness session.
+//! One typed gRPC call for the result of an Amazon Rekognition Face Liveness session.
 //!
-//! A request goes one straight way: [`grpc`] checks it and asks [`results`], which answers from its
-//! cache or has
-//! [`rekognition`] read AWS, once for all who ask; [`convert`] turns AWS's answer into the contract's message, and nothing behind it
-//! knows an AWS type. What goes wrong on the way is an [`error::Error`], a row of one table, and
-//! becomes a `Status` at the edge only.
+//! A request takes one path. The RPC in [`grpc`] validates it and reads from [`results`]. This returns
+//! a cached result, or lets [`rekognition`] read AWS, once for all concurrent callers. AWS's output
+//! becomes the contract's message in [`convert`]; only these two modules and [`error`] know AWS types.
+//! What goes wrong is an [`error::Error`], a row of one table, and becomes a `Status` there.
 //!
-//! Replicas share results, and the account's quota, through a [`store`] when they are given one.
+//! Replicas share results and the account's quota through a [`store`], if they have one.
 //!
-//! [`client`] says who asks and whether it may, [`telemetry`] what is counted, traced and logged. [`config`] holds every setting, [`server`]
-//! wires the rooms together, and [`commands`] are what the binary does. The [`simulator`] is a
-//! Rekognition for laptops and tests, a package of its own.
+//! The other modules: [`client`] identifies and authorizes callers, [`telemetry`] records, [`config`]
+//! parses all settings, [`server`] wires the modules together, and [`commands`] has one file for each
+//! command. The [`simulator`] is a package of its own: a Rekognition for laptops and tests.
 
 pub mod client;
 pub mod commands;

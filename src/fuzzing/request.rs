@@ -6,7 +6,7 @@ use crate::{
     grpc::{
         deadline::{self, Deadline},
         is_min_confidence,
-        question::Question,
+        valid_request::ValidRequest,
     },
     proto,
     session::SessionId,
@@ -26,10 +26,10 @@ pub fn request(data: &[u8]) {
     let max_wait = Duration::from_secs([0, 1, 50, 3600][usize::from(settings >> 2 & 3)]);
     let (timeout, message) = super::text::split(data, b"\n").unwrap_or((b"", data));
     let Ok(request) = proto::GetLivenessResultRequest::decode(message) else { return };
-    let wait = match Question::of(&request, floor, max_wait) {
-        Ok(question) => {
-            assert_accepted(&question, &request, floor, max_wait);
-            question.wait.unwrap_or_default()
+    let wait = match ValidRequest::of(&request, floor, max_wait) {
+        Ok(valid) => {
+            assert_accepted(&valid, &request, floor, max_wait);
+            valid.wait.unwrap_or_default()
         }
         Err(error) => {
             assert_refused(&error, &request, floor, max_wait);
@@ -42,18 +42,18 @@ pub fn request(data: &[u8]) {
 }
 
 fn assert_accepted(
-    question: &Question,
+    valid: &ValidRequest,
     request: &proto::GetLivenessResultRequest,
     floor: Option<f32>,
     max_wait: Duration,
 ) {
-    assert_eq!(question.session_id.to_wire(), request.session_id);
-    assert!(question.wait.is_none_or(|wait| !wait.is_zero() && wait <= max_wait));
+    assert_eq!(valid.session_id.to_wire(), request.session_id);
+    assert!(valid.wait.is_none_or(|wait| !wait.is_zero() && wait <= max_wait));
     assert!(request.wait.is_none_or(|wait| wait.seconds >= 0 && (0..1_000_000_000).contains(&wait.nanos)));
     assert!((0..=3).contains(&request.view));
     let asked = request.min_confidence;
-    assert_eq!(question.min_confidence.is_some(), asked.is_some() || floor.is_some());
-    if let Some(applied) = question.min_confidence {
+    assert_eq!(valid.min_confidence.is_some(), asked.is_some() || floor.is_some());
+    if let Some(applied) = valid.min_confidence {
         assert!(is_min_confidence(applied) && [asked, floor].contains(&Some(applied)));
         assert!(asked.is_none_or(|asked| applied >= asked) && floor.is_none_or(|floor| applied >= floor));
     }
@@ -67,7 +67,7 @@ fn assert_refused(error: &Error, request: &proto::GetLivenessResultRequest, floo
     if SessionId::parse(&request.session_id).is_none() {
         // What is no id may be somebody's id all the same, or a secret put into the wrong field.
         let empty = proto::GetLivenessResultRequest { session_id: String::new(), ..request.clone() };
-        let told = Question::of(&empty, floor, max_wait).expect_err("an empty id is none").to_status(&context);
+        let told = ValidRequest::of(&empty, floor, max_wait).expect_err("an empty id is none").to_status(&context);
         assert_eq!(told.message(), status.message());
     }
 }

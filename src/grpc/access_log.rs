@@ -3,7 +3,7 @@
 //!
 //! The session is told by its reference, and of a score or a face nothing but whether one left.
 
-use super::{question::Question, response::Response};
+use super::{response::Response, valid_request::ValidRequest};
 use crate::{client::Caller, error::Error, results::ImageSet, session::SessionRefKey};
 use std::{
     sync::{
@@ -43,14 +43,14 @@ impl Log {
 
     /// Tells how a request ended. Hits are the common case and say nothing about the service: by
     /// default only errors, and faces that left it, are told.
-    pub fn tell(&self, caller: &Caller, question: Option<&Question>, started: Instant, end: &Result<Response, Error>) {
+    pub fn tell(&self, caller: &Caller, valid: Option<&ValidRequest>, started: Instant, end: &Result<Response, Error>) {
         let images = end.as_ref().is_ok_and(Response::has_images);
         let is_accessed = self.access == AccessLog::All || (self.access == AccessLog::Images && images);
         // Most answers are not told, and pay neither for a hash nor for a clock.
         if !is_accessed && end.is_ok() && !tracing::enabled!(Level::DEBUG) {
             return;
         }
-        let session = question.map(|question| self.session_refs.reference(question.session_id));
+        let session = valid.map(|valid| self.session_refs.reference(valid.session_id));
         let session = session.as_ref().map(field::display);
         let millis = started.elapsed().as_micros() as f64 / 1e3;
         if is_accessed {
@@ -58,8 +58,8 @@ impl Log {
                 Ok(_) => ("OK", None),
                 Err(error) => (error.code_name(), Some(error.reason.name())),
             };
-            let view = question.map(|question| view(question.images));
-            let min_confidence = question.and_then(|question| question.min_confidence);
+            let view = valid.map(|valid| view(valid.images));
+            let min_confidence = valid.and_then(|valid| valid.min_confidence);
             let source = end.as_ref().ok().map(Response::source_name);
             let status = end.as_ref().ok().map(Response::status_name);
             tracing::info!(target: "access", client = %caller, session, view, min_confidence, source, status, images, code, reason, millis, "asked");

@@ -12,11 +12,11 @@ pub use layer::Admitted;
 
 use super::{Call, ImagePermit, MAX_REQUEST_BYTES};
 use crate::{
+    client::Peer,
     error::{Error, Reason},
     proto::GET_LIVENESS_RESULT,
-    server::incoming::Peer,
 };
-use body::Held;
+use body::ResponseBody;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{
@@ -177,7 +177,7 @@ impl Permit {
             return response;
         }
         let images = response.extensions_mut().remove::<ImagePermit>().zip(call);
-        response.map(|body| Body::new(Held::new(body, self, images)))
+        response.map(|body| Body::new(ResponseBody::new(body, self, images)))
     }
 
     /// Gives the permit to the value of `grpc-status`, whose buffer returns it when it is dropped.

@@ -46,7 +46,7 @@ impl<S> Counted<S> {
 impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>> for Counted<S> {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Call<S::Future>;
+    type Future = CountedFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -56,13 +56,13 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
         let end = End::of(self.metrics.calls(request.uri().path()), Instant::now());
         // Only a stream has to be ended.
         let shutdown = end.is_of_stream().then(|| self.shutdown.clone());
-        Call { response: self.inner.call(request), end, shutdown }
+        CountedFuture { response: self.inner.call(request), end, shutdown }
     }
 }
 
 pin_project! {
     /// A call until its response begins.
-    pub struct Call<F> {
+    pub struct CountedFuture<F> {
         #[pin]
         response: F,
         end: End,
@@ -70,20 +70,20 @@ pin_project! {
     }
 }
 
-impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Call<F> {
+impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for CountedFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.response.poll(context))?;
         if let Some(code) = code(response.headers()) {
-            strip_foreign_message(response.headers_mut());
+            strip_tonic_message(response.headers_mut());
             this.end.with(code);
             return Poll::Ready(Ok(response));
         }
         if let Some(shutdown) = this.shutdown.take() {
             let (end, shutdown) = (std::mem::take(this.end), shutdown.cancelled_owned());
-            return Poll::Ready(Ok(response.map(|body| Body::new(Stream { body, end, shutdown }))));
+            return Poll::Ready(Ok(response.map(|body| Body::new(CountedBody { body, end, shutdown }))));
         }
         this.end.with(OK);
         Poll::Ready(Ok(response))
@@ -101,7 +101,7 @@ const STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-
 /// Removes the message of a status that tonic made, which is one without details. Its messages
 /// repeat what a client sent, such as a symbol that reflection does not know, and clients and
 /// proxies log them.
-fn strip_foreign_message(headers: &mut HeaderMap) {
+fn strip_tonic_message(headers: &mut HeaderMap) {
     if !headers.contains_key(STATUS_DETAILS) {
         headers.remove(Status::GRPC_MESSAGE);
     }
@@ -109,7 +109,7 @@ fn strip_foreign_message(headers: &mut HeaderMap) {
 
 pin_project! {
     /// The responses of a stream, which ends with its trailers.
-    struct Stream {
+    struct CountedBody {
         #[pin]
         body: Body,
         end: End,
@@ -119,7 +119,7 @@ pin_project! {
     }
 }
 
-impl http_body::Body for Stream {
+impl http_body::Body for CountedBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -136,7 +136,7 @@ impl http_body::Body for Stream {
             }
         };
         if let Some(trailers) = frame.as_mut().and_then(|frame| frame.as_mut().ok()?.trailers_mut()) {
-            strip_foreign_message(trailers);
+            strip_tonic_message(trailers);
         }
         if let Some(Ok(frame)) = &frame
             && let Some(code) = frame.trailers_ref().and_then(code)

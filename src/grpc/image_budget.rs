@@ -85,8 +85,7 @@ impl AsRef<[u8]> for Unread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Clients, Source};
-    use crate::server::incoming::Peer;
+    use crate::client::{Clients, Peer, Source};
     use tonic::codegen::http::HeaderMap;
 
     async fn acquire(budget: &ImageBudget, bytes: usize) -> Result<ImagePermit, Error> {
@@ -100,7 +99,7 @@ mod tests {
     }
 
     fn peer() -> Arc<Peer> {
-        Peer::of("10.1.2.3:4567".parse().expect("an address"), Vec::new())
+        Arc::new(Peer::new("10.1.2.3:4567".parse().expect("an address"), Vec::new(), || false))
     }
 
     #[tokio::test(start_paused = true)]

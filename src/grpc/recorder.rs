@@ -4,8 +4,8 @@ use super::{
     access_log::{AccessLog, Log},
     admission::MESSAGE_TIMEOUT,
     deadline::{self, Deadline},
-    question::Question,
     response::Response,
+    valid_request::ValidRequest,
 };
 use crate::{
     client::Caller,
@@ -86,7 +86,7 @@ impl Recorder {
     }
 
     /// Records how a call ended.
-    pub fn record(&self, call: &Call, question: Option<&Question>, end: &Result<Response, Error>) {
+    pub fn record(&self, call: &Call, valid: Option<&ValidRequest>, end: &Result<Response, Error>) {
         match end {
             Ok(response) => {
                 self.0.metrics.answered(response.message.source, response.status_number()).inc();
@@ -97,7 +97,7 @@ impl Recorder {
                 spans::refused(&call.span, error);
             }
         }
-        self.0.log.tell(&call.caller, question, call.arrival, end);
+        self.0.log.tell(&call.caller, valid, call.arrival, end);
         call.is_recorded.store(true, Relaxed);
     }
 

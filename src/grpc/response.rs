@@ -1,6 +1,6 @@
 //! Builds the response: the images of the requested view, the times, and the verdict.
 
-use super::{ImagePermit, question::Question};
+use super::{ImagePermit, valid_request::ValidRequest};
 use crate::{
     proto,
     results::{Answer, ImageSet, Images, Outcome},
@@ -15,40 +15,41 @@ pub struct Response {
     permit: Option<ImagePermit>,
 }
 
-/// The size of all image content in the response to `question`.
-pub fn image_bytes(answer: &Answer, question: &Question, may_be_answered: ImageSet) -> usize {
-    let allowed = question.images.and(answer.outcome.sent).and(may_be_answered);
+/// The size of all image content in the response. `server_images` are those that the server may
+/// return at all.
+pub fn image_bytes(answer: &Answer, valid: &ValidRequest, server_images: ImageSet) -> usize {
+    let allowed = valid.images.and(answer.outcome.sent).and(server_images);
     let Some(images) = answer.images.as_ref().filter(|_| !allowed.is_empty()) else { return 0 };
     let reference = images.reference.len() * usize::from(allowed.reference);
     let audit = images.audit.iter().map(Bytes::len).sum::<usize>() * usize::from(allowed.audit);
     reference + audit
 }
 
-/// The response to a `question` that came at `asked`, with no other images than those that may be
-/// answered. `permit` is its share of the image budget, if there are any.
+/// Builds the response to a request that arrived at `arrival`, with no images but `server_images`.
+/// `permit` is its share of the image budget, if it contains images.
 pub fn of(
     answer: Answer,
-    question: &Question,
-    may_be_answered: ImageSet,
-    asked: Instant,
+    valid: &ValidRequest,
+    server_images: ImageSet,
+    arrival: Instant,
     permit: Option<ImagePermit>,
 ) -> Response {
     let Answer { outcome, images } = answer;
-    let allowed = question.images.and(outcome.sent).and(may_be_answered);
+    let allowed = valid.images.and(outcome.sent).and(server_images);
     let images = images.filter(|_| !allowed.is_empty());
     let mut result = outcome.result.clone();
     if let Some(images) = &images {
         fill(&mut result, images, allowed);
     }
     let message = proto::GetLivenessResultResponse {
-        verdict: verdict(&result, question.min_confidence).into(),
+        verdict: verdict(&result, valid.min_confidence).into(),
         result: Some(result),
-        applied_min_confidence: question.min_confidence,
+        applied_min_confidence: valid.min_confidence,
         read_time: Some(outcome.read_time.into()),
         expire_time: outcome.expire_time().map(Into::into),
-        image_content: image_content(question.images, &outcome, allowed, images.is_some()).into(),
+        image_content: image_content(valid.images, &outcome, allowed, images.is_some()).into(),
         image_expire_time: outcome.image_expire_time().map(Into::into),
-        source: match (outcome.arrived >= asked, outcome.is_shared) {
+        source: match (outcome.arrived >= arrival, outcome.is_shared) {
             (false, _) => proto::Source::Cache.into(),
             (true, false) => proto::Source::Upstream.into(),
             (true, true) => proto::Source::SharedCache.into(),
@@ -101,13 +102,13 @@ impl Response {
     }
 }
 
-fn image_content(asked: ImageSet, outcome: &Outcome, allowed: ImageSet, held: bool) -> proto::ImageContent {
-    let wanted = asked.and(outcome.sent);
-    if asked.is_empty() {
+fn image_content(requested: ImageSet, outcome: &Outcome, allowed: ImageSet, is_cached: bool) -> proto::ImageContent {
+    let wanted = requested.and(outcome.sent);
+    if requested.is_empty() {
         proto::ImageContent::Unspecified
     } else if wanted.is_empty() {
         proto::ImageContent::Absent
-    } else if !allowed.is_empty() && !held {
+    } else if !allowed.is_empty() && !is_cached {
         proto::ImageContent::Expired
     } else if allowed != wanted {
         proto::ImageContent::Withheld
@@ -116,8 +117,7 @@ fn image_content(asked: ImageSet, outcome: &Outcome, allowed: ImageSet, held: bo
     }
 }
 
-/// What the result means. SUCCEEDED alone means analysed, and a missing confidence is not a low
-/// one.
+/// Returns the verdict. SUCCEEDED alone means analyzed, and a missing confidence is not a low one.
 fn verdict(result: &proto::LivenessResult, min_confidence: Option<f32>) -> proto::Verdict {
     let Some(threshold) = min_confidence else { return proto::Verdict::Unspecified };
     match (result.status(), result.confidence) {

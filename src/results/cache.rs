@@ -6,6 +6,7 @@
 //! makes it look, so [`Cache::maintain`] does, every second.
 
 mod held;
+mod negative;
 
 use super::{
     Answer,
@@ -18,6 +19,7 @@ use crate::{
 };
 use held::{Held, UntilItsTime, lru};
 use moka::future;
+use negative::NegativeCache;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -40,16 +42,6 @@ pub struct Limits {
 /// three minutes, and a while for those who still ask.
 const UNFINISHED_TTL: Duration = Duration::from_secs(600);
 
-/// That AWS does not know an id is remembered longer each time, up to this: who polls a wrong id
-/// learns nothing new.
-const MAX_NOT_FOUND_TTL: Duration = Duration::from_secs(60);
-
-/// Refusals stay a while after their time, to know that a session was asked for before.
-const REFUSAL_TTL: Duration = Duration::from_secs(300);
-
-/// Ids that AWS does not know are small but free to invent: a few MB at most.
-const REFUSALS: u64 = 10_000;
-
 /// An expired value leaves memory this long after its time at the latest.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
 
@@ -62,7 +54,7 @@ pub struct Cache {
     images: future::Cache<SessionId, Held<Arc<Images>>>,
     /// The last state of a session that had not ended; nothing once it has.
     unfinished: future::Cache<SessionId, Option<Arc<Outcome>>>,
-    refusals: future::Cache<SessionId, Arc<Refusal>>,
+    pub negative: NegativeCache,
 }
 
 /// What has become of a read that was to be kept.
@@ -81,26 +73,6 @@ impl Kept {
     }
 }
 
-/// An error that a session's callers are told again without a read.
-#[derive(Debug)]
-pub struct Refusal {
-    pub error: Error,
-    /// When AWS gave it, and until when it is told.
-    pub since: Instant,
-    pub until: Instant,
-}
-
-impl Refusal {
-    pub fn is_current(&self) -> bool {
-        Instant::now() < self.until
-    }
-
-    /// The error, with the delay that is left.
-    pub fn tell(&self) -> Error {
-        self.error.clone().retried_after(self.until - Instant::now())
-    }
-}
-
 impl Cache {
     pub fn new(limits: Limits, metrics: &Metrics) -> Self {
         let [results, pictures, unfinished, refusals] =
@@ -112,7 +84,7 @@ impl Cache {
             outcomes: lru(limits.result_entries, results).expire_after(UntilItsTime).build(),
             images: lru(limits.image_bytes, pictures).weigher(weigh).expire_after(UntilItsTime).build(),
             unfinished: lru(limits.result_entries, unfinished).time_to_live(UNFINISHED_TTL).build(),
-            refusals: lru(REFUSALS, refusals).time_to_live(REFUSAL_TTL.max(limits.not_found_ttl)).build(),
+            negative: NegativeCache::new(limits.not_found_ttl, refusals),
         }
     }
 
@@ -132,11 +104,6 @@ impl Cache {
         Some(Answer { outcome, images: None })
     }
 
-    /// The last error of a session that is remembered. It may be out of date.
-    pub async fn refusal(&self, id: SessionId) -> Option<Arc<Refusal>> {
-        self.refusals.get(&id).await
-    }
-
     /// Whether content of `outcome`'s images that is not held has left before its time, and AWS may
     /// still have it.
     pub fn may_be_read_again(&self, outcome: &Outcome, wanted: ImageSet) -> bool {
@@ -151,7 +118,7 @@ impl Cache {
 
     /// Keeps the state of a session that has not ended.
     pub async fn keep_state(&self, id: SessionId, outcome: impl Into<Arc<Outcome>>) -> Answer {
-        self.refusals.invalidate(&id).await;
+        self.negative.remove(id).await;
         let mut outcome = outcome.into();
         if !outcome.sent.is_empty() {
             // A status that this version does not know may come with images. They are not cached.
@@ -177,7 +144,7 @@ impl Cache {
     /// Keeps the outcome of a session that has ended, until its time. The first one stays: a later
     /// one adds images at most.
     pub async fn keep(&self, id: SessionId, outcome: Outcome, images: Option<Images>) -> Kept {
-        self.refusals.invalidate(&id).await;
+        self.negative.remove(id).await;
         if self.unfinished.contains_key(&id) {
             self.unfinished.insert(id, None).await;
         }
@@ -228,7 +195,7 @@ impl Cache {
             if self.unfinished.contains_key(&id) {
                 self.unfinished.insert(id, None).await;
             }
-            self.refusals.invalidate(&id).await;
+            self.negative.remove(id).await;
             Some(Held { until: outcome.until, value: Arc::new(outcome) })
         };
         let held = self.outcomes.optionally_get_with(id, found).await?;
@@ -258,31 +225,15 @@ impl Cache {
         (now + self.limits.result_ttl, now + image_ttl)
     }
 
-    /// Keeps that AWS does not know this session: each time for twice as long, so that who polls a
-    /// wrong id costs few reads. The error says whether the session was seen here before.
+    /// Negative-caches that AWS does not know this session, and returns the error with its reason:
+    /// SESSION_GONE if the session was pending here before.
     pub async fn keep_not_found(&self, id: SessionId, mut error: Error) -> Error {
-        let before = self.refusals.get(&id).await.filter(|refusal| refusal.error.is_not_found());
-        let ttl = before.map_or(self.limits.not_found_ttl, |before| (before.until - before.since) * 2);
         error.reason = match self.unfinished.contains_key(&id) {
             true => Reason::SessionGone,
             false => Reason::SessionNotFound,
         };
-        self.refuse(id, error.clone(), ttl.min(MAX_NOT_FOUND_TTL.max(self.limits.not_found_ttl))).await;
+        self.negative.insert_not_found(id, error.clone()).await;
         error
-    }
-
-    /// Keeps an error that may pass for as long as its callers are told to stay away, so that their
-    /// retries do not become reads. That AWS does not know the session outlives it.
-    pub async fn remember(&self, id: SessionId, error: &Error, ttl: Duration) {
-        let not_found = self.refusals.get(&id).await.is_some_and(|refusal| refusal.error.is_not_found());
-        if !ttl.is_zero() && !not_found {
-            self.refuse(id, error.clone(), ttl).await;
-        }
-    }
-
-    async fn refuse(&self, id: SessionId, error: Error, ttl: Duration) {
-        let since = Instant::now();
-        self.refusals.insert(id, Arc::new(Refusal { error, since, until: since + ttl })).await;
     }
 
     /// Sets the gauges to what is held now, as far as the last maintenance knows.
@@ -291,7 +242,7 @@ impl Cache {
             self.outcomes.entry_count(),
             self.images.entry_count(),
             self.unfinished.entry_count(),
-            self.refusals.entry_count(),
+            self.negative.entry_count(),
         ];
         for (cache, entries) in CACHES.iter().zip(entries) {
             metrics.cache_entries.with_label_values(&[cache]).set(entries as i64);
@@ -313,7 +264,7 @@ impl Cache {
         self.images.run_pending_tasks().await;
         self.outcomes.run_pending_tasks().await;
         self.unfinished.run_pending_tasks().await;
-        self.refusals.run_pending_tasks().await;
+        self.negative.run_pending_tasks().await;
     }
 }
 

@@ -521,7 +521,7 @@ async fn a_new_poll_reads_no_sooner_than_a_remembered_error_allows() {
     let bench = Bench::start();
     bench.freeze(1, Status::Succeeded);
     let error = Error::new(Reason::UpstreamUnavailable);
-    bench.results.0.cache.remember(id(1), &error, 10 * SECOND).await;
+    bench.results.0.cache.negative.insert(id(1), &error, 10 * SECOND).await;
     let (answer, waited) = bench.wait(1, 50).await.unwrap();
     assert_eq!((status(&answer), waited.as_secs()), (Ok(LivenessStatus::Succeeded), 10));
 }

@@ -7,7 +7,7 @@ mod connection;
 mod opening;
 mod places;
 
-pub use connection::{Connection, Peer};
+pub use connection::Connection;
 pub use places::{Connections, Refusal};
 
 use super::tls::Tls;
@@ -46,7 +46,7 @@ pub enum Protocol {
 pub struct Limits {
     /// How many connections are served without reserve. Those above it, up to `hard_limit`, are
     /// served as well and know it:
-    /// [`Peer::is_over_limit`].
+    /// [`Peer::is_over_limit`](crate::client::Peer::is_over_limit).
     pub max_connections: usize,
     /// How long the TLS handshake may take.
     pub handshake: Duration,

@@ -2,9 +2,12 @@
 //! service.
 
 use crate::certificates::{Authority, Issued};
-use face_liveness_facade::server::{
-    incoming::{Connections, Incoming, Limits, Peer, Protocol},
-    tls::Tls,
+use face_liveness_facade::{
+    client::Peer,
+    server::{
+        incoming::{Connections, Incoming, Limits, Protocol},
+        tls::Tls,
+    },
 };
 use std::{
     net::SocketAddr,

@@ -70,7 +70,7 @@ What the pod may need when everything is full, in MiB:
   + maxConnections     x  140 KiB  a connection with unfinished headers, a tenth more of them above the limit, and a health watch on each
   + 288 MiB                        all that has a fixed bound: images in flight, the admin port, the log, the process
 
-The README's "Memory" has each bound, and tests/integration/memory.rs measures them.
+docs/sizing.md has each bound, and tests/integration/memory.rs measures them.
 */}}
 {{- define "face-liveness-facade.leastMemory" -}}
 {{- $images := include "face-liveness-facade.option" (list . "imageCacheSize") | include "face-liveness-facade.bytes" | int64 -}}

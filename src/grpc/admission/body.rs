@@ -20,7 +20,7 @@ type Frame = http_body::Frame<Bytes>;
 
 pin_project! {
     /// A request body that ends with an error when it is too large or too late.
-    pub struct Arriving {
+    pub struct RequestBody {
         #[pin]
         body: Body,
         by: Instant,
@@ -33,7 +33,7 @@ pin_project! {
     }
 }
 
-impl Arriving {
+impl RequestBody {
     /// The body of a request of this kind, whose first bytes must arrive before `by`.
     pub fn new(body: Body, kind: Kind, by: Instant) -> Self {
         let left = (!kind.takes_many_messages()).then_some(MAX_BODY_BYTES);
@@ -45,7 +45,7 @@ fn status(error: &Error) -> Status {
     error.to_status(&ErrorContext::default())
 }
 
-impl http_body::Body for Arriving {
+impl http_body::Body for RequestBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -80,7 +80,7 @@ impl http_body::Body for Arriving {
 
 pin_project! {
     /// A response body whose last frame, trailers or data, holds the stream's permit.
-    pub struct Held<B> {
+    pub struct ResponseBody<B> {
         #[pin]
         body: B,
         permit: Option<Permit>,
@@ -89,13 +89,13 @@ pin_project! {
     }
 }
 
-impl<B> Held<B> {
+impl<B> ResponseBody<B> {
     pub const fn new(body: B, permit: Permit, images: Option<(ImagePermit, Arc<Call>)>) -> Self {
         Self { body, permit: Some(permit), images }
     }
 }
 
-impl<B: http_body::Body<Data = Bytes>> http_body::Body for Held<B> {
+impl<B: http_body::Body<Data = Bytes>> http_body::Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 

@@ -1,11 +1,10 @@
 //! The tower layer that admits each stream of a port by its headers.
 
-use super::{Admission, Kind, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT, Permit, body::Arriving};
+use super::{Admission, Kind, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT, Permit, body::RequestBody};
 use crate::{
-    client::{Caller, Clients},
+    client::{Caller, Clients, Peer},
     error::{Context as ErrorContext, Error, Reason},
     grpc::{Call, Recorder},
-    server::incoming::Peer,
 };
 use pin_project_lite::pin_project;
 use std::{
@@ -60,7 +59,7 @@ impl<S> Admitted<S> {
 impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>> for Admitted<S> {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Stream<S::Future>;
+    type Future = AdmittedFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -79,7 +78,7 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
             Ok(permit) => permit,
             Err(error) => {
                 let response = self.reject(error, call.as_deref(), peer.as_deref());
-                return Stream::Rejected { response: Some(response) };
+                return AdmittedFuture::Rejected { response: Some(response) };
             }
         };
         let by = call.as_ref().map_or(arrival + MESSAGE_TIMEOUT, |call| call.message_by());
@@ -88,9 +87,9 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
             request.extensions_mut().remove::<Arc<Peer>>();
             request.extensions_mut().insert(Arc::clone(call));
         }
-        let request = request.map(|body| Body::new(Arriving::new(body, kind, by)));
+        let request = request.map(|body| Body::new(RequestBody::new(body, kind, by)));
         let admitted = AdmittedStream { permit, call, recorder: self.recorder.clone() };
-        Stream::Admitted { response: self.inner.call(request), admitted: Some(admitted) }
+        AdmittedFuture::Admitted { response: self.inner.call(request), admitted: Some(admitted) }
     }
 }
 
@@ -116,24 +115,24 @@ impl AdmittedStream {
 
 pin_project! {
     /// A stream until its response begins.
-    #[project = StreamOf]
-    pub enum Stream<F> {
+    #[project = AdmittedFutureOf]
+    pub enum AdmittedFuture<F> {
         Admitted { #[pin] response: F, admitted: Option<AdmittedStream> },
         Rejected { response: Option<Response<Body>> },
     }
 }
 
-impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Stream<F> {
+impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for AdmittedFuture<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            StreamOf::Admitted { response, admitted } => {
+            AdmittedFutureOf::Admitted { response, admitted } => {
                 let response = ready!(response.poll(context))?;
                 let admitted = admitted.take().expect("a future is not polled after its end");
                 Poll::Ready(Ok(admitted.respond(response)))
             }
-            StreamOf::Rejected { response } => {
+            AdmittedFutureOf::Rejected { response } => {
                 Poll::Ready(Ok(response.take().expect("a future is not polled after its end")))
             }
         }

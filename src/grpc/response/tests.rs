@@ -23,13 +23,13 @@ fn answer(sent: ImageSet, held: bool) -> Answer {
     Answer { outcome: Arc::new(outcome), images: held.then(|| Arc::new(images)) }
 }
 
-fn question(images: ImageSet) -> Question {
+fn valid(images: ImageSet) -> ValidRequest {
     let session_id = SessionId::parse(ID).expect("a valid id");
-    Question { session_id, images, min_confidence: Some(80.0), wait: None }
+    ValidRequest { session_id, images, min_confidence: Some(80.0), wait: None }
 }
 
 fn respond(answer: &Answer, asked: ImageSet, may: ImageSet) -> Response {
-    of(answer.clone(), &question(asked), may, Instant::now(), None)
+    of(answer.clone(), &valid(asked), may, Instant::now(), None)
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_view_gets_its_images_and_no_others() {
 
 #[test]
 fn only_the_images_in_the_response_count_against_the_budget() {
-    let size = |asked, may| image_bytes(&answer(ImageSet::ALL, true), &question(asked), may);
+    let size = |asked, may| image_bytes(&answer(ImageSet::ALL, true), &valid(asked), may);
     assert_eq!(size(ImageSet::ALL, ImageSet::ALL), "reference".len() + "one".len() + "two".len());
     assert_eq!(size(ImageSet::ALL, ImageSet::REFERENCE), "reference".len());
     assert_eq!(size(ImageSet::ALL, ImageSet::NONE), 0);
@@ -110,7 +110,7 @@ proptest! {
         let (outcome, images) = Outcome::split(result.clone());
         let size = images.size();
         let answer = Answer { outcome: Arc::new(outcome), images: Some(Arc::new(images)) };
-        prop_assert_eq!(image_bytes(&answer, &question(ImageSet::ALL), ImageSet::ALL), size);
+        prop_assert_eq!(image_bytes(&answer, &valid(ImageSet::ALL), ImageSet::ALL), size);
         prop_assert_eq!(respond(&answer, ImageSet::ALL, ImageSet::ALL).message.result, Some(result));
     }
 }
@@ -150,13 +150,13 @@ proptest! {
 fn the_source_is_upstream_when_the_read_ended_after_the_request_had_come() {
     let before = Instant::now();
     let answer = answer(ImageSet::NONE, false);
-    let question = Question {
+    let valid = ValidRequest {
         session_id: SessionId::parse(ID).expect("a valid id"),
         images: ImageSet::NONE,
         min_confidence: None,
         wait: None,
     };
-    let source = |asked| of(answer.clone(), &question, ImageSet::ALL, asked, None).message.source();
+    let source = |asked| of(answer.clone(), &valid, ImageSet::ALL, asked, None).message.source();
     assert_eq!(source(before), proto::Source::Upstream);
     assert_eq!(source(Instant::now() + Duration::from_millis(1)), proto::Source::Cache);
 }

@@ -193,7 +193,7 @@ async fn a_face_is_not_read_again_once_its_time_is_over_or_aws_has_forgotten_it_
 }
 
 async fn refusal(cache: &Cache, number: u32) -> Option<Reason> {
-    cache.refusal(id(number)).await.filter(|refusal| refusal.is_current()).map(|refusal| refusal.error.reason)
+    cache.negative.get(id(number)).await.filter(|refusal| refusal.is_current()).map(|refusal| refusal.error.reason)
 }
 
 #[tokio::test]
@@ -229,10 +229,10 @@ async fn that_a_session_is_unknown_is_remembered_twice_as_long_each_time_up_to_a
 async fn an_error_that_may_pass_is_remembered_until_its_callers_come_back() {
     let cache = new_cache(LIMITS);
     let error = Error::new(Reason::UpstreamUnavailable);
-    cache.remember(id(1), &error, Duration::from_secs(3)).await;
+    cache.negative.insert(id(1), &error, Duration::from_secs(3)).await;
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(refusal(&cache, 1).await, Some(Reason::UpstreamUnavailable));
-    let told = cache.refusal(id(1)).await.expect("remembered").tell().retry_delay();
+    let told = cache.negative.get(id(1)).await.expect("remembered").to_error().retry_delay();
     assert_eq!(told, Some(Duration::from_secs(2)));
     tokio::time::advance(Duration::from_secs(2)).await;
     assert_eq!(refusal(&cache, 1).await, None);
@@ -242,7 +242,7 @@ async fn an_error_that_may_pass_is_remembered_until_its_callers_come_back() {
 async fn that_a_session_is_unknown_outlives_an_error_that_may_pass() {
     let cache = new_cache(LIMITS);
     cache.keep_not_found(id(1), Error::new(Reason::SessionNotFound)).await;
-    cache.remember(id(1), &Error::new(Reason::UpstreamUnavailable), Duration::from_secs(1)).await;
+    cache.negative.insert(id(1), &Error::new(Reason::UpstreamUnavailable), Duration::from_secs(1)).await;
     assert_eq!(refusal(&cache, 1).await, Some(Reason::SessionNotFound));
 }
 

@@ -86,7 +86,7 @@ impl PollIo {
         let answer = self.settle(kept, aws_request_id);
         if answer.images.is_none() {
             let ttl = answer.outcome.images_until.saturating_duration_since(Instant::now());
-            self.polls.cache.remember(self.id, &Error::new(Reason::UpstreamMalformed), ttl).await;
+            self.polls.cache.negative.insert(self.id, &Error::new(Reason::UpstreamMalformed), ttl).await;
         }
         answer
     }

@@ -137,7 +137,7 @@ impl PollTask {
                 }
             }
             Action::Release(release) => self.io.coordinator.release(release).await,
-            Action::CacheError(error, ttl) => self.io.polls.cache.remember(self.io.id, &error, ttl).await,
+            Action::CacheError(error, ttl) => self.io.polls.cache.negative.insert(self.io.id, &error, ttl).await,
             Action::Publish(publication) => {
                 Box::pin(self.io.publish(publication, self.state.started(), &self.progress)).await;
             }

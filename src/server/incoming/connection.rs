@@ -1,17 +1,11 @@
-//! A connection that is ready to be served, and who is at its other end.
+//! A connection that is ready to be served.
 
-use super::{
-    opening::PREFACE,
-    places::{Connections, Place},
-};
+use super::{opening::PREFACE, places::Place};
+use crate::client::Peer;
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,48 +17,6 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
-
-/// The other end of a connection. A request has it in its extensions, as `Arc<Peer>`.
-#[derive(Debug)]
-pub struct Peer {
-    pub address: SocketAddr,
-    /// The names in its verified certificate, URIs first; none without mutual TLS. At most 16 of at
-    /// most 256 bytes.
-    pub names: Vec<String>,
-    over: bool,
-    connections: Connections,
-    closed: AtomicBool,
-}
-
-impl Peer {
-    pub(super) fn new(address: SocketAddr, names: Vec<String>, place: &Place) -> Self {
-        let connections = place.connections.clone();
-        Self { address, names, over: place.over, connections, closed: AtomicBool::new(false) }
-    }
-
-    /// A peer without a connection.
-    #[cfg(test)]
-    pub fn of(address: SocketAddr, names: Vec<String>) -> Arc<Self> {
-        let place = Connections::new(1, 1).admit().expect("the first one");
-        Arc::new(Self::new(address, names, &place))
-    }
-
-    /// Whether the connection is to be closed.
-    #[cfg(test)]
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Relaxed)
-    }
-
-    /// Closes the connection at its next read or write.
-    pub fn close(&self) {
-        self.closed.store(true, Relaxed);
-    }
-
-    /// Whether it came above the limit of connections, and there are still more than that.
-    pub fn is_over_limit(&self) -> bool {
-        self.over && self.connections.is_over_limit()
-    }
-}
 
 /// How many bytes are read before the task of the connection gives up the rest of its turn. HTTP/2
 /// reads until nothing is left, and opens every stream on the way: a byte of compressed headers is
@@ -124,7 +76,7 @@ impl Connection {
 
     /// An error from its end on. Whoever reads or writes asks first, and so is woken at the end.
     fn check_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        if self.peer.closed.load(Relaxed) {
+        if self.peer.is_closed() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         let is_over = |end: &mut Pin<Box<Sleep>>| end.as_mut().poll(context).is_ready();

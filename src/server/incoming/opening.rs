@@ -2,10 +2,10 @@
 
 use super::{
     Protocol, Refusal,
-    connection::{Connection, FirstBytes, Io, Peer},
+    connection::{Connection, FirstBytes, Io},
     places::Place,
 };
-use crate::server::tls;
+use crate::{client::Peer, server::tls};
 use rustls::{CertificateError, ServerConfig};
 use std::{future::poll_fn, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
@@ -35,7 +35,8 @@ impl Opening {
         let longest = self.longest;
         match self.open(stream).await {
             Ok((io, first)) => {
-                let peer = Peer::new(address, names(&io), &place);
+                let (over, connections) = (place.over, place.connections.clone());
+                let peer = Peer::new(address, names(&io), move || over && connections.is_over_limit());
                 Some(Connection::new(io, first, peer, place, longest))
             }
             Err(Fault(refusal, reason)) => {

@@ -1,24 +1,23 @@
-//! A request that has been checked: what is asked, in types that cannot be wrong.
+//! A validated request, in types that cannot be wrong.
 
 use crate::{error::Error, proto, results::ImageSet, session::SessionId};
 use std::time::Duration;
 
-/// What is asked about which session.
+/// A validated request.
 #[derive(Debug)]
-pub struct Question {
+pub struct ValidRequest {
     pub session_id: SessionId,
-    /// The images whose content is asked for.
+    /// The images whose content is requested.
     pub images: ImageSet,
-    /// The threshold of the verdict, when there is one.
+    /// The threshold of the verdict, if there is one.
     pub min_confidence: Option<f32>,
-    /// How long the answer may be held back for the session to end; nothing when the state now is
-    /// asked for.
+    /// How long to wait for a final result; None to return the current status.
     pub wait: Option<Duration>,
 }
 
-impl Question {
-    /// `floor` is the server's own threshold: the default, and the least that a request gets.
-    /// `max_wait` is the longest wait.
+impl ValidRequest {
+    /// Validates a request. `floor` is the server's own threshold: the default, and the least that
+    /// a request gets. `max_wait` is the longest wait.
     ///
     /// # Errors
     /// INVALID_REQUEST, with the field that is malformed.
@@ -43,7 +42,7 @@ impl Question {
             Ok(proto::ResultView::Full) => ImageSet::ALL,
             Err(_) => return Err(Error::invalid("view", format!("{} is no ResultView", request.view))),
         };
-        // A request may ask for more than the server, never for less.
+        // A request may raise the server's threshold, never lower it.
         let min_confidence = asked.into_iter().chain(floor).reduce(f32::max);
         Ok(Self { session_id, images, min_confidence, wait })
     }
@@ -66,7 +65,7 @@ fn check_min_confidence(threshold: f32) -> Result<(), Error> {
     Err(Error::invalid("min_confidence", format!("{MIN_CONFIDENCE_RULE}, and is {threshold}{hint}")))
 }
 
-/// The rules of google.protobuf.Duration, and that nobody can wait backwards.
+/// Validates a wait: a google.protobuf.Duration that is not negative.
 fn check_wait(wait: &prost_types::Duration) -> Result<Duration, Error> {
     let (seconds, nanos) = (u64::try_from(wait.seconds), u32::try_from(wait.nanos));
     let (Ok(seconds), Ok(nanos)) = (seconds, nanos) else {
@@ -104,7 +103,9 @@ mod tests {
     #[test]
     fn each_view_asks_for_its_images() {
         let images = |view| {
-            Question::of(&proto::GetLivenessResultRequest { view, ..request() }, None, MAX_WAIT).map(|q| q.images).ok()
+            ValidRequest::of(&proto::GetLivenessResultRequest { view, ..request() }, None, MAX_WAIT)
+                .map(|q| q.images)
+                .ok()
         };
         assert_eq!(images(0), Some(ImageSet::NONE));
         assert_eq!(images(1), Some(ImageSet::NONE));
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_wait_is_capped_and_none_at_all_when_it_is_zero() {
-        let waits = |request| Question::of(&request, None, MAX_WAIT).expect("a valid request").wait;
+        let waits = |request| ValidRequest::of(&request, None, MAX_WAIT).expect("a valid request").wait;
         assert_eq!(waits(request()), None);
         assert_eq!(waits(wait(0, 0)), None);
         assert_eq!(waits(wait(1, 500_000_000)), Some(Duration::from_millis(1_500)));
@@ -124,7 +125,8 @@ mod tests {
 
     #[test]
     fn the_higher_of_both_thresholds_decides() {
-        let applied = |request, floor| Question::of(&request, floor, MAX_WAIT).expect("a valid request").min_confidence;
+        let applied =
+            |request, floor| ValidRequest::of(&request, floor, MAX_WAIT).expect("a valid request").min_confidence;
         assert_eq!(applied(request(), None), None);
         assert_eq!(applied(request(), Some(80.0)), Some(80.0));
         assert_eq!(applied(threshold(90.0), Some(80.0)), Some(90.0));
@@ -150,7 +152,7 @@ mod tests {
             (threshold(f32::NAN), "min_confidence"),
             (threshold(f32::INFINITY), "min_confidence"),
         ] {
-            let error = Question::of(&request, None, MAX_WAIT).expect_err(field);
+            let error = ValidRequest::of(&request, None, MAX_WAIT).expect_err(field);
             let context = crate::error::Context { session_id: "", region: None, time_left: Default::default() };
             let status = error.to_status(&context);
             assert!(status.message().starts_with(&format!("{field}: ")), "{}", status.message());
@@ -169,9 +171,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_threshold_is_on_the_scale_or_refused(asked: f32, floor in proptest::option::of(1.1f32..=100.0)) {
-            match Question::of(&threshold(asked), floor, MAX_WAIT) {
-                Ok(question) => {
-                    let applied = question.min_confidence.expect("one was asked for");
+            match ValidRequest::of(&threshold(asked), floor, MAX_WAIT) {
+                Ok(valid) => {
+                    let applied = valid.min_confidence.expect("one was asked for");
                     prop_assert!(applied > 1.0 && applied <= 100.0 && applied >= asked && Some(applied) >= floor);
                 }
                 Err(_) => prop_assert!(!(asked > 1.0 && asked <= 100.0)),

@@ -1,0 +1,43 @@
+//! The other end of a connection.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+/// The other end of a connection. A request has it in its extensions, as `Arc<Peer>`.
+pub struct Peer {
+    pub address: SocketAddr,
+    /// The names in its verified certificate, URIs first; none without mutual TLS. At most 16 of at
+    /// most 256 bytes.
+    pub names: Vec<String>,
+    is_over_limit: Box<dyn Fn() -> bool + Send + Sync>,
+    is_closed: AtomicBool,
+}
+
+impl Peer {
+    /// `is_over_limit` returns whether the connection exceeds the limit of connections now.
+    pub fn new(
+        address: SocketAddr,
+        names: Vec<String>,
+        is_over_limit: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { address, names, is_over_limit: Box::new(is_over_limit), is_closed: AtomicBool::new(false) }
+    }
+
+    /// Closes the connection at its next read or write.
+    pub fn close(&self) {
+        self.is_closed.store(true, Relaxed);
+    }
+
+    /// Returns whether the connection is closed at its next read or write.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Relaxed)
+    }
+
+    /// Returns whether calls on this connection are rejected because there are too many
+    /// connections.
+    pub fn is_over_limit(&self) -> bool {
+        (self.is_over_limit)()
+    }
+}

@@ -1,0 +1,86 @@
+//! The negative cache: errors that callers of a session get again without a read.
+
+use super::held::lru;
+use crate::{error::Error, session::SessionId, telemetry::metrics::IntCounter};
+use moka::future;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// The longest TTL of NotFound: a caller that polls a wrong id learns nothing new.
+const MAX_NOT_FOUND_TTL: Duration = Duration::from_secs(60);
+
+/// How long an entry is kept. It outlives its own TTL, so that the next NotFound doubles the TTL.
+const ENTRY_TTL: Duration = Duration::from_secs(300);
+
+/// The most entries. They are small, but anybody can invent session ids: a few MB at most.
+const MAX_ENTRIES: u64 = 10_000;
+
+pub struct NegativeCache {
+    errors: future::Cache<SessionId, Arc<CachedError>>,
+    not_found_ttl: Duration,
+}
+
+#[derive(Debug)]
+pub struct CachedError {
+    pub error: Error,
+    /// When AWS returned it, and until when callers get it.
+    pub since: Instant,
+    pub until: Instant,
+}
+
+impl CachedError {
+    pub fn is_current(&self) -> bool {
+        Instant::now() < self.until
+    }
+
+    /// Returns the error with the delay that is left.
+    pub fn to_error(&self) -> Error {
+        self.error.clone().retried_after(self.until - Instant::now())
+    }
+}
+
+impl NegativeCache {
+    /// `not_found_ttl` is the first TTL of NotFound; zero caches none.
+    pub fn new(not_found_ttl: Duration, evictions: IntCounter) -> Self {
+        let errors = lru(MAX_ENTRIES, evictions).time_to_live(ENTRY_TTL.max(not_found_ttl)).build();
+        Self { errors, not_found_ttl }
+    }
+
+    /// Returns the last error of a session. It may not be current.
+    pub async fn get(&self, id: SessionId) -> Option<Arc<CachedError>> {
+        self.errors.get(&id).await
+    }
+
+    /// Negative-caches NotFound. The TTL doubles each time, up to [`MAX_NOT_FOUND_TTL`].
+    pub async fn insert_not_found(&self, id: SessionId, error: Error) {
+        let before = self.get(id).await.filter(|before| before.error.is_not_found());
+        let ttl = before.map_or(self.not_found_ttl, |before| (before.until - before.since) * 2);
+        self.replace(id, error, ttl.min(MAX_NOT_FOUND_TTL.max(self.not_found_ttl))).await;
+    }
+
+    /// Negative-caches another error for its retry delay, so that retries of callers do not become
+    /// reads. It does not replace NotFound.
+    pub async fn insert(&self, id: SessionId, error: &Error, ttl: Duration) {
+        let is_not_found = self.get(id).await.is_some_and(|before| before.error.is_not_found());
+        if !ttl.is_zero() && !is_not_found {
+            self.replace(id, error.clone(), ttl).await;
+        }
+    }
+
+    async fn replace(&self, id: SessionId, error: Error, ttl: Duration) {
+        let since = Instant::now();
+        self.errors.insert(id, Arc::new(CachedError { error, since, until: since + ttl })).await;
+    }
+
+    pub async fn remove(&self, id: SessionId) {
+        self.errors.invalidate(&id).await;
+    }
+
+    pub fn entry_count(&self) -> u64 {
+        self.errors.entry_count()
+    }
+
+    pub async fn run_pending_tasks(&self) {
+        self.errors.run_pending_tasks().await;
+    }
+}
