@@ -4,24 +4,25 @@ use super::{opening::PREFACE, places::Place};
 use crate::client::Peer;
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    task::coop,
     time::{Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::server::Connected;
 
-/// How many bytes are read before the task of the connection gives up the rest of its turn. HTTP/2
-/// reads until nothing is left, and opens every stream on the way: a byte of compressed headers is
-/// about a hundred bytes of memory until the headers have been checked.
-const READ_QUANTUM: usize = 4 * 1024;
+/// How many bytes are read until the requests in them have been served. HTTP/2 reads until nothing
+/// is left, and opens every stream on the way: until its headers have been checked, a byte of
+/// compressed headers takes about 80 bytes of memory.
+const READ_QUANTUM: usize = 2 * 1024;
 
 /// A connection with its place among the others, which it gives back when it is dropped.
 pub struct Connection {
@@ -32,6 +33,8 @@ pub struct Connection {
     end: Option<Pin<Box<Sleep>>>,
     /// Bytes that have been read of the quantum.
     read: usize,
+    /// The pause after a quantum.
+    pause: Option<AbortOnDropHandle<()>>,
     _place: Place,
 }
 
@@ -70,6 +73,7 @@ impl Connection {
             peer: Arc::new(peer),
             end: longest.map(|longest| Box::pin(sleep(longest))),
             read: 0,
+            pause: None,
             _place: place,
         }
     }
@@ -84,14 +88,6 @@ impl Connection {
             true => Err(io::ErrorKind::TimedOut.into()),
             false => Ok(()),
         }
-    }
-}
-
-/// Uses up what is left of the task's budget: sockets are pending until the task is polled again,
-/// which is soon.
-fn end_turn(context: &mut Context<'_>) {
-    while let Poll::Ready(budget) = coop::poll_proceed(context) {
-        budget.made_progress();
     }
 }
 
@@ -111,18 +107,24 @@ impl AsyncRead for Connection {
             return Poll::Ready(Ok(()));
         }
         if this.read >= READ_QUANTUM {
+            // A task that yields runs after the tasks of the streams that were opened. The connection
+            // cannot yield itself: each response wakes it before the next stream is served.
+            this.pause = Some(AbortOnDropHandle::new(tokio::spawn(tokio::task::yield_now())));
             this.read = 0;
-            end_turn(context);
         }
-        let before = buffer.filled().len();
+        if let Some(pause) = &mut this.pause {
+            ready!(Pin::new(pause).poll(context)).ok();
+            this.pause = None;
+        }
+        let mut quantum = [const { MaybeUninit::uninit() }; READ_QUANTUM];
+        let size = buffer.remaining().min(READ_QUANTUM - this.read);
+        let mut part = ReadBuf::uninit(&mut quantum[..size]);
         let read = match &mut this.io {
-            Io::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Io::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Io::Plain(stream) => Pin::new(stream).poll_read(context, &mut part),
+            Io::Tls(stream) => Pin::new(stream).poll_read(context, &mut part),
         };
-        match read {
-            Poll::Ready(_) => this.read += buffer.filled().len() - before,
-            Poll::Pending => this.read = 0,
-        }
+        buffer.put_slice(part.filled());
+        this.read += part.filled().len();
         read
     }
 }

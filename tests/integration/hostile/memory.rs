@@ -23,11 +23,6 @@ const NO_METHOD: &str = "/faceliveness.v1.FaceLivenessService/None";
 /// more.
 const SMALL: usize = 96 << 20;
 
-/// The most memory of an attack with empty header fields. A request waits with its headers, 46 KiB,
-/// until the runtime runs its task, so the height depends on what else the machine does: 38 to 148
-/// MiB were measured.
-const EMPTY_FIELDS: usize = 256 << 20;
-
 /// How long a debug build on a busy machine may take for 40,000 rejections.
 const SLOW: Duration = Duration::from_secs(90);
 
@@ -147,9 +142,33 @@ async fn empty_header_fields_take_no_memory() {
         };
         let (height, ()) = height(&target, attack).await;
         println!("440 empty fields to {path} of {address}: {} MiB", height >> 20);
-        assert!(height < EMPTY_FIELDS, "{path}: {} MiB", height >> 20);
+        assert!(height < SMALL, "{path}: {} MiB", height >> 20);
     }
     assert!(target.metric(r#"face_liveness_errors_total{reason="OVERLOADED"}"#).await >= 24_000);
+}
+
+/// Each connection opens its streams in one packet, so that all are read before the first is served.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn empty_header_fields_on_many_connections_take_what_their_connections_may_take() {
+    const CONNECTIONS: usize = 500;
+    let target = Target::start(&[]).await;
+    let burst = |number| raw::frame(HEADERS, END_HEADERS, number * 2 + 1, &raw::empty_fields(RESULT, 440, number));
+    let burst: Vec<u8> = (0..20).flat_map(burst).collect();
+    let attack = async {
+        let mut attackers = Vec::new();
+        for _ in 0..CONNECTIONS {
+            attackers.push(Attacker::connect(target.address()).await);
+        }
+        for attacker in &mut attackers {
+            attacker.send(&burst).await;
+        }
+        for attacker in &mut attackers {
+            attacker.settle().await;
+        }
+    };
+    let (height, ()) = height(&target, attack).await;
+    println!("440 empty fields on {CONNECTIONS} connections: {} KiB each", (height >> 10) / CONNECTIONS);
+    assert!(height < CONNECTIONS * (140 << 10), "{} KiB each", (height >> 10) / CONNECTIONS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
