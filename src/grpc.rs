@@ -35,15 +35,14 @@ use deadline::Deadline;
 use image_budget::ImageBudget;
 use std::{sync::Arc, time::Duration};
 use tonic::{Request, Response, Status};
-use tracing::Instrument;
 use valid_request::ValidRequest;
 
 /// The largest request message. A request has an id and three small fields.
 pub const MAX_REQUEST_BYTES: usize = 4 * 1024;
 
-/// The server's settings of the RPC.
+/// The options of the RPC.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct RpcOptions {
     /// The verdict's threshold, default and floor; above 1, up to 100.
     pub min_confidence: Option<f32>,
     /// The image content that responses may contain.
@@ -59,7 +58,7 @@ pub struct Settings {
 /// The implementation of `faceliveness.v1.FaceLivenessService`.
 pub struct Service {
     results: Results,
-    settings: Settings,
+    options: RpcOptions,
     session_refs: Arc<SessionRefKey>,
     recorder: Recorder,
     image_budget: ImageBudget,
@@ -69,26 +68,26 @@ impl Service {
     /// The service for tonic's router. Its calls must have passed [`admission::Admitted`].
     pub fn server(
         results: Results,
-        settings: Settings,
+        options: RpcOptions,
         session_refs: Arc<SessionRefKey>,
         recorder: Recorder,
     ) -> FaceLivenessServiceServer<Self> {
-        let service = Self { results, settings, session_refs, recorder, image_budget: ImageBudget::new() };
+        let service = Self { results, options, session_refs, recorder, image_budget: ImageBudget::new() };
         FaceLivenessServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES)
     }
 
     async fn read(&self, valid: &ValidRequest, call: &Call, deadline: Deadline) -> Result<response::Response, Error> {
         if !valid.images.is_empty() {
-            self.settings.clients.may_see_images(&call.caller)?;
+            self.options.clients.may_see_images(&call.caller)?;
         }
         let wait_until = valid.wait.map(|wait| call.arrival + wait);
-        let patience = Patience { wait_until, answer_by: deadline.answer_by() };
+        let patience = Patience { wait_until, answer_by: deadline.respond_by() };
         let answer = self.results.get(valid.session_id, valid.images, patience).await?;
-        let allowed = self.settings.images;
+        let allowed = self.options.images;
         let permit = match response::image_bytes(&answer, valid, allowed) {
             0 => None,
             // Boxed, so that a response without images does not pay for it.
-            bytes => Some(Box::pin(self.image_budget.acquire(bytes, deadline.answer_by())).await?),
+            bytes => Some(Box::pin(self.image_budget.acquire(bytes, deadline.respond_by())).await?),
         };
         Ok(response::of(answer, valid, allowed, call.arrival, permit))
     }
@@ -103,8 +102,9 @@ impl FaceLivenessService for Service {
         let Some(call) = request.extensions().get::<Arc<Call>>().cloned() else {
             return Err(Error::new(Reason::Internal).to_status(&Context::default()));
         };
+        call.message_arrived();
         let request = request.into_inner();
-        let valid = ValidRequest::of(&request, self.settings.min_confidence, self.settings.max_wait);
+        let valid = ValidRequest::of(&request, self.options.min_confidence, self.options.max_wait);
         let wait = valid.as_ref().ok().and_then(|valid| valid.wait).unwrap_or_default();
         // tonic counts a deadline from the headers on, and so does this.
         let deadline = Deadline::of(call.timeout, call.arrival, wait);
@@ -113,7 +113,7 @@ impl FaceLivenessService for Service {
         }
         let end = match &valid {
             Err(error) => Err(error.clone()),
-            Ok(valid) => self.read(valid, &call, deadline).instrument(call.span.clone()).await,
+            Ok(valid) => self.read(valid, &call, deadline).await,
         };
         self.recorder.record(&call, valid.as_ref().ok(), &end);
         match end {

@@ -93,9 +93,7 @@ impl Results {
     /// Every reason but those of a malformed or forbidden request. Dropping the future costs nobody
     /// else anything.
     pub async fn get(&self, id: SessionId, wanted: ImageSet, patience: Patience) -> Result<Answer, Error> {
-        // Boxed, so that the future of a call stays below the 1,032 bytes that malloc serves
-        // fastest.
-        let answer = match Box::pin(self.0.cache.answer(id, wanted)).await {
+        let answer = match self.0.cache.answer(id, wanted).await {
             Some(cached) => cached,
             // Boxed, so that a hit does not move the future of a miss about, which is some
             // kilobytes.

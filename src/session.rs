@@ -6,6 +6,7 @@
 
 use aws_lc_rs::hmac;
 use std::{fmt, path::Path};
+use uuid::Uuid;
 
 /// The id that CreateFaceLivenessSession answers: a UUID of 36 characters in lower-case hex. AWS's
 /// pattern is `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, of any UUID version.
@@ -15,28 +16,16 @@ pub struct SessionId(u128);
 /// Half of what HMAC-SHA256 makes use of, and enough.
 const MIN_KEY_BYTES: usize = 16;
 
-/// Where the hyphens of a UUID stand.
-const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+/// The only length of a UUID with hyphens and without braces or a prefix.
 const LENGTH: usize = 36;
 
 impl SessionId {
-    /// The id that `text` spells, or nothing when AWS would not take it.
+    /// Parses an id. Returns None if it does not match AWS's pattern.
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != LENGTH {
+        if text.len() != LENGTH || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return None;
         }
-        let mut bits = 0;
-        for (index, byte) in text.bytes().enumerate() {
-            let digit = match byte {
-                b'-' if HYPHENS.contains(&index) => continue,
-                _ if HYPHENS.contains(&index) => return None,
-                b'0'..=b'9' => byte - b'0',
-                b'a'..=b'f' => byte - b'a' + 10,
-                _ => return None,
-            };
-            bits = bits << 4 | u128::from(digit);
-        }
-        Some(Self(bits))
+        Uuid::try_parse(text).ok().map(|id| Self(id.as_u128()))
     }
 
     /// The id's 128 bits, for keyed hashes and nothing else.
@@ -44,18 +33,16 @@ impl SessionId {
         self.0.to_be_bytes()
     }
 
-    /// An id that nobody has: one of 2^122.
+    /// Returns a random UUID of version 4, as AWS's are.
     pub fn random() -> Self {
         let mut bytes = [0; 16];
         aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
-        // A UUID of version 4 (RFC 9562), as AWS's are.
-        Self(u128::from_be_bytes(bytes) & !(0xf << 76 | 0b11 << 62) | 0x4 << 76 | 0b10 << 62)
+        Self(uuid::Builder::from_random_bytes(bytes).into_uuid().as_u128())
     }
 
-    /// The id as AWS and the caller spell it. For the wire only, never for a log.
+    /// Returns the id as AWS and the caller write it. For the wire only, never for a log.
     pub fn to_wire(self) -> String {
-        let hex = format!("{:032x}", self.0);
-        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        Uuid::from_u128(self.0).to_string()
     }
 }
 

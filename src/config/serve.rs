@@ -129,9 +129,9 @@ impl Tls {
 
 impl Server {
     /// The settings of the RPC, where `region` is asked.
-    pub fn rpc(&self, region: Option<&str>) -> grpc::Settings {
+    pub fn rpc(&self, region: Option<&str>) -> grpc::RpcOptions {
         let Service { min_confidence, images, max_wait, access_log, .. } = self.service;
-        grpc::Settings {
+        grpc::RpcOptions {
             min_confidence,
             images: images.into(),
             max_wait,

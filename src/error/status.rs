@@ -72,13 +72,12 @@ impl Error {
 
 impl Error {
     /// The error of a call whose request message tonic could not read, by tonic's code: tonic's own
-    /// statuses carry no details. `late` is the error if the message did not arrive in time. None
-    /// for a code that needs no details: the message is compressed.
-    pub fn of_unread_message(code: Code, limit: usize, late: impl FnOnce() -> Self) -> Option<Self> {
+    /// statuses carry no details. None for a code that needs no details: the message is
+    /// compressed.
+    pub fn of_unread_message(code: Code, limit: usize) -> Option<Self> {
         match code {
             Code::Unimplemented => None,
             Code::OutOfRange | Code::ResourceExhausted => Some(Self::too_large("request", limit)),
-            Code::DeadlineExceeded => Some(late()),
             _ => Some(Self::malformed_message()),
         }
     }

@@ -95,6 +95,6 @@ fn assert_deadline(timeout: &[u8], wait: Duration) {
     };
     let nanos = named.unwrap_or((Duration::from_secs(30) + wait).as_nanos()).min(DAY.as_nanos());
     let answered = nanos - (nanos / 10).min(second / 20);
-    assert_eq!((deadline.answer_by() - now).as_nanos(), answered);
+    assert_eq!((deadline.respond_by() - now).as_nanos(), answered);
     assert!(deadline.time_left() <= DAY);
 }

@@ -1,7 +1,7 @@
-//! What is told of a request: one line for an answer, by the access log's setting, and one for a
-//! refusal.
+//! The log lines of a call: one in the access log, as its setting says, and one for an error.
 //!
-//! The session is told by its reference, and of a score or a face nothing but whether one left.
+//! A line names the session by its reference. It has no score, and says only whether the response
+//! had images.
 
 use super::{response::Response, valid_request::ValidRequest};
 use crate::{client::Caller, error::Error, results::ImageSet, session::SessionRefKey};
@@ -15,38 +15,36 @@ use std::{
 use tokio::time::Instant;
 use tracing::{Level, field};
 
-/// Which requests the access log has.
+/// Which calls the access log has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum AccessLog {
     /// None.
     None,
-    /// Those whose answer carries a face.
+    /// Those whose response has images.
     Images,
-    /// All, refused ones too.
+    /// All, rejected ones too.
     All,
 }
 
-/// Who sends nonsense may send much of it: so many refusals a second are told, and of the rest
-/// their number.
-const REFUSALS_PER_SECOND: u64 = 100;
+/// How many failed calls are logged per second. Of the others only their number is logged.
+const FAILURES_PER_SECOND: u64 = 100;
 
 pub struct Log {
     access: AccessLog,
     session_refs: Arc<SessionRefKey>,
-    refusals: Budget,
+    failures: LineBudget,
 }
 
 impl Log {
     pub fn new(access: AccessLog, session_refs: Arc<SessionRefKey>) -> Self {
-        Self { access, session_refs, refusals: Budget::default() }
+        Self { access, session_refs, failures: LineBudget::default() }
     }
 
-    /// Tells how a request ended. Hits are the common case and say nothing about the service: by
-    /// default only errors, and faces that left it, are told.
-    pub fn tell(&self, caller: &Caller, valid: Option<&ValidRequest>, started: Instant, end: &Result<Response, Error>) {
+    /// Logs how a call ended. By default, only errors and responses with images are logged.
+    pub fn log(&self, caller: &Caller, valid: Option<&ValidRequest>, started: Instant, end: &Result<Response, Error>) {
         let images = end.as_ref().is_ok_and(Response::has_images);
         let is_accessed = self.access == AccessLog::All || (self.access == AccessLog::Images && images);
-        // Most answers are not told, and pay neither for a hash nor for a clock.
+        // Most calls are not logged, and need neither the hash nor the clock.
         if !is_accessed && end.is_ok() && !tracing::enabled!(Level::DEBUG) {
             return;
         }
@@ -62,19 +60,19 @@ impl Log {
             let min_confidence = valid.and_then(|valid| valid.min_confidence);
             let source = end.as_ref().ok().map(Response::source_name);
             let status = end.as_ref().ok().map(Response::status_name);
-            tracing::info!(target: "access", client = %caller, session, view, min_confidence, source, status, images, code, reason, millis, "asked");
+            tracing::info!(target: "access", client = %caller, session, view, min_confidence, source, status, images, code, reason, millis, "call");
         }
         match end {
             Ok(response) => {
                 let (status, source) = (response.status_name(), response.source_name());
-                tracing::debug!(session, status, source, millis, "answered");
+                tracing::debug!(session, status, source, millis, "call succeeded");
             }
             Err(error) => {
-                let Some(untold) = self.refusals.spend() else { return };
+                let Some(untold) = self.failures.take_line() else { return };
                 let untold = (untold > 0).then_some(untold);
                 let (aws_code, aws_request_id) = (error.aws_code.as_deref(), error.aws_request_id.as_deref());
                 let (code, reason) = (error.code_name(), error.reason.name());
-                tracing::warn!(code, reason, session, aws_code, aws_request_id, millis, untold, "refused");
+                tracing::warn!(code, reason, session, aws_code, aws_request_id, millis, untold, "call failed");
             }
         }
     }
@@ -88,23 +86,23 @@ const fn view(images: ImageSet) -> &'static str {
     }
 }
 
-/// So many lines a second.
+/// At most [`FAILURES_PER_SECOND`] lines per second.
 #[derive(Default)]
-struct Budget {
+struct LineBudget {
     second: AtomicU64,
-    spent: AtomicU64,
+    lines: AtomicU64,
 }
 
-impl Budget {
-    /// Whether a line may be told, and how many were not in the seconds before. Callers at the same
-    /// moment may get a line more or less.
-    fn spend(&self) -> Option<u64> {
+impl LineBudget {
+    /// Takes one line from the budget, if there is one left, and returns how many lines were not
+    /// logged before. With concurrent calls, a second may have a line more or less.
+    fn take_line(&self) -> Option<u64> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let untold = match self.second.swap(now, Relaxed) == now {
             true => 0,
-            false => self.spent.swap(0, Relaxed).saturating_sub(REFUSALS_PER_SECOND),
+            false => self.lines.swap(0, Relaxed).saturating_sub(FAILURES_PER_SECOND),
         };
-        (self.spent.fetch_add(1, Relaxed) < REFUSALS_PER_SECOND).then_some(untold)
+        (self.lines.fetch_add(1, Relaxed) < FAILURES_PER_SECOND).then_some(untold)
     }
 }
 
@@ -113,12 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_refusals_is_told_by_its_number() {
-        let budget = Budget::default();
-        let told = (0..1000).filter(|_| budget.spend().is_some()).count() as u64;
-        assert!((REFUSALS_PER_SECOND..=2 * REFUSALS_PER_SECOND).contains(&told), "{told}");
+    fn of_a_flood_of_failures_only_the_number_is_logged() {
+        let budget = LineBudget::default();
+        let logged = (0..1000).filter(|_| budget.take_line().is_some()).count() as u64;
+        assert!((FAILURES_PER_SECOND..=2 * FAILURES_PER_SECOND).contains(&logged), "{logged}");
         budget.second.store(0, Relaxed);
-        let untold = budget.spend().expect("a new second");
-        assert!((1..=1000 - REFUSALS_PER_SECOND).contains(&untold), "{untold}");
+        let untold = budget.take_line().expect("a new second");
+        assert!((1..=1000 - FAILURES_PER_SECOND).contains(&untold), "{untold}");
     }
 }

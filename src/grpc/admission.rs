@@ -176,8 +176,8 @@ impl Permit {
             self.attach(response.headers_mut());
             return response;
         }
-        let images = response.extensions_mut().remove::<ImagePermit>().zip(call);
-        response.map(|body| Body::new(ResponseBody::new(body, self, images)))
+        let images = response.extensions_mut().remove::<ImagePermit>();
+        response.map(|body| Body::new(ResponseBody::new(body, self, call, images)))
     }
 
     /// Gives the permit to the value of `grpc-status`, whose buffer returns it when it is dropped.

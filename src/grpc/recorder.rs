@@ -1,4 +1,4 @@
-//! How calls are recorded: metrics, span and log lines, once for each call of the RPC.
+//! Records each call of the RPC once: metrics, span and log lines.
 
 use super::{
     access_log::{AccessLog, Log},
@@ -24,41 +24,59 @@ use tokio::time::Instant;
 use tonic::{Status, codegen::http::HeaderMap};
 use tracing::Span;
 
-/// What the headers of a call say. The call's request has it in its extensions, as `Arc<Call>`.
+/// A call of the RPC, as known from its headers. Its request has it in its extensions, as
+/// `Arc<Call>`.
 pub struct Call {
     pub caller: Caller,
     pub arrival: Instant,
     /// The caller's timeout from the headers on.
     pub timeout: Option<Duration>,
     pub span: Span,
+    has_message: AtomicBool,
     is_recorded: AtomicBool,
 }
 
 impl Call {
     pub fn new(caller: Caller, headers: &HeaderMap, arrival: Instant) -> Self {
-        let timeout = deadline::timeout(headers);
-        Self { caller, arrival, timeout, span: spans::call(headers), is_recorded: AtomicBool::new(false) }
+        Self {
+            caller,
+            arrival,
+            timeout: deadline::timeout(headers),
+            span: spans::call(headers),
+            has_message: AtomicBool::new(false),
+            is_recorded: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that the request message has arrived.
+    pub fn message_arrived(&self) {
+        self.has_message.store(true, Relaxed);
+    }
+
+    /// Returns whether the request message has arrived.
+    pub fn has_message(&self) -> bool {
+        self.has_message.load(Relaxed)
     }
 
     /// Returns the time by which the message must arrive.
     pub fn message_by(&self) -> Instant {
-        self.deadline().answer_by().min(self.arrival + MESSAGE_TIMEOUT)
+        self.deadline().respond_by().min(self.arrival + MESSAGE_TIMEOUT)
     }
 
     /// Returns the error of a call whose message did not arrive in time.
     pub fn late(&self) -> Error {
-        match self.deadline().answer_by() < self.arrival + MESSAGE_TIMEOUT {
+        match self.deadline().respond_by() < self.arrival + MESSAGE_TIMEOUT {
             true => Error::new(Reason::DeadlineExceeded),
             false => Error::late("request", MESSAGE_TIMEOUT),
         }
     }
 
-    /// Whether [`Recorder::record`] has recorded how the call ended.
+    /// Returns whether [`Recorder::record`] has recorded how the call ended.
     pub fn is_recorded(&self) -> bool {
         self.is_recorded.load(Relaxed)
     }
 
-    /// The deadline of a call without a wait: its message is not known yet.
+    /// Returns the deadline without the call's `wait`, which is in its message.
     fn deadline(&self) -> Deadline {
         Deadline::of(self.timeout, self.arrival, Duration::ZERO)
     }
@@ -97,7 +115,7 @@ impl Recorder {
                 spans::refused(&call.span, error);
             }
         }
-        self.0.log.tell(&call.caller, valid, call.arrival, end);
+        self.0.log.log(&call.caller, valid, call.arrival, end);
         call.is_recorded.store(true, Relaxed);
     }
 

@@ -8,15 +8,15 @@ use crate::{
 use tokio::time::Instant;
 use tonic::codegen::Bytes;
 
-/// A response, and what of it is recorded.
+/// A response of the RPC, before it is encoded.
 pub struct Response {
     pub message: proto::GetLivenessResultResponse,
     /// Its share of the image budget, if there is image content in it.
     permit: Option<ImagePermit>,
 }
 
-/// The size of all image content in the response. `server_images` are those that the server may
-/// return at all.
+/// Returns the size of the image content in the response, in bytes. `server_images` are the images
+/// that this server returns at all.
 pub fn image_bytes(answer: &Answer, valid: &ValidRequest, server_images: ImageSet) -> usize {
     let allowed = valid.images.and(answer.outcome.sent).and(server_images);
     let Some(images) = answer.images.as_ref().filter(|_| !allowed.is_empty()) else { return 0 };
@@ -71,7 +71,7 @@ fn fill(result: &mut proto::LivenessResult, images: &Images, allowed: ImageSet) 
 }
 
 impl Response {
-    /// The response as tonic sends it. The extensions have its share of the image budget.
+    /// Returns tonic's response. Its extensions have its share of the image budget.
     pub fn into_tonic(self) -> tonic::Response<proto::GetLivenessResultResponse> {
         let mut response = tonic::Response::new(self.message);
         if let Some(permit) = self.permit {
@@ -80,7 +80,7 @@ impl Response {
         response
     }
 
-    /// The status for a log: AWS's own, if this version does not know it.
+    /// Returns the status for a log: AWS's own name, if this version does not know it.
     pub fn status_name(&self) -> &str {
         match &self.message.result {
             Some(result) if !result.unrecognized_status.is_empty() => &result.unrecognized_status,

@@ -1,4 +1,4 @@
-//! A validated request, in types that cannot be wrong.
+//! Validates a request.
 
 use crate::{error::Error, proto, results::ImageSet, session::SessionId};
 use std::time::Duration;
@@ -29,13 +29,13 @@ impl ValidRequest {
         let session_id = SessionId::parse(&request.session_id).ok_or_else(|| {
             Error::invalid(
                 "session_id",
-                "must be a UUID of 36 characters in lower-case hex, as CreateFaceLivenessSession answers it",
+                "must be a UUID of 36 characters in lower-case hex, as CreateFaceLivenessSession returns it",
             )
         })?;
         let wait = request.wait.as_ref().map(check_wait).transpose()?;
         let wait = wait.map(|wait| wait.min(max_wait)).filter(|wait| !wait.is_zero());
-        let asked = request.min_confidence;
-        asked.map(check_min_confidence).transpose()?;
+        let requested = request.min_confidence;
+        requested.map(check_min_confidence).transpose()?;
         let images = match proto::ResultView::try_from(request.view) {
             Ok(proto::ResultView::Unspecified | proto::ResultView::Basic) => ImageSet::NONE,
             Ok(proto::ResultView::Reference) => ImageSet::REFERENCE,
@@ -43,7 +43,7 @@ impl ValidRequest {
             Err(_) => return Err(Error::invalid("view", format!("{} is no ResultView", request.view))),
         };
         // A request may raise the server's threshold, never lower it.
-        let min_confidence = asked.into_iter().chain(floor).reduce(f32::max);
+        let min_confidence = requested.into_iter().chain(floor).reduce(f32::max);
         Ok(Self { session_id, images, min_confidence, wait })
     }
 }
@@ -51,7 +51,7 @@ impl ValidRequest {
 /// The range of a threshold, on AWS's scale of confidence.
 pub const MIN_CONFIDENCE_RULE: &str = "must be above 1 and at most 100, AWS's scale of confidence";
 
-/// Whether a threshold obeys [`MIN_CONFIDENCE_RULE`].
+/// Returns whether a threshold obeys [`MIN_CONFIDENCE_RULE`].
 pub fn is_min_confidence(threshold: f32) -> bool {
     threshold > 1.0 && threshold <= 100.0
 }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn each_view_asks_for_its_images() {
+    fn each_view_has_its_images() {
         let images = |view| {
             ValidRequest::of(&proto::GetLivenessResultRequest { view, ..request() }, None, MAX_WAIT)
                 .map(|q| q.images)
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_capped_and_none_at_all_when_it_is_zero() {
+    fn a_wait_is_capped_and_zero_is_none() {
         let waits = |request| ValidRequest::of(&request, None, MAX_WAIT).expect("a valid request").wait;
         assert_eq!(waits(request()), None);
         assert_eq!(waits(wait(0, 0)), None);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_higher_of_both_thresholds_decides() {
+    fn the_higher_threshold_applies() {
         let applied =
             |request, floor| ValidRequest::of(&request, floor, MAX_WAIT).expect("a valid request").min_confidence;
         assert_eq!(applied(request(), None), None);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_field_is_named_and_its_id_not_repeated() {
+    fn an_error_names_the_malformed_field_and_repeats_no_id() {
         let bad_id = proto::GetLivenessResultRequest { session_id: ID.to_uppercase(), ..Default::default() };
         for (request, field) in [
             (proto::GetLivenessResultRequest::default(), "session_id"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn who_means_90_and_says_0_9_is_told_so() {
+    fn a_threshold_of_0_9_is_rejected_with_a_hint_for_90() {
         let error = check_min_confidence(0.9).expect_err("below the scale");
         let status =
             error.to_status(&crate::error::Context { session_id: "", region: None, time_left: Default::default() });
@@ -170,13 +170,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_threshold_is_on_the_scale_or_refused(asked: f32, floor in proptest::option::of(1.1f32..=100.0)) {
-            match ValidRequest::of(&threshold(asked), floor, MAX_WAIT) {
+        fn a_threshold_beyond_the_scale_is_rejected(requested: f32, floor in proptest::option::of(1.1f32..=100.0)) {
+            match ValidRequest::of(&threshold(requested), floor, MAX_WAIT) {
                 Ok(valid) => {
-                    let applied = valid.min_confidence.expect("one was asked for");
-                    prop_assert!(applied > 1.0 && applied <= 100.0 && applied >= asked && Some(applied) >= floor);
+                    let applied = valid.min_confidence.expect("one was requested");
+                    prop_assert!(applied > 1.0 && applied <= 100.0 && applied >= requested && Some(applied) >= floor);
                 }
-                Err(_) => prop_assert!(!(asked > 1.0 && asked <= 100.0)),
+                Err(_) => prop_assert!(!(requested > 1.0 && requested <= 100.0)),
             }
         }
     }

@@ -60,7 +60,7 @@ async fn the_access_log_tells_who_asked_for_what_and_got_which_code() {
     program.ask(1, ResultView::Reference).await;
     program.ask(1, ResultView::Basic).await;
     program.ask(3, ResultView::Full).await;
-    let lines = program.lines("asked", |lines| lines.len() == 3).await;
+    let lines = program.lines("call", |lines| lines.len() == 3).await;
     let expected = [
         ("REFERENCE", Some("SOURCE_UPSTREAM"), true, "OK", None),
         ("BASIC", Some("SOURCE_CACHE"), false, "OK", None),
@@ -86,7 +86,7 @@ async fn without_an_access_log_not_even_a_face_that_leaves_is_told() {
     let mut program = Program::start(&["--access-log", "none"]).await;
     program.ask(1, ResultView::Reference).await;
     program.ask(3, ResultView::Basic).await;
-    program.lines("refused", |lines| lines.len() == 1).await;
+    program.lines("call failed", |lines| lines.len() == 1).await;
     assert!(!program.running.log().contains(r#""target":"access""#));
 }
 
@@ -99,7 +99,7 @@ async fn at_info_the_end_of_a_session_and_errors_are_told_and_neither_hits_nor_s
     let endpoint = Channel::from_shared(format!("http://{}", program.running.address)).expect("an address is a URI");
     let mut health = HealthClient::new(endpoint.connect().await.expect("it listens"));
     health.check(HealthCheckRequest::default()).await.expect("a status");
-    let refused = program.lines("refused", |lines| lines.len() == 1).await;
+    let refused = program.lines("call failed", |lines| lines.len() == 1).await;
     assert_eq!((&refused[0]["code"], &refused[0]["reason"]), (&"NOT_FOUND".into(), &"SESSION_NOT_FOUND".into()));
     assert_eq!(refused[0]["aws_code"], "SessionNotFoundException");
     assert_eq!(refused[0]["aws_request_id"].as_str().map(str::len), Some(36));
@@ -110,7 +110,7 @@ async fn at_info_the_end_of_a_session_and_errors_are_told_and_neither_hits_nor_s
     let messages: Vec<_> =
         log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["message"].clone()).collect();
     assert!(
-        messages.iter().all(|message| ["ready", "refused", "session ended"].iter().any(|known| message == known)),
+        messages.iter().all(|message| ["ready", "call failed", "session ended"].iter().any(|known| message == known)),
         "{messages:?}"
     );
 }
@@ -121,7 +121,7 @@ async fn at_debug_hits_and_states_are_told_too() {
     program.ask(1, ResultView::Basic).await;
     program.ask(1, ResultView::Basic).await;
     program.ask(2, ResultView::Basic).await;
-    let lines = program.lines("answered", |lines| lines.len() == 3).await;
+    let lines = program.lines("call succeeded", |lines| lines.len() == 3).await;
     let told: Vec<_> = lines.iter().map(|line| (line["source"].as_str(), line["status"].as_str())).collect();
     assert_eq!(told[1], (Some("SOURCE_CACHE"), Some("LIVENESS_STATUS_SUCCEEDED")));
     assert_eq!(told[2], (Some("SOURCE_UPSTREAM"), Some("LIVENESS_STATUS_IN_PROGRESS")));
@@ -136,7 +136,7 @@ async fn replicas_with_the_same_key_call_a_session_by_the_same_reference() {
     for _ in 0..2 {
         let mut program = Program::start(&flags).await;
         program.ask(1, ResultView::Basic).await;
-        references.push(program.lines("asked", |lines| lines.len() == 1).await[0]["session"].clone());
+        references.push(program.lines("call", |lines| lines.len() == 1).await[0]["session"].clone());
     }
     std::fs::remove_file(key).ok();
     assert_eq!(references[0], references[1]);

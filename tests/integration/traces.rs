@@ -131,7 +131,7 @@ async fn a_log_line_is_found_by_its_traces_reference_and_nothing_else_of_a_trace
     let running = serve(&aws, &endpoint, &["--log-level", "trace", "--access-log", "all"], &[]);
     client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
     eventually("the call arrives", async || !collector.spans(SpanKind::Server).is_empty()).await;
-    eventually("it is logged", async || running.log().contains("asked")).await;
+    eventually("it is logged", async || running.log().contains("\"call\"")).await;
     let session = text(&collector.spans(SpanKind::Server)[0].attributes, "face_liveness.session_ref");
     let log = running.log();
     assert!(log.contains(&session.expect("a reference")), "{log}");

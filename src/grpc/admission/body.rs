@@ -84,14 +84,15 @@ pin_project! {
         #[pin]
         body: B,
         permit: Option<Permit>,
-        // The share of the image budget, for the one frame that has the message.
-        images: Option<(ImagePermit, Arc<Call>)>,
+        // The call of the RPC, whose response has one frame of data, and its share of the image budget.
+        call: Option<Arc<Call>>,
+        images: Option<ImagePermit>,
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub const fn new(body: B, permit: Permit, images: Option<(ImagePermit, Arc<Call>)>) -> Self {
-        Self { body, permit: Some(permit), images }
+    pub const fn new(body: B, permit: Permit, call: Option<Arc<Call>>, images: Option<ImagePermit>) -> Self {
+        Self { body, permit: Some(permit), call, images }
     }
 }
 
@@ -109,13 +110,14 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for ResponseBody<B> {
             }
             return Poll::Ready(Some(Ok(frame)));
         }
-        if let Some((images, call)) = this.images.take() {
-            frame = frame.map_data(|data| images.attach(data, call));
-        }
-        if this.body.is_end_stream()
+        let call = this.call.take();
+        if (call.is_some() || this.body.is_end_stream())
             && let Some(permit) = this.permit.take()
         {
             frame = frame.map_data(|data| permit.own(data));
+        }
+        if let Some((images, call)) = this.images.take().zip(call) {
+            frame = frame.map_data(|data| images.attach(data, call));
         }
         Poll::Ready(Some(Ok(frame)))
     }

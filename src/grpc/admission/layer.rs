@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{
     Status,
     body::Body,
@@ -81,14 +81,16 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
                 return AdmittedFuture::Rejected { response: Some(response) };
             }
         };
-        let by = call.as_ref().map_or(arrival + MESSAGE_TIMEOUT, |call| call.message_by());
-        if let Some(call) = &call {
-            // In place of the peer, which the call has: one entry more would make the map grow.
-            request.extensions_mut().remove::<Arc<Peer>>();
-            request.extensions_mut().insert(Arc::clone(call));
+        match &call {
+            Some(call) => {
+                // In place of the peer, which the call has: one entry more would make the map grow.
+                request.extensions_mut().remove::<Arc<Peer>>();
+                request.extensions_mut().insert(Arc::clone(call));
+            }
+            // tonic bounds the message of a call, and `AdmittedStream` bounds its time.
+            None => request = request.map(|body| Body::new(RequestBody::new(body, kind, arrival + MESSAGE_TIMEOUT))),
         }
-        let request = request.map(|body| Body::new(RequestBody::new(body, kind, by)));
-        let admitted = AdmittedStream { permit, call, recorder: self.recorder.clone() };
+        let admitted = AdmittedStream { permit, call, recorder: self.recorder.clone(), message_timer: None };
         AdmittedFuture::Admitted { response: self.inner.call(request), admitted: Some(admitted) }
     }
 }
@@ -99,13 +101,26 @@ struct AdmittedStream {
     /// The call of the RPC; None for a stream of another service.
     call: Option<Arc<Call>>,
     recorder: Recorder,
+    /// Runs while the message of the call has not arrived.
+    message_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl AdmittedStream {
+    /// Completes when the message of the call did not arrive in time.
+    fn poll_late_message(&mut self, context: &mut Context<'_>) -> Poll<Response<Body>> {
+        let Some(call) = self.call.as_deref().filter(|call| !call.has_message()) else {
+            self.message_timer = None;
+            return Poll::Pending;
+        };
+        let timer = self.message_timer.get_or_insert_with(|| Box::pin(sleep_until(call.message_by())));
+        ready!(timer.as_mut().poll(context));
+        Poll::Ready(self.recorder.reject(call, call.late()).into_http())
+    }
+
     fn respond(self, mut response: Response<Body>) -> Response<Body> {
         if let Some(call) = self.call.as_deref().filter(|call| !call.is_recorded())
             && let Some(status) = Status::from_header_map(response.headers())
-            && let Some(error) = Error::of_unread_message(status.code(), MAX_REQUEST_BYTES, || call.late())
+            && let Some(error) = Error::of_unread_message(status.code(), MAX_REQUEST_BYTES)
         {
             response = self.recorder.reject(call, error).into_http();
         }
@@ -128,9 +143,16 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for AdmittedFuture
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
             AdmittedFutureOf::Admitted { response, admitted } => {
-                let response = ready!(response.poll(context))?;
-                let admitted = admitted.take().expect("a future is not polled after its end");
-                Poll::Ready(Ok(admitted.respond(response)))
+                let stream = admitted.as_mut().expect("a future is not polled after its end");
+                let response = {
+                    let _span = stream.call.as_ref().map(|call| call.span.enter());
+                    response.poll(context)
+                };
+                let response = match response {
+                    Poll::Ready(response) => response?,
+                    Poll::Pending => ready!(stream.poll_late_message(context)),
+                };
+                Poll::Ready(Ok(admitted.take().expect("it was there").respond(response)))
             }
             AdmittedFutureOf::Rejected { response } => {
                 Poll::Ready(Ok(response.take().expect("a future is not polled after its end")))

@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 
 const ID: &str = "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab";
 
-/// A session with two audit images, of which those in `sent` came with content.
-fn answer(sent: ImageSet, held: bool) -> Answer {
+/// Returns a session with two audit images. AWS sent the content of the images in `sent`.
+fn answer(sent: ImageSet, is_cached: bool) -> Answer {
     let image = |content: &'static [u8], sent: bool| proto::LivenessImage {
         content: if sent { content.into() } else { Default::default() },
         ..Default::default()
@@ -20,7 +20,7 @@ fn answer(sent: ImageSet, held: bool) -> Answer {
         audit_images: vec![image(b"one", sent.audit), image(b"two", sent.audit)],
         ..Default::default()
     });
-    Answer { outcome: Arc::new(outcome), images: held.then(|| Arc::new(images)) }
+    Answer { outcome: Arc::new(outcome), images: is_cached.then(|| Arc::new(images)) }
 }
 
 fn valid(images: ImageSet) -> ValidRequest {
@@ -28,36 +28,43 @@ fn valid(images: ImageSet) -> ValidRequest {
     ValidRequest { session_id, images, min_confidence: Some(80.0), wait: None }
 }
 
-fn respond(answer: &Answer, asked: ImageSet, may: ImageSet) -> Response {
-    of(answer.clone(), &valid(asked), may, Instant::now(), None)
+fn respond(answer: &Answer, requested: ImageSet, allowed: ImageSet) -> Response {
+    of(answer.clone(), &valid(requested), allowed, Instant::now(), None)
 }
 
 #[test]
-fn image_content_says_what_became_of_the_images() {
+fn image_content_tells_why_images_are_absent() {
     const AUDIT: ImageSet = ImageSet { reference: false, audit: true };
     let (none, reference, all) = (ImageSet::NONE, ImageSet::REFERENCE, ImageSet::ALL);
-    for (what, sent, held, asked, may, expected) in [
-        ("none asked for", all, true, none, all, ImageContent::Unspecified),
-        ("reference is here", all, true, reference, all, ImageContent::Included),
-        ("all are here", all, true, all, all, ImageContent::Included),
+    for (what, sent, is_cached, requested, allowed, expected) in [
+        ("none requested", all, true, none, all, ImageContent::Unspecified),
+        ("the reference is cached", all, true, reference, all, ImageContent::Included),
+        ("all are cached", all, true, all, all, ImageContent::Included),
         ("AWS sent none", none, false, all, all, ImageContent::Absent),
         ("AWS sent no reference", AUDIT, true, reference, all, ImageContent::Absent),
-        ("AWS sent only the reference, and it is here", reference, true, all, all, ImageContent::Included),
-        ("held no more", all, false, all, all, ImageContent::Expired),
-        ("server answers none", all, false, all, none, ImageContent::Withheld),
-        ("server answers the reference only", all, true, all, reference, ImageContent::Withheld),
-        ("server answers the reference only, which is held no more", all, false, all, reference, ImageContent::Expired),
-        ("server answers what was asked for", all, true, reference, reference, ImageContent::Included),
+        ("AWS sent only the reference, and it is cached", reference, true, all, all, ImageContent::Included),
+        ("no longer cached", all, false, all, all, ImageContent::Expired),
+        ("the server returns none", all, false, all, none, ImageContent::Withheld),
+        ("the server returns the reference only", all, true, all, reference, ImageContent::Withheld),
+        (
+            "the server returns the reference only, which is no longer cached",
+            all,
+            false,
+            all,
+            reference,
+            ImageContent::Expired,
+        ),
+        ("the server returns what was requested", all, true, reference, reference, ImageContent::Included),
     ] {
-        let response = respond(&answer(sent, held), asked, may);
+        let response = respond(&answer(sent, is_cached), requested, allowed);
         assert_eq!(response.message.image_content(), expected, "{what}");
     }
 }
 
 #[test]
 fn a_view_gets_its_images_and_no_others() {
-    let contents = |asked, may| {
-        let result = respond(&answer(ImageSet::ALL, true), asked, may).message.result.expect("a result");
+    let contents = |requested, allowed| {
+        let result = respond(&answer(ImageSet::ALL, true), requested, allowed).message.result.expect("a result");
         let audit = result.audit_images.iter().map(|image| image.content.clone());
         (result.reference_image.expect("an image").content, audit.collect::<Vec<_>>())
     };
@@ -71,7 +78,7 @@ fn a_view_gets_its_images_and_no_others() {
 
 #[test]
 fn only_the_images_in_the_response_count_against_the_budget() {
-    let size = |asked, may| image_bytes(&answer(ImageSet::ALL, true), &valid(asked), may);
+    let size = |requested, allowed| image_bytes(&answer(ImageSet::ALL, true), &valid(requested), allowed);
     assert_eq!(size(ImageSet::ALL, ImageSet::ALL), "reference".len() + "one".len() + "two".len());
     assert_eq!(size(ImageSet::ALL, ImageSet::REFERENCE), "reference".len());
     assert_eq!(size(ImageSet::ALL, ImageSet::NONE), 0);
@@ -138,7 +145,7 @@ fn the_verdict_is_live_only_for_a_session_that_succeeded_with_enough_confidence(
 
 proptest! {
     #[test]
-    fn nobody_is_live_below_the_threshold(status in 0..=6, confidence: Option<f32>, threshold in 1.1f32..=100.0) {
+    fn no_session_below_the_threshold_is_live(status in 0..=6, confidence: Option<f32>, threshold in 1.1f32..=100.0) {
         let result = proto::LivenessResult { status, confidence, ..Default::default() };
         let live = verdict(&result, Some(threshold)) == Verdict::Live;
         let should = status == LivenessStatus::Succeeded as i32 && confidence.is_some_and(|score| score >= threshold);
@@ -147,7 +154,7 @@ proptest! {
 }
 
 #[test]
-fn the_source_is_upstream_when_the_read_ended_after_the_request_had_come() {
+fn the_source_is_upstream_if_the_read_ended_after_the_call_arrived() {
     let before = Instant::now();
     let answer = answer(ImageSet::NONE, false);
     let valid = ValidRequest {
@@ -156,7 +163,7 @@ fn the_source_is_upstream_when_the_read_ended_after_the_request_had_come() {
         min_confidence: None,
         wait: None,
     };
-    let source = |asked| of(answer.clone(), &valid, ImageSet::ALL, asked, None).message.source();
+    let source = |arrival| of(answer.clone(), &valid, ImageSet::ALL, arrival, None).message.source();
     assert_eq!(source(before), proto::Source::Upstream);
     assert_eq!(source(Instant::now() + Duration::from_millis(1)), proto::Source::Cache);
 }

@@ -57,11 +57,13 @@ impl FirstBytes {
     /// Gives what fits; false when nothing was left.
     fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         let left = &self.bytes[self.given..self.filled];
+        if left.is_empty() {
+            return false;
+        }
         let fitting = &left[..left.len().min(buffer.remaining())];
         buffer.put_slice(fitting);
-        let any = !left.is_empty();
         self.given += fitting.len();
-        any
+        true
     }
 }
 
@@ -78,16 +80,16 @@ impl Connection {
         }
     }
 
-    /// An error from its end on. Whoever reads or writes asks first, and so is woken at the end.
-    fn check_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+    /// Fails once the connection is closed or its time is over. What is pending is woken then.
+    fn or_end<T>(&mut self, io: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if self.peer.is_closed() {
-            return Err(io::ErrorKind::ConnectionAborted.into());
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        let is_over = |end: &mut Pin<Box<Sleep>>| end.as_mut().poll(context).is_ready();
-        match self.end.as_mut().is_some_and(is_over) {
-            true => Err(io::ErrorKind::TimedOut.into()),
-            false => Ok(()),
+        if let (Poll::Pending, Some(end)) = (&io, &mut self.end) {
+            ready!(end.as_mut().poll(context));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
+        io
     }
 }
 
@@ -102,41 +104,47 @@ impl Connected for Connection {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.check_end(context)?;
         if this.first.give(buffer) {
             return Poll::Ready(Ok(()));
         }
-        if this.read >= READ_QUANTUM {
+        let read = this.poll_read_quantum(context, buffer);
+        this.or_end(read, context)
+    }
+}
+
+impl Connection {
+    fn poll_read_quantum(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.read >= READ_QUANTUM {
             // A task that yields runs after the tasks of the streams that were opened. The connection
             // cannot yield itself: each response wakes it before the next stream is served.
-            this.pause = Some(AbortOnDropHandle::new(tokio::spawn(tokio::task::yield_now())));
-            this.read = 0;
+            self.pause = Some(AbortOnDropHandle::new(tokio::spawn(tokio::task::yield_now())));
+            self.read = 0;
         }
-        if let Some(pause) = &mut this.pause {
+        if let Some(pause) = &mut self.pause {
             ready!(Pin::new(pause).poll(context)).ok();
-            this.pause = None;
+            self.pause = None;
         }
         let mut quantum = [const { MaybeUninit::uninit() }; READ_QUANTUM];
-        let size = buffer.remaining().min(READ_QUANTUM - this.read);
+        let size = buffer.remaining().min(READ_QUANTUM - self.read);
         let mut part = ReadBuf::uninit(&mut quantum[..size]);
-        let read = match &mut this.io {
+        ready!(match &mut self.io {
             Io::Plain(stream) => Pin::new(stream).poll_read(context, &mut part),
             Io::Tls(stream) => Pin::new(stream).poll_read(context, &mut part),
-        };
+        })?;
         buffer.put_slice(part.filled());
-        this.read += part.filled().len();
-        read
+        self.read += part.filled().len();
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.check_end(context)?;
-        match &mut this.io {
+        let written = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Io::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+        };
+        this.or_end(written, context)
     }
 
     fn poll_write_vectored(
@@ -145,11 +153,11 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.check_end(context)?;
-        match &mut this.io {
+        let written = match &mut this.io {
             Io::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Io::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        }
+        };
+        this.or_end(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
