@@ -8,13 +8,12 @@ use aws_sdk_rekognition::{
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use face_liveness_facade::{
     convert,
-    error::Reason,
     grpc::{response, valid_request::ValidRequest},
     rekognition::Rekognition,
     results::{CacheLimits, ImageSet, ReaderSettings, SessionReader, SessionResponse, WaitBudget},
     session::{SessionId, SessionRefKey},
     simulator::{self, Pace, Session, Simulator, Status},
-    telemetry::metrics::Metrics,
+    telemetry::metrics::Registry,
 };
 use std::{hint::black_box, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, runtime::Runtime, time::Instant};
@@ -63,9 +62,9 @@ async fn held(id: SessionId) -> SessionReader {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
     tokio::spawn(simulator.serve(listener, std::future::pending()));
-    let metrics = Arc::new(Metrics::new(&Reason::ALL.map(Reason::name), &[]));
     let rekognition = Rekognition::at(&endpoint, "us-east-1", Duration::from_secs(5));
-    let results = SessionReader::new(rekognition, SETTINGS, None, metrics, Arc::new(SessionRefKey::random()));
+    let results =
+        SessionReader::new(rekognition, SETTINGS, None, &Registry::default(), Arc::new(SessionRefKey::random()));
     get(&results, id, ImageSet::ALL).await;
     results
 }

@@ -10,6 +10,7 @@ pub mod calls;
 mod codec;
 pub(crate) mod deadline;
 mod image_budget;
+pub mod metrics;
 mod recorder;
 pub mod response;
 pub mod valid_request;

@@ -9,6 +9,7 @@ mod coordinator;
 mod following;
 mod interest;
 mod limiter;
+mod metrics;
 mod poll;
 mod polls;
 mod priority;
@@ -17,16 +18,17 @@ mod shared_cache;
 
 pub use cache::CacheLimits;
 pub use session_result::{ImageSet, Images, SessionResponse, SessionResult};
-pub use shared_cache::{Keyring, LOOKUPS, Settings as SharedCacheSettings};
+pub use shared_cache::{Keyring, Settings as SharedCacheSettings};
 
 use crate::{
     error::{Error, Reason},
     rekognition::Rekognition,
     session::{SessionId, SessionRefKey},
     store::Store,
-    telemetry::metrics::{Metrics, NEEDS},
+    telemetry::metrics::Registry,
 };
 use following::follow;
+use metrics::NEEDS;
 use polls::{Polls, Start};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -73,10 +75,10 @@ impl SessionReader {
         rekognition: Rekognition,
         settings: ReaderSettings,
         shared: Option<(Store, SharedCacheSettings)>,
-        metrics: Arc<Metrics>,
+        registry: &Registry,
         session_refs: Arc<SessionRefKey>,
     ) -> Self {
-        Self(Arc::new(Polls::new(rekognition, settings, shared, metrics, session_refs)))
+        Self(Arc::new(Polls::new(rekognition, settings, shared, registry, session_refs)))
     }
 
     /// The session's state, and the content of `wanted` images as far as it can be had.
@@ -193,8 +195,9 @@ impl SessionReader {
     }
 
     /// Sets the gauges to what is held, polled and queued now.
-    pub fn measure(&self, metrics: &Metrics) {
-        self.0.cache.measure(metrics);
+    pub fn measure(&self) {
+        let metrics = &self.0.metrics;
+        self.0.cache.measure();
         metrics.polls.set(self.polls() as i64);
         if let Some(limiter) = &self.0.limiter {
             metrics.limiter_rate.set(limiter.rate());

@@ -6,6 +6,7 @@
 //! makes it look, so [`Cache::maintain`] does, every second.
 
 mod held;
+mod metrics;
 mod negative;
 
 use super::{
@@ -15,9 +16,10 @@ use super::{
 use crate::{
     error::{Error, Reason},
     session::SessionId,
-    telemetry::metrics::{CACHES, Metrics},
+    telemetry::metrics::Registry,
 };
 use held::{Held, UntilItsTime, lru};
+use metrics::{CACHES, CacheMetrics};
 use moka::future;
 use negative::NegativeCache;
 use std::{sync::Arc, time::Duration};
@@ -50,6 +52,7 @@ const ENTRY_BYTES: usize = 256;
 
 pub struct Cache {
     limits: CacheLimits,
+    metrics: CacheMetrics,
     outcomes: future::Cache<SessionId, Held<Arc<SessionResult>>>,
     images: future::Cache<SessionId, Held<Arc<Images>>>,
     /// The last state of a session that had not ended; nothing once it has.
@@ -74,13 +77,15 @@ impl Kept {
 }
 
 impl Cache {
-    pub fn new(limits: CacheLimits, metrics: &Metrics) -> Self {
+    pub fn new(limits: CacheLimits, registry: &Registry) -> Self {
+        let metrics = CacheMetrics::new(registry);
         let [results, pictures, unfinished, refusals] =
             CACHES.map(|cache| metrics.evictions.with_label_values(&[cache]));
         let weigh =
             |_: &SessionId, held: &Held<Arc<Images>>| (held.value.size() + ENTRY_BYTES).try_into().unwrap_or(u32::MAX);
         Self {
             limits,
+            metrics,
             outcomes: lru(limits.result_entries, results).expire_after(UntilItsTime).build(),
             images: lru(limits.image_bytes, pictures).weigher(weigh).expire_after(UntilItsTime).build(),
             unfinished: lru(limits.result_entries, unfinished).time_to_live(UNFINISHED_TTL).build(),
@@ -241,7 +246,7 @@ impl Cache {
     }
 
     /// Sets the gauges to what is held now, as far as the last maintenance knows.
-    pub fn measure(&self, metrics: &Metrics) {
+    pub fn measure(&self) {
         let entries = [
             self.outcomes.entry_count(),
             self.images.entry_count(),
@@ -249,9 +254,9 @@ impl Cache {
             self.negative.entry_count(),
         ];
         for (cache, entries) in CACHES.iter().zip(entries) {
-            metrics.cache_entries.with_label_values(&[cache]).set(entries as i64);
+            self.metrics.entries.with_label_values(&[cache]).set(entries as i64);
         }
-        metrics.cache_bytes.with_label_values(&["images"]).set(self.images.weighted_size() as i64);
+        self.metrics.image_bytes.set(self.images.weighted_size() as i64);
     }
 
     /// Frees what has expired, for as long as it is polled.

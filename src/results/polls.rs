@@ -10,6 +10,7 @@ use super::{
     cache::Cache,
     interest::{Interest, Presence},
     limiter::{Account, Limiter},
+    metrics::ResultsMetrics,
     poll::PollTask,
     shared_cache::{self, SharedCache},
 };
@@ -18,7 +19,7 @@ use crate::{
     rekognition::Rekognition,
     session::{SessionId, SessionRefKey},
     store::Store,
-    telemetry::metrics::Metrics,
+    telemetry::metrics::Registry,
 };
 use std::{
     collections::HashMap,
@@ -79,7 +80,7 @@ pub struct Polls {
     /// Nothing when the quota is unlimited.
     pub limiter: Option<Arc<Limiter>>,
     pub settings: ReaderSettings,
-    pub metrics: Arc<Metrics>,
+    pub metrics: ResultsMetrics,
     pub session_refs: Arc<SessionRefKey>,
     /// Places for reads under way.
     pub reads: Semaphore,
@@ -121,17 +122,18 @@ impl Polls {
         rekognition: Rekognition,
         settings: ReaderSettings,
         shared: Option<(Store, shared_cache::Settings)>,
-        metrics: Arc<Metrics>,
+        registry: &Registry,
         session_refs: Arc<SessionRefKey>,
     ) -> Self {
+        let metrics = ResultsMetrics::new(registry);
         let (store, shared) = shared.unzip();
         let account = |rate| store.clone().map(|store| Account::new(store, rate, rekognition.region()));
         let limiter = settings.rate.map(|rate| Limiter::new(rate / f64::from(settings.replicas), account(rate)));
         let share = |shared, store: &Store| {
-            Arc::new(SharedCache::new(store.clone(), shared, settings.limits, Arc::clone(&metrics)))
+            Arc::new(SharedCache::new(store.clone(), shared, settings.limits, metrics.shared_cache_lookups.clone()))
         };
         Self {
-            cache: Cache::new(settings.limits, &metrics),
+            cache: Cache::new(settings.limits, registry),
             limiter: limiter.map(Arc::new),
             shared: shared.zip(store.as_ref()).map(|(shared, store)| share(shared, store)),
             store,

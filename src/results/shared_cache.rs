@@ -16,22 +16,16 @@ use super::{CacheLimits, Images, SessionResult, session_result::AWS_LIFETIME};
 use crate::{
     session::SessionId,
     store::{Operation, PREFIX, Store},
-    telemetry::metrics::Metrics,
 };
 use keyring::{Key, Kind};
+use prometheus::IntCounterVec;
 use prost::Message;
 use record::{ImagesRecord, Record};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 use tokio::time::Instant;
-
-/// How lookups end, as the label `outcome` names it.
-pub const LOOKUPS: [&str; 3] = ["hit", "miss", "unreadable"];
 
 /// A state is of use for as long as AWS may know the session. What is left of this time in the
 /// store tells a state's age by one clock, whatever the replicas' clocks say.
@@ -50,14 +44,14 @@ pub struct SharedCache {
     store: Store,
     settings: Settings,
     limits: CacheLimits,
-    metrics: Arc<Metrics>,
+    lookups: IntCounterVec,
     /// Whether the log has been told of values that do not open.
     told: AtomicBool,
 }
 
 impl SharedCache {
-    pub fn new(store: Store, settings: Settings, limits: CacheLimits, metrics: Arc<Metrics>) -> Self {
-        Self { store, settings, limits, metrics, told: AtomicBool::new(false) }
+    pub fn new(store: Store, settings: Settings, limits: CacheLimits, lookups: IntCounterVec) -> Self {
+        Self { store, settings, limits, lookups, told: AtomicBool::new(false) }
     }
 
     /// The outcome of a session that has ended.
@@ -151,7 +145,7 @@ impl SharedCache {
     }
 
     fn count(&self, outcome: &str) {
-        self.metrics.shared_cache_lookups.with_label_values(&[outcome]).inc();
+        self.lookups.with_label_values(&[outcome]).inc();
     }
 }
 

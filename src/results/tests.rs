@@ -37,8 +37,8 @@ impl Bench {
     fn with(settings: ReaderSettings, config: simulator::Config) -> Self {
         let simulator = Simulator::new(config);
         let rekognition = Rekognition::in_process(&simulator, Duration::from_secs(5));
-        let metrics = Arc::new(Metrics::new(&Reason::ALL.map(Reason::name), &[]));
-        let results = SessionReader::new(rekognition, settings, None, metrics, Arc::new(SessionRefKey::random()));
+        let registry = Registry::default();
+        let results = SessionReader::new(rekognition, settings, None, &registry, Arc::new(SessionRefKey::random()));
         let upkeep = results.clone();
         tokio::spawn(async move { upkeep.run().await });
         Self { simulator, results }

@@ -1,7 +1,8 @@
 //! A value with a time of its own to go, and a cache that the least recently used leave first.
 
-use crate::{session::SessionId, telemetry::metrics::IntCounter};
+use crate::session::SessionId;
 use moka::{Expiry, future, notification::RemovalCause, policy::EvictionPolicy};
+use prometheus::IntCounter;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 

@@ -1,8 +1,9 @@
 //! The negative cache: errors that callers of a session get again without a read.
 
 use super::held::lru;
-use crate::{error::Error, session::SessionId, telemetry::metrics::IntCounter};
+use crate::{error::Error, session::SessionId};
 use moka::future;
+use prometheus::IntCounter;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 

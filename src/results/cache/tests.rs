@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn new_cache(limits: CacheLimits) -> Cache {
-    Cache::new(limits, &Metrics::new(&[], &[]))
+    Cache::new(limits, &Registry::default())
 }
 
 const LIMITS: CacheLimits = CacheLimits {
