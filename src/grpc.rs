@@ -10,6 +10,7 @@ pub mod calls;
 mod codec;
 pub(crate) mod deadline;
 mod image_budget;
+pub mod metrics;
 mod recorder;
 pub mod response;
 pub mod valid_request;
@@ -27,7 +28,7 @@ use crate::{
         GetLivenessResultRequest, GetLivenessResultResponse,
         face_liveness_service_server::{FaceLivenessService, FaceLivenessServiceServer},
     },
-    results::{ImageSet, Patience, Results},
+    results::{ImageSet, SessionReader, WaitBudget},
     session::SessionRefKey,
     telemetry::spans,
 };
@@ -57,7 +58,7 @@ pub struct RpcOptions {
 
 /// The implementation of `faceliveness.v1.FaceLivenessService`.
 pub struct Service {
-    results: Results,
+    results: SessionReader,
     options: RpcOptions,
     session_refs: Arc<SessionRefKey>,
     recorder: Recorder,
@@ -67,7 +68,7 @@ pub struct Service {
 impl Service {
     /// The service for tonic's router. Its calls must have passed [`admission::Admitted`].
     pub fn server(
-        results: Results,
+        results: SessionReader,
         options: RpcOptions,
         session_refs: Arc<SessionRefKey>,
         recorder: Recorder,
@@ -81,15 +82,15 @@ impl Service {
             self.options.clients.may_see_images(&call.caller)?;
         }
         let wait_until = valid.wait.map(|wait| call.arrival + wait);
-        let patience = Patience { wait_until, answer_by: deadline.respond_by() };
-        let answer = self.results.get(valid.session_id, valid.images, patience).await?;
+        let wait_budget = WaitBudget { wait_until, respond_by: deadline.respond_by() };
+        let session = self.results.get(valid.session_id, valid.images, wait_budget).await?;
         let allowed = self.options.images;
-        let permit = match response::image_bytes(&answer, valid, allowed) {
+        let permit = match response::image_bytes(&session, valid, allowed) {
             0 => None,
             // Boxed, so that a response without images does not pay for it.
             bytes => Some(Box::pin(self.image_budget.acquire(bytes, deadline.respond_by())).await?),
         };
-        Ok(response::of(answer, valid, allowed, call.arrival, permit))
+        Ok(response::of(session, valid, allowed, call.arrival, permit))
     }
 }
 

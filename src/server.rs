@@ -3,6 +3,7 @@
 mod admin;
 mod health;
 pub mod incoming;
+mod metrics;
 mod reflection;
 mod socket;
 pub mod tls;
@@ -16,15 +17,17 @@ use crate::{
         Recorder, Service,
         admission::{Admission, Admitted},
         calls::Counted,
+        metrics::{CallMetrics, ResponseMetrics},
     },
     rekognition::{NoCredentials, Rekognition},
-    results::{Results, SharedCacheSettings},
+    results::{SessionReader, SharedCacheSettings},
     session::SessionRefKey,
-    store::{self, Store},
-    telemetry::{self, metrics::Metrics},
+    store::{self, Store, StoreMetrics},
+    telemetry::metrics::Registry,
 };
 use health::Health;
-use incoming::{Incoming, Limits, Protocol, Refusal};
+use incoming::{Incoming, Limits, Protocol};
+use metrics::ServerMetrics;
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -103,20 +106,23 @@ impl Server {
     /// When a socket fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Stopped, tonic::transport::Error> {
         let Self { listener, admin, tls, session_refs, shared_cache, config, rekognition } = self;
-        let metrics = Arc::new(Metrics::new(&Reason::ALL.map(Reason::name), &Refusal::ALL.map(Refusal::label)));
+        let registry = Registry::default();
+        let metrics = Arc::new(ServerMetrics::new(&registry));
+        let store_metrics = StoreMetrics::new(&registry);
         let session_refs = Arc::new(session_refs);
         let settings = config.service.results(rekognition.default_quota());
-        let shared_cache = shared_cache.map(|(store, settings)| (Store::new(store, Arc::clone(&metrics)), settings));
+        let shared_cache = shared_cache.map(|(store, settings)| (Store::new(store, store_metrics), settings));
         let results =
-            Results::new(rekognition.clone(), settings, shared_cache, Arc::clone(&metrics), Arc::clone(&session_refs));
+            SessionReader::new(rekognition.clone(), settings, shared_cache, &registry, Arc::clone(&session_refs));
         let rpc = config.rpc(rekognition.region());
         let clients = rpc.clients.clone();
         let admission = Admission::grpc(config.max_requests as usize, config.max_connections as usize);
         let refs = Arc::clone(&session_refs);
-        let recorder = Recorder::new(Arc::clone(&metrics), rpc.access_log, refs, rpc.region.clone());
+        let recorder = Recorder::new(ResponseMetrics::new(&registry), rpc.access_log, refs, rpc.region.clone());
         let service = Service::server(results.clone(), rpc, session_refs, recorder.clone());
-        let (health, health_service, admin_health) = Health::new(Arc::clone(&metrics)).await;
+        let (health, health_service, admin_health) = Health::new().await;
 
+        let calls = Arc::new(CallMetrics::new(&registry));
         let age = jittered(config.max_connection_age);
         let limits = Limits {
             max_connections: config.max_connections as usize,
@@ -127,14 +133,14 @@ impl Server {
         let connections = incoming.connections();
         let scrape = {
             let (admission, results, metrics) = (admission.clone(), results.clone(), Arc::clone(&metrics));
-            let one_at_a_time = Arc::new(Mutex::new(()));
+            let (health, registry) = (health.clone(), Arc::new(Mutex::new(registry)));
             move || {
-                let _guard = one_at_a_time.lock().expect("nothing panics under this lock");
-                results.measure(&metrics);
+                let registry = registry.lock().expect("nothing panics under this lock");
+                results.measure();
+                metrics.ready.set(health.is_ready().into());
                 metrics.requests_in_flight.set(admission.calls() as i64);
                 connections.measure(&metrics);
-                metrics.log_lines_lost.inc_by(telemetry::lost_lines().saturating_sub(metrics.log_lines_lost.get()));
-                metrics.text()
+                registry.text()
             }
         };
 
@@ -146,8 +152,8 @@ impl Server {
             move |inner| Admitted::new(inner, admission.clone(), clients.clone(), recorder.clone())
         };
         let count = {
-            let (metrics, ending) = (Arc::clone(&metrics), ending.clone());
-            move |inner| Counted::new(inner, Arc::clone(&metrics), ending.clone())
+            let ending = ending.clone();
+            move |inner| Counted::new(inner, Arc::clone(&calls), ending.clone())
         };
         let mut builder = tonic::transport::Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
@@ -219,7 +225,7 @@ fn jittered(age: Duration) -> Option<Duration> {
 
 /// Ready once there are credentials, and for good: a later trouble with AWS is shared by all
 /// replicas, and held results are answered without AWS.
-async fn become_ready(rekognition: &Rekognition, results: &Results, health: &Health) {
+async fn become_ready(rekognition: &Rekognition, results: &SessionReader, health: &Health) {
     // Before that a result that only the store has would be asked of an AWS that has forgotten it.
     results.connected().await;
     let mut told = false;
@@ -242,7 +248,7 @@ async fn become_ready(rekognition: &Rekognition, results: &Results, health: &Hea
     tracing::info!("ready");
 }
 
-async fn renew_certificates(tls: Option<&Tls>, metrics: &Metrics) {
+async fn renew_certificates(tls: Option<&Tls>, metrics: &ServerMetrics) {
     if let Some(tls) = tls {
         tls.renew(metrics).await;
     }

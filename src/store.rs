@@ -8,14 +8,15 @@
 
 mod breaker;
 mod credentials;
+mod metrics;
 mod settings;
 mod trouble;
 
 pub use credentials::{Credentials, Secret, Sources};
+pub use metrics::StoreMetrics;
 pub use settings::Settings;
 pub use trouble::Trouble;
 
-use crate::telemetry::metrics::Metrics;
 use breaker::{Breaker, State};
 use redis::{Cmd, FromRedisValue, RedisResult, aio::MultiplexedConnection};
 use std::{
@@ -73,10 +74,8 @@ pub enum Operation {
 }
 
 impl Operation {
-    pub const NAMES: [&str; 5] = ["lookup", "save", "lease", "quota", "probe"];
-
     const fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
+        metrics::OPERATIONS[self as usize]
     }
 
     /// Whether a store that takes no writes need not be asked.
@@ -91,13 +90,13 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    metrics: Arc<Metrics>,
+    metrics: StoreMetrics,
     breaker: Breaker,
 }
 
 impl Store {
     /// A store that [`Self::run`] will connect to.
-    pub fn new(settings: Settings, metrics: Arc<Metrics>) -> Self {
+    pub fn new(settings: Settings, metrics: StoreMetrics) -> Self {
         let breaker = Breaker::new(settings.place());
         Self(Arc::new(Inner { settings, metrics, breaker }))
     }
@@ -106,14 +105,14 @@ impl Store {
     /// be well.
     pub async fn ask<T: FromRedisValue>(&self, operation: Operation, command: &Cmd) -> Option<T> {
         let Inner { settings, metrics, breaker } = &*self.0;
-        let count = |outcome| metrics.store_operations.with_label_values(&[operation.name(), outcome]).inc();
+        let count = |outcome| metrics.operations.with_label_values(&[operation.name(), outcome]).inc();
         let Some((epoch, mut connection)) = breaker.connection(operation.writes()) else {
             count("skipped");
             return None;
         };
         let started = Instant::now();
         let answer = ask(&mut connection, command, settings.timeout).await;
-        metrics.store_seconds.observe(started.elapsed().as_secs_f64());
+        metrics.seconds.observe(started.elapsed().as_secs_f64());
         match answer {
             Ok(answer) => {
                 count("ok");
@@ -162,11 +161,11 @@ impl Store {
                 }
                 Err(trouble) => breaker.not_connected(trouble),
             };
-            metrics.store_up.set((state == State::Up).into());
+            metrics.up.set((state == State::Up).into());
             let since = Instant::now();
             if state == State::Up {
                 self.watch(in_use.as_ref()).await;
-                metrics.store_up.set(breaker.is_up().into());
+                metrics.up.set(breaker.is_up().into());
             }
             // One that has been well for a while is tried again at once, and one that only seems so
             // is not.

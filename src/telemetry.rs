@@ -6,7 +6,7 @@ pub mod spans;
 mod traces;
 mod writer;
 
-pub use writer::{flush as flush_log, last_sentences, lost_lines};
+pub use writer::{flush as flush_log, last_sentences};
 
 use clap::ValueEnum;
 use std::{io::IsTerminal, time::Duration};

@@ -1,10 +1,8 @@
 //! The tower layer that counts and times the calls of the gRPC port, ends its streams at a
 //! shutdown, and strips tonic's own error messages.
 
-use crate::{
-    error::{Error, Reason},
-    telemetry::metrics::{Calls, Metrics},
-};
+use super::metrics::{CallMetrics, MethodMetrics};
+use crate::error::{Error, Reason};
 use pin_project_lite::pin_project;
 use std::{
     pin::Pin,
@@ -32,13 +30,13 @@ const UNKNOWN: i32 = 2;
 #[derive(Clone)]
 pub struct Counted<S> {
     inner: S,
-    metrics: Arc<Metrics>,
+    metrics: Arc<CallMetrics>,
     shutdown: CancellationToken,
 }
 
 impl<S> Counted<S> {
     /// `shutdown` ends the streams that nothing else ends.
-    pub const fn new(inner: S, metrics: Arc<Metrics>, shutdown: CancellationToken) -> Self {
+    pub const fn new(inner: S, metrics: Arc<CallMetrics>, shutdown: CancellationToken) -> Self {
         Self { inner, metrics, shutdown }
     }
 }
@@ -53,7 +51,7 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let end = End::of(self.metrics.calls(request.uri().path()), Instant::now());
+        let end = End::of(self.metrics.method(request.uri().path()), Instant::now());
         // Only a stream has to be ended.
         let shutdown = end.is_of_stream().then(|| self.shutdown.clone());
         CountedFuture { response: self.inner.call(request), end, shutdown }
@@ -150,11 +148,11 @@ impl http_body::Body for CountedBody {
 /// Counts how a call ends. One that is dropped before its end was cancelled by its caller.
 #[derive(Default)]
 struct End {
-    calls: Option<(Arc<Calls>, Instant)>,
+    calls: Option<(Arc<MethodMetrics>, Instant)>,
 }
 
 impl End {
-    fn of(calls: &Arc<Calls>, arrival: Instant) -> Self {
+    fn of(calls: &Arc<MethodMetrics>, arrival: Instant) -> Self {
         calls.started.inc();
         Self { calls: Some((Arc::clone(calls), arrival)) }
     }

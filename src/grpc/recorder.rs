@@ -4,6 +4,7 @@ use super::{
     access_log::{AccessLog, Log},
     admission::MESSAGE_TIMEOUT,
     deadline::{self, Deadline},
+    metrics::ResponseMetrics,
     response::Response,
     valid_request::ValidRequest,
 };
@@ -11,7 +12,7 @@ use crate::{
     client::Caller,
     error::{Context, Error, Reason},
     session::SessionRefKey,
-    telemetry::{metrics::Metrics, spans},
+    telemetry::spans,
 };
 use std::{
     sync::{
@@ -87,7 +88,7 @@ impl Call {
 pub struct Recorder(Arc<Inner>);
 
 struct Inner {
-    metrics: Arc<Metrics>,
+    metrics: ResponseMetrics,
     log: Log,
     region: Option<String>,
 }
@@ -95,7 +96,7 @@ struct Inner {
 impl Recorder {
     /// `region` is the AWS region that results are read from.
     pub fn new(
-        metrics: Arc<Metrics>,
+        metrics: ResponseMetrics,
         access_log: AccessLog,
         session_refs: Arc<SessionRefKey>,
         region: Option<String>,
@@ -107,7 +108,7 @@ impl Recorder {
     pub fn record(&self, call: &Call, valid: Option<&ValidRequest>, end: &Result<Response, Error>) {
         match end {
             Ok(response) => {
-                self.0.metrics.answered(response.message.source, response.status_number()).inc();
+                self.0.metrics.results(response.message.source, response.status_number()).inc();
                 spans::answered(&call.span, response.status_name(), response.source_name());
             }
             Err(error) => {

@@ -3,7 +3,7 @@
 use super::{ImagePermit, valid_request::ValidRequest};
 use crate::{
     proto,
-    results::{Answer, ImageSet, Images, Outcome},
+    results::{ImageSet, Images, SessionResponse, SessionResult},
 };
 use tokio::time::Instant;
 use tonic::codegen::Bytes;
@@ -17,9 +17,9 @@ pub struct Response {
 
 /// Returns the size of the image content in the response, in bytes. `server_images` are the images
 /// that this server returns at all.
-pub fn image_bytes(answer: &Answer, valid: &ValidRequest, server_images: ImageSet) -> usize {
-    let allowed = valid.images.and(answer.outcome.sent).and(server_images);
-    let Some(images) = answer.images.as_ref().filter(|_| !allowed.is_empty()) else { return 0 };
+pub fn image_bytes(session: &SessionResponse, valid: &ValidRequest, server_images: ImageSet) -> usize {
+    let allowed = valid.images.and(session.result.sent).and(server_images);
+    let Some(images) = session.images.as_ref().filter(|_| !allowed.is_empty()) else { return 0 };
     let reference = images.reference.len() * usize::from(allowed.reference);
     let audit = images.audit.iter().map(Bytes::len).sum::<usize>() * usize::from(allowed.audit);
     reference + audit
@@ -28,16 +28,16 @@ pub fn image_bytes(answer: &Answer, valid: &ValidRequest, server_images: ImageSe
 /// Builds the response to a request that arrived at `arrival`, with no images but `server_images`.
 /// `permit` is its share of the image budget, if it contains images.
 pub fn of(
-    answer: Answer,
+    session: SessionResponse,
     valid: &ValidRequest,
     server_images: ImageSet,
     arrival: Instant,
     permit: Option<ImagePermit>,
 ) -> Response {
-    let Answer { outcome, images } = answer;
-    let allowed = valid.images.and(outcome.sent).and(server_images);
+    let SessionResponse { result: session_result, images } = session;
+    let allowed = valid.images.and(session_result.sent).and(server_images);
     let images = images.filter(|_| !allowed.is_empty());
-    let mut result = outcome.result.clone();
+    let mut result = session_result.message.clone();
     if let Some(images) = &images {
         fill(&mut result, images, allowed);
     }
@@ -45,11 +45,11 @@ pub fn of(
         verdict: verdict(&result, valid.min_confidence).into(),
         result: Some(result),
         applied_min_confidence: valid.min_confidence,
-        read_time: Some(outcome.read_time.into()),
-        expire_time: outcome.expire_time().map(Into::into),
-        image_content: image_content(valid.images, &outcome, allowed, images.is_some()).into(),
-        image_expire_time: outcome.image_expire_time().map(Into::into),
-        source: match (outcome.arrived >= arrival, outcome.is_shared) {
+        read_time: Some(session_result.read_time.into()),
+        expire_time: session_result.expire_time().map(Into::into),
+        image_content: image_content(valid.images, &session_result, allowed, images.is_some()).into(),
+        image_expire_time: session_result.image_expire_time().map(Into::into),
+        source: match (session_result.arrived >= arrival, session_result.is_shared) {
             (false, _) => proto::Source::Cache.into(),
             (true, false) => proto::Source::Upstream.into(),
             (true, true) => proto::Source::SharedCache.into(),
@@ -102,8 +102,13 @@ impl Response {
     }
 }
 
-fn image_content(requested: ImageSet, outcome: &Outcome, allowed: ImageSet, is_cached: bool) -> proto::ImageContent {
-    let wanted = requested.and(outcome.sent);
+fn image_content(
+    requested: ImageSet,
+    session_result: &SessionResult,
+    allowed: ImageSet,
+    is_cached: bool,
+) -> proto::ImageContent {
+    let wanted = requested.and(session_result.sent);
     if requested.is_empty() {
         proto::ImageContent::Unspecified
     } else if wanted.is_empty() {

@@ -4,8 +4,11 @@
 //! admin port answers to the very end.
 
 use super::SERVICE_NAME;
-use crate::{grpc::MAX_REQUEST_BYTES, telemetry::metrics::Metrics};
-use std::sync::Arc;
+use crate::grpc::MAX_REQUEST_BYTES;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 use tonic_health::{
     ServingStatus,
     pb::health_server::HealthServer,
@@ -20,16 +23,16 @@ const PROCESS: &str = "";
 pub struct Health {
     grpc: HealthReporter,
     admin: HealthReporter,
-    metrics: Arc<Metrics>,
+    is_ready: Arc<AtomicBool>,
 }
 
 impl Health {
     /// The process is SERVING, the service not yet. Answers the services of the gRPC port and of
     /// the admin port, too.
-    pub async fn new(metrics: Arc<Metrics>) -> (Self, HealthServer<HealthService>, HealthServer<HealthService>) {
+    pub async fn new() -> (Self, HealthServer<HealthService>, HealthServer<HealthService>) {
         let (grpc, grpc_service) = port().await;
         let (admin, admin_service) = port().await;
-        (Self { grpc, admin, metrics }, grpc_service, admin_service)
+        (Self { grpc, admin, is_ready: Arc::default() }, grpc_service, admin_service)
     }
 
     pub async fn become_ready(&self) {
@@ -43,7 +46,7 @@ impl Health {
     }
 
     pub fn is_ready(&self) -> bool {
-        self.metrics.ready.get() == 1
+        self.is_ready.load(Relaxed)
     }
 
     /// Ends the gRPC port's watches, which would hold its stop up for ever.
@@ -56,7 +59,7 @@ impl Health {
     }
 
     async fn set(&self, status: ServingStatus) {
-        self.metrics.ready.set((status == ServingStatus::Serving).into());
+        self.is_ready.store(status == ServingStatus::Serving, Relaxed);
         for port in [&self.grpc, &self.admin] {
             port.set_service_status(SERVICE_NAME, status).await;
         }

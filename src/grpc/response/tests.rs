@@ -7,12 +7,12 @@ use std::{sync::Arc, time::Duration};
 const ID: &str = "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab";
 
 /// Returns a session with two audit images. AWS sent the content of the images in `sent`.
-fn answer(sent: ImageSet, is_cached: bool) -> Answer {
+fn session(sent: ImageSet, is_cached: bool) -> SessionResponse {
     let image = |content: &'static [u8], sent: bool| proto::LivenessImage {
         content: if sent { content.into() } else { Default::default() },
         ..Default::default()
     };
-    let (outcome, images) = Outcome::split(proto::LivenessResult {
+    let (result, images) = SessionResult::split(proto::LivenessResult {
         session_id: ID.into(),
         status: LivenessStatus::Succeeded.into(),
         confidence: Some(99.0),
@@ -20,7 +20,7 @@ fn answer(sent: ImageSet, is_cached: bool) -> Answer {
         audit_images: vec![image(b"one", sent.audit), image(b"two", sent.audit)],
         ..Default::default()
     });
-    Answer { outcome: Arc::new(outcome), images: is_cached.then(|| Arc::new(images)) }
+    SessionResponse { result: Arc::new(result), images: is_cached.then(|| Arc::new(images)) }
 }
 
 fn valid(images: ImageSet) -> ValidRequest {
@@ -28,8 +28,8 @@ fn valid(images: ImageSet) -> ValidRequest {
     ValidRequest { session_id, images, min_confidence: Some(80.0), wait: None }
 }
 
-fn respond(answer: &Answer, requested: ImageSet, allowed: ImageSet) -> Response {
-    of(answer.clone(), &valid(requested), allowed, Instant::now(), None)
+fn respond(session: &SessionResponse, requested: ImageSet, allowed: ImageSet) -> Response {
+    of(session.clone(), &valid(requested), allowed, Instant::now(), None)
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn image_content_tells_why_images_are_absent() {
         ),
         ("the server returns what was requested", all, true, reference, reference, ImageContent::Included),
     ] {
-        let response = respond(&answer(sent, is_cached), requested, allowed);
+        let response = respond(&session(sent, is_cached), requested, allowed);
         assert_eq!(response.message.image_content(), expected, "{what}");
     }
 }
@@ -64,7 +64,7 @@ fn image_content_tells_why_images_are_absent() {
 #[test]
 fn a_view_gets_its_images_and_no_others() {
     let contents = |requested, allowed| {
-        let result = respond(&answer(ImageSet::ALL, true), requested, allowed).message.result.expect("a result");
+        let result = respond(&session(ImageSet::ALL, true), requested, allowed).message.result.expect("a result");
         let audit = result.audit_images.iter().map(|image| image.content.clone());
         (result.reference_image.expect("an image").content, audit.collect::<Vec<_>>())
     };
@@ -78,7 +78,7 @@ fn a_view_gets_its_images_and_no_others() {
 
 #[test]
 fn only_the_images_in_the_response_count_against_the_budget() {
-    let size = |requested, allowed| image_bytes(&answer(ImageSet::ALL, true), &valid(requested), allowed);
+    let size = |requested, allowed| image_bytes(&session(ImageSet::ALL, true), &valid(requested), allowed);
     assert_eq!(size(ImageSet::ALL, ImageSet::ALL), "reference".len() + "one".len() + "two".len());
     assert_eq!(size(ImageSet::ALL, ImageSet::REFERENCE), "reference".len());
     assert_eq!(size(ImageSet::ALL, ImageSet::NONE), 0);
@@ -87,9 +87,9 @@ fn only_the_images_in_the_response_count_against_the_budget() {
 
 #[test]
 fn a_response_shares_the_content_of_images_with_the_cache() {
-    let answer = answer(ImageSet::ALL, true);
-    let result = respond(&answer, ImageSet::REFERENCE, ImageSet::ALL).message.result.expect("a result");
-    let cached = answer.images.expect("images").reference.as_ptr();
+    let session = session(ImageSet::ALL, true);
+    let result = respond(&session, ImageSet::REFERENCE, ImageSet::ALL).message.result.expect("a result");
+    let cached = session.images.expect("images").reference.as_ptr();
     assert_eq!(result.reference_image.expect("an image").content.as_ptr(), cached);
 }
 
@@ -114,11 +114,11 @@ proptest! {
             metadata: Some(proto::SessionMetadata { sdk_type: "any".into() }),
             ..Default::default()
         };
-        let (outcome, images) = Outcome::split(result.clone());
+        let (session_result, images) = SessionResult::split(result.clone());
         let size = images.size();
-        let answer = Answer { outcome: Arc::new(outcome), images: Some(Arc::new(images)) };
-        prop_assert_eq!(image_bytes(&answer, &valid(ImageSet::ALL), ImageSet::ALL), size);
-        prop_assert_eq!(respond(&answer, ImageSet::ALL, ImageSet::ALL).message.result, Some(result));
+        let session = SessionResponse { result: Arc::new(session_result), images: Some(Arc::new(images)) };
+        prop_assert_eq!(image_bytes(&session, &valid(ImageSet::ALL), ImageSet::ALL), size);
+        prop_assert_eq!(respond(&session, ImageSet::ALL, ImageSet::ALL).message.result, Some(result));
     }
 }
 
@@ -156,14 +156,14 @@ proptest! {
 #[test]
 fn the_source_is_upstream_if_the_read_ended_after_the_call_arrived() {
     let before = Instant::now();
-    let answer = answer(ImageSet::NONE, false);
+    let session = session(ImageSet::NONE, false);
     let valid = ValidRequest {
         session_id: SessionId::parse(ID).expect("a valid id"),
         images: ImageSet::NONE,
         min_confidence: None,
         wait: None,
     };
-    let source = |arrival| of(answer.clone(), &valid, ImageSet::ALL, arrival, None).message.source();
+    let source = |arrival| of(session.clone(), &valid, ImageSet::ALL, arrival, None).message.source();
     assert_eq!(source(before), proto::Source::Upstream);
     assert_eq!(source(Instant::now() + Duration::from_millis(1)), proto::Source::Cache);
 }

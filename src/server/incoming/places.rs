@@ -1,6 +1,6 @@
 //! How many connections there are, and how many were not served.
 
-use crate::telemetry::metrics::Metrics;
+use crate::server::metrics::ServerMetrics;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -61,11 +61,12 @@ impl Connections {
     }
 
     /// Sets the metrics to these counts.
-    pub fn measure(&self, metrics: &Metrics) {
+    pub fn measure(&self, metrics: &ServerMetrics) {
         metrics.connections.set(self.live() as i64);
         for refusal in Refusal::ALL {
             let counter = metrics.connections_closed.with_label_values(&[refusal.label()]);
-            counter.inc_by(self.refused(refusal).saturating_sub(counter.get()));
+            counter.reset();
+            counter.inc_by(self.refused(refusal));
         }
     }
 

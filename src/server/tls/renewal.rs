@@ -1,7 +1,7 @@
 //! Certificate files that change, as an operator hears of them.
 
 use super::Tls;
-use crate::telemetry::metrics::Metrics;
+use crate::server::metrics::ServerMetrics;
 use std::{
     convert::Infallible,
     time::{Duration, UNIX_EPOCH},
@@ -14,7 +14,7 @@ const CERTIFICATES_PERIOD: Duration = Duration::from_secs(10);
 impl Tls {
     /// Takes over the files as they change, for as long as it is polled; says so in the log and in
     /// the metrics.
-    pub async fn renew(&self, metrics: &Metrics) -> Infallible {
+    pub async fn renew(&self, metrics: &ServerMetrics) -> Infallible {
         let expiry = || {
             let since = self.not_after().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
             metrics.tls_not_after.set(since.map_or(0.0, |since| since.as_secs_f64()));
@@ -48,7 +48,7 @@ mod tests {
     async fn the_metrics_tell_of_a_broken_set_once_and_of_a_new_one_with_its_expiry() {
         let folder = Folder::new("renewal");
         let tls = folder.load().expect("a sound set");
-        let metrics = Metrics::new(&[], &[]);
+        let metrics = ServerMetrics::new(&crate::telemetry::metrics::Registry::default());
         let count = |outcome| metrics.tls_reloads.with_label_values(&[outcome]).get();
         let looks = async {
             folder.write("tls.crt", "broken");

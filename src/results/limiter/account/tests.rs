@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    results::limiter::Limiter,
-    store::{Settings, Sources},
-    telemetry::metrics::Metrics,
+    results::{limiter::Limiter, priority::Priority},
+    store::{Settings, Sources, StoreMetrics},
+    telemetry::metrics::Registry,
 };
 use redis_server::Redis;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const SHARE_BURST: f64 = 1.0;
 /// A limiter that is connected to Redis, with its tasks.
 struct Replica {
     limiter: Arc<Limiter>,
-    metrics: Arc<Metrics>,
+    metrics: StoreMetrics,
     _tasks: JoinSet<()>,
 }
 
@@ -33,8 +33,8 @@ impl Replica {
     async fn start(redis: &Redis) -> Self {
         let url = redis.url().parse().unwrap();
         let settings = Settings::new(&url, None, Sources::default(), Duration::from_secs(5)).unwrap();
-        let metrics = Arc::new(Metrics::new(&[], &[]));
-        let store = Store::new(settings, Arc::clone(&metrics));
+        let metrics = StoreMetrics::new(&Registry::default());
+        let store = Store::new(settings, metrics.clone());
         let limiter = Arc::new(Limiter::new(SHARE, Some(Account::new(store.clone(), QUOTA, None))));
         let (connects, grants) = (store.clone(), Arc::clone(&limiter));
         let mut tasks = JoinSet::new();
@@ -46,7 +46,7 @@ impl Replica {
 
     /// Queues this many first reads at once, and returns when each got its permit.
     async fn grants(&self, count: usize) -> Vec<Instant> {
-        let queued: Vec<_> = (0..count).map(|_| self.limiter.queue(Need::FirstRead)).collect();
+        let queued: Vec<_> = (0..count).map(|_| self.limiter.queue(Priority::FirstRead)).collect();
         let mut grants = Vec::new();
         for mut queued in queued {
             grants.push(queued.granted().await.granted);
@@ -57,7 +57,7 @@ impl Replica {
     /// Waits until the metric says whether Redis is in use.
     async fn wait_for_redis(&self, up: bool) {
         let looks = async {
-            while self.metrics.store_up.get() != i64::from(up) {
+            while self.metrics.up.get() != i64::from(up) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };

@@ -1,0 +1,99 @@
+//! The metrics of the polls, the rate limiter and the shared cache.
+
+use crate::{error::Reason, telemetry::metrics::Registry};
+use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
+
+/// What a permit is for, as the label `need` names it.
+pub const NEEDS: [&str; 3] = ["first_read", "re_read", "capture"];
+
+const READ_SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const LIMITER_SECONDS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+pub struct ResultsMetrics {
+    /// Reads from AWS by outcome: `OK`, or the reason of the error.
+    pub reads: IntCounterVec,
+    pub read_seconds: Histogram,
+    /// Callers that joined a running poll, and so cost no read.
+    pub polls_shared: IntCounter,
+    /// Later reads that contradict the first final result of their session.
+    pub contradictions: IntCounter,
+    pub limiter_wait_seconds: Histogram,
+    /// Lookups in the shared cache: `hit`, `miss`, `unreadable`.
+    pub shared_cache_lookups: IntCounterVec,
+    // Set at each scrape.
+    pub polls: IntGauge,
+    pub limiter_rate: Gauge,
+    pub limiter_queue: IntGaugeVec,
+}
+
+impl ResultsMetrics {
+    pub fn new(registry: &Registry) -> Self {
+        let reasons = Reason::ALL.map(Reason::name).into_iter().filter(|reason| is_of_a_read(reason));
+        let outcomes: Vec<_> = reasons.chain(["OK"]).collect();
+        Self {
+            reads: registry.counters(
+                "face_liveness_upstream_reads_total",
+                "Reads from AWS, by OK or the reason of their failure.",
+                ("outcome", &outcomes),
+            ),
+            read_seconds: registry.histogram(
+                "face_liveness_upstream_read_seconds",
+                "How long reads from AWS took.",
+                READ_SECONDS,
+            ),
+            polls_shared: registry
+                .counter("face_liveness_polls_shared_total", "Callers who joined a poll that was under way."),
+            contradictions: registry.counter(
+                "face_liveness_results_contradicted_total",
+                "Later reads that contradicted the first final result of their session, and were discarded.",
+            ),
+            limiter_wait_seconds: registry.histogram(
+                "face_liveness_limiter_wait_seconds",
+                "How long reads waited for the rate limiter.",
+                LIMITER_SECONDS,
+            ),
+            shared_cache_lookups: registry.counters(
+                "face_liveness_shared_cache_lookups_total",
+                "Values of the shared cache that were looked for: found, not there, or there and not to be opened.",
+                ("outcome", &["hit", "miss", "unreadable"]),
+            ),
+            polls: registry.gauge("face_liveness_polls", "Sessions that are being polled."),
+            limiter_rate: registry.float_gauge(
+                "face_liveness_limiter_rate",
+                "Reads a second that the rate limiter grants now, to all replicas while they share the quota; 0 without a limiter.",
+            ),
+            limiter_queue: registry.gauges(
+                "face_liveness_limiter_queue",
+                "Reads that wait for the rate limiter, by what for.",
+                ("need", &NEEDS),
+            ),
+        }
+    }
+}
+
+/// Whether a read can end with this reason. The other reasons are of requests that made no read.
+fn is_of_a_read(reason: &str) -> bool {
+    reason.starts_with("UPSTREAM_") || ["SESSION_NOT_FOUND", "INTERNAL"].contains(&reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_exists_before_the_first_event() {
+        let registry = Registry::default();
+        ResultsMetrics::new(&registry);
+        let text = registry.text();
+        for series in [
+            r#"face_liveness_upstream_reads_total{outcome="OK"} 0"#,
+            r#"face_liveness_upstream_reads_total{outcome="UPSTREAM_THROTTLED"} 0"#,
+            r#"face_liveness_limiter_queue{need="first_read"} 0"#,
+            "face_liveness_limiter_wait_seconds_count 0",
+        ] {
+            assert!(text.contains(series), "{series} in\n{text}");
+        }
+        let never = r#"face_liveness_upstream_reads_total{outcome="INVALID_REQUEST"}"#;
+        assert!(!text.contains(never), "no read ends with this reason");
+    }
+}

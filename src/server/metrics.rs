@@ -1,0 +1,44 @@
+//! The metrics of the ports, the connections and the certificate.
+
+use crate::telemetry::metrics::Registry;
+use prometheus::{Gauge, IntCounterVec, IntGauge};
+
+/// Why a connection was closed before it was served, as the label `reason` names it.
+const CLOSE_REASONS: [&str; 4] = ["limit", "handshake", "timeout", "left"];
+
+pub struct ServerMetrics {
+    // Set at each scrape.
+    pub requests_in_flight: IntGauge,
+    pub ready: IntGauge,
+    pub connections: IntGauge,
+    pub connections_closed: IntCounterVec,
+    /// Changed certificate files: `ok`, `failed`.
+    pub tls_reloads: IntCounterVec,
+    /// Expiry of the certificate in seconds since 1970; 0 without one, or if it has no valid date.
+    pub tls_not_after: Gauge,
+}
+
+impl ServerMetrics {
+    pub fn new(registry: &Registry) -> Self {
+        Self {
+            requests_in_flight: registry
+                .gauge("face_liveness_requests_in_flight", "Requests in flight, those that wait included."),
+            ready: registry.gauge("face_liveness_ready", "Whether this replica is ready: 1 or 0."),
+            connections: registry.gauge("face_liveness_connections", "Open connections of the gRPC port."),
+            connections_closed: registry.counters(
+                "face_liveness_connections_closed_total",
+                "Connections that were closed before they could ask, by why.",
+                ("reason", &CLOSE_REASONS),
+            ),
+            tls_reloads: registry.counters(
+                "face_liveness_tls_reloads_total",
+                "Changed certificate files, by whether they were taken over.",
+                ("outcome", &["ok", "failed"]),
+            ),
+            tls_not_after: registry.float_gauge(
+                "face_liveness_tls_certificate_expiry_timestamp_seconds",
+                "When the server's certificate expires; 0 without one.",
+            ),
+        }
+    }
+}
