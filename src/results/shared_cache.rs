@@ -95,7 +95,7 @@ impl SharedCache {
                 save.arg(place(key, id, what));
             }
             save.arg(&result).arg(left(outcome.until)).arg(&images).arg(left(outcome.images_until).max(1)).arg(force);
-            let held = self.store.insist::<Option<Vec<u8>>>(Operation::Save, &save).await??;
+            let held = self.store.query_with_retries::<Option<Vec<u8>>>(Operation::Save, &save).await??;
             if let Some(outcome) = self.outcome(key, id, Kind::Result, held, None) {
                 return Some(outcome);
             }
@@ -107,7 +107,7 @@ impl SharedCache {
     async fn look_up(&self, id: SessionId, what: &str) -> Option<(&Key, Vec<u8>)> {
         for key in self.settings.keyring.all() {
             let get = redis::Cmd::get(place(key, id, what));
-            if let Some(sealed) = self.store.ask::<Option<Vec<u8>>>(Operation::Lookup, &get).await? {
+            if let Some(sealed) = self.store.query::<Option<Vec<u8>>>(Operation::Lookup, &get).await? {
                 return Some((key, sealed));
             }
         }

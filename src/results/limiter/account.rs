@@ -55,7 +55,7 @@ impl Account {
         let burst = ((self.rate * share * BURST_SECONDS).max(1.0) - 1.0) * interval as f64;
         let mut reserve: Cmd = redis::cmd("EVAL");
         reserve.arg(RESERVE).arg(1).arg(&self.key).arg(need).arg(interval).arg(burst as u64).arg(RE_READ_SHARE);
-        let (granted, micros) = self.store.ask::<(u8, u64)>(Operation::Quota, &reserve).await?;
+        let (granted, micros) = self.store.query::<(u8, u64)>(Operation::Quota, &reserve).await?;
         let wait = Duration::from_micros(micros);
         Some(if granted == 1 { Slot::Reserved(Instant::now() + wait) } else { Slot::Later(wait) })
     }

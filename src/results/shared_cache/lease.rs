@@ -65,7 +65,7 @@ impl Lease {
         let mut release = redis::cmd("EVAL");
         release.arg(RELEASE).arg(2).arg(place(key, *id, "lease")).arg(place(key, *id, "state"));
         release.arg(name).arg(sealed).arg(ttl.as_millis().max(1) as u64);
-        cache.store.insist::<()>(Operation::Lease, &release).await;
+        cache.store.query_with_retries::<()>(Operation::Lease, &release).await;
     }
 
     async fn ask(&self, kind: &str, ttl: Duration) -> Option<(bool, RemoteState)> {
@@ -78,7 +78,7 @@ impl Lease {
         }
         claim.arg(name).arg(ttl.as_millis() as u64).arg(kind);
         let (verdict, sealed, left) =
-            cache.store.insist::<(u8, Option<Vec<u8>>, u64)>(Operation::Lease, &claim).await?;
+            cache.store.query_with_retries::<(u8, Option<Vec<u8>>, u64)>(Operation::Lease, &claim).await?;
         Some(match sealed {
             // A result that cannot be decrypted counts as a miss.
             Some(sealed) if verdict == 2 => match cache.outcome(key, *id, Kind::Result, sealed, None) {
