@@ -20,7 +20,7 @@ use crate::{
         metrics::{CallMetrics, ResponseMetrics},
     },
     rekognition::{NoCredentials, Rekognition},
-    results::{Results, SharedCacheSettings},
+    results::{SessionReader, SharedCacheSettings},
     session::SessionRefKey,
     store::{self, Store, StoreMetrics},
     telemetry::metrics::Registry,
@@ -112,7 +112,8 @@ impl Server {
         let session_refs = Arc::new(session_refs);
         let settings = config.service.results(rekognition.default_quota());
         let shared_cache = shared_cache.map(|(store, settings)| (Store::new(store, store_metrics), settings));
-        let results = Results::new(rekognition.clone(), settings, shared_cache, &registry, Arc::clone(&session_refs));
+        let results =
+            SessionReader::new(rekognition.clone(), settings, shared_cache, &registry, Arc::clone(&session_refs));
         let rpc = config.rpc(rekognition.region());
         let clients = rpc.clients.clone();
         let admission = Admission::grpc(config.max_requests as usize, config.max_connections as usize);
@@ -224,7 +225,7 @@ fn jittered(age: Duration) -> Option<Duration> {
 
 /// Ready once there are credentials, and for good: a later trouble with AWS is shared by all
 /// replicas, and held results are answered without AWS.
-async fn become_ready(rekognition: &Rekognition, results: &Results, health: &Health) {
+async fn become_ready(rekognition: &Rekognition, results: &SessionReader, health: &Health) {
     // Before that a result that only the store has would be asked of an AWS that has forgotten it.
     results.connected().await;
     let mut told = false;

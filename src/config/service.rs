@@ -112,7 +112,7 @@ impl FromStr for QuotaTps {
 
 impl Service {
     /// The settings of reading and holding, where AWS grants `quota` reads a second by default.
-    pub fn results(&self, quota: f64) -> results::Settings {
+    pub fn results(&self, quota: f64) -> results::ReaderSettings {
         let account = match self.quota_tps {
             QuotaTps::Auto => quota,
             QuotaTps::Rate(rate) => rate,
@@ -120,8 +120,8 @@ impl Service {
         // Room for none is no time to hold any: an outcome that has no place has no expiry to tell,
         // and no images beside it.
         let result_ttl = if self.result_cache_entries == 0 { Duration::ZERO } else { self.result_ttl };
-        results::Settings {
-            limits: results::Limits {
+        results::ReaderSettings {
+            limits: results::CacheLimits {
                 result_ttl,
                 result_entries: self.result_cache_entries,
                 image_ttl: self.image_ttl,

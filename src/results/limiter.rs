@@ -1,7 +1,7 @@
 //! The rate limiter: every HTTP attempt to AWS takes one token, and this decides whose turn it is.
 //!
 //! First reads of a session go first in, first out. While both wait, three tokens of four go to
-//! them and the fourth to a re-read, so that neither starves the other. Re-reads go by [`Urgency`].
+//! them and the fourth to a re-read, so that neither starves the other. Re-reads go by [`ReReadPriority`].
 //! A capture, for which nobody waits, gets a token only when nobody else wants one and the burst is
 //! whole.
 //!
@@ -18,7 +18,7 @@ mod queues;
 
 pub use account::Account;
 
-use super::urgency::Urgency;
+use super::priority::Priority;
 use account::Slot;
 use queues::Queues;
 use std::{
@@ -29,17 +29,6 @@ use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
 };
-
-/// What a token is wanted for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Need {
-    /// A session that was never read.
-    FirstRead,
-    /// A session that somebody waits for.
-    ReRead(Urgency),
-    /// A session that nobody waits for.
-    Capture,
-}
 
 /// The right to one HTTP attempt.
 #[derive(Debug)]
@@ -65,17 +54,17 @@ impl Limiter {
 
     /// Takes a place in the queue at once. Whoever drops it leaves the queue, and a token that was
     /// on its way to it is saved.
-    pub fn queue(self: &Arc<Self>, need: Need) -> Queued {
+    pub fn queue(self: &Arc<Self>, need: Priority) -> Queued {
         self.enqueue(need, true)
     }
 
     /// The place of a first read, which may have to wait until it is [`Queued::ready`] to take its
     /// token.
     pub fn queue_first_read(self: &Arc<Self>, is_ready: bool) -> Queued {
-        self.enqueue(Need::FirstRead, is_ready)
+        self.enqueue(Priority::FirstRead, is_ready)
     }
 
-    fn enqueue(self: &Arc<Self>, need: Need, is_ready: bool) -> Queued {
+    fn enqueue(self: &Arc<Self>, need: Priority, is_ready: bool) -> Queued {
         let (grant, granted) = oneshot::channel();
         let number = self.lock().enqueue(need, grant, is_ready);
         self.arrived.notify_one();
@@ -156,7 +145,7 @@ impl Limiter {
 
     /// Waits for a slot. A first read that comes meanwhile need not stand behind the re-read that
     /// it was reserved for: it gets one too.
-    async fn wait_for(&self, at: Instant, account: &Account, need: Need, share: f64) {
+    async fn wait_for(&self, at: Instant, account: &Account, need: Priority, share: f64) {
         let slot = tokio::time::sleep_until(at);
         let mut slot = std::pin::pin!(slot);
         loop {
@@ -164,9 +153,10 @@ impl Limiter {
                 () = &mut slot => return,
                 () = self.arrived.notified() => {}
             }
-            let first_read_came = || need != Need::FirstRead && self.lock().next_need() == Some(Need::FirstRead);
+            let first_read_came =
+                || need != Priority::FirstRead && self.lock().next_need() == Some(Priority::FirstRead);
             while first_read_came()
-                && let Some(Slot::Reserved(earlier)) = account.reserve(Need::FirstRead, share).await
+                && let Some(Slot::Reserved(earlier)) = account.reserve(Priority::FirstRead, share).await
             {
                 tokio::time::sleep_until(earlier).await;
                 self.lock().grant_slot(Instant::now());

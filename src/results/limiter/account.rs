@@ -1,8 +1,11 @@
 //! The quota of the whole account, which replicas take slots of, one at a time, by the store's
 //! clock.
 
-use super::{Need, queues::BURST_SECONDS};
-use crate::store::{Operation, PREFIX, Store};
+use super::queues::BURST_SECONDS;
+use crate::{
+    results::priority::Priority,
+    store::{Operation, PREFIX, Store},
+};
 use redis::Cmd;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -45,11 +48,11 @@ impl Account {
     }
 
     /// Reserves a slot. Nothing when the store does not answer.
-    pub async fn reserve(&self, need: Need, share: f64) -> Option<Slot> {
+    pub async fn reserve(&self, need: Priority, share: f64) -> Option<Slot> {
         let need = match need {
-            Need::FirstRead => "first_read",
-            Need::ReRead(_) => "re_read",
-            Need::Capture => "capture",
+            Priority::FirstRead => "first_read",
+            Priority::ReRead(_) => "re_read",
+            Priority::Capture => "capture",
         };
         let interval = self.interval(share).as_micros() as u64;
         let burst = ((self.rate * share * BURST_SECONDS).max(1.0) - 1.0) * interval as f64;

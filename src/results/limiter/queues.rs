@@ -1,7 +1,7 @@
 //! Those who wait for a token, and whose turn it is.
 
-use super::{Need, Permit, account::Slots};
-use crate::results::urgency::Urgency;
+use super::{Permit, account::Slots};
+use crate::results::priority::{Priority, ReReadPriority};
 use std::{collections::VecDeque, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -31,7 +31,7 @@ pub struct Queues {
     pub rate: f64,
     last_decrease: Instant,
     first_reads: VecDeque<Ticket>,
-    re_reads: Vec<(Ticket, Urgency)>,
+    re_reads: Vec<(Ticket, ReReadPriority)>,
     captures: VecDeque<Ticket>,
     first_reads_in_a_row: usize,
     next_ticket: u64,
@@ -63,14 +63,14 @@ impl Queues {
         }
     }
 
-    pub fn enqueue(&mut self, need: Need, grant: oneshot::Sender<Permit>, is_ready: bool) -> u64 {
+    pub fn enqueue(&mut self, need: Priority, grant: oneshot::Sender<Permit>, is_ready: bool) -> u64 {
         let number = self.next_ticket;
         self.next_ticket += 1;
         let ticket = Ticket { number, grant, is_ready };
         match need {
-            Need::FirstRead => self.first_reads.push_back(ticket),
-            Need::ReRead(urgency) => self.re_reads.push((ticket, urgency)),
-            Need::Capture => self.captures.push_back(ticket),
+            Priority::FirstRead => self.first_reads.push_back(ticket),
+            Priority::ReRead(urgency) => self.re_reads.push((ticket, urgency)),
+            Priority::Capture => self.captures.push_back(ticket),
         }
         number
     }
@@ -121,8 +121,8 @@ impl Queues {
         self.refill(now, full_rate);
         loop {
             let price = match self.next_need()? {
-                Need::FirstRead | Need::ReRead(_) => 1.0,
-                Need::Capture => burst(self.rate),
+                Priority::FirstRead | Priority::ReRead(_) => 1.0,
+                Priority::Capture => burst(self.rate),
             };
             // A clock that is a nanosecond short must not cost another turn.
             if self.tokens + 1e-6 < price {
@@ -152,33 +152,33 @@ impl Queues {
     /// one that nobody else wants.
     pub fn pass_on(&mut self, now: Instant) {
         self.tokens += 1.0;
-        if self.next_need().is_some_and(|need| need != Need::Capture) {
+        if self.next_need().is_some_and(|need| need != Priority::Capture) {
             self.grant_slot(now);
         }
     }
 
     /// What the next token is for.
-    pub fn next_need(&self) -> Option<Need> {
-        let re_read = self.re_reads.first().map(|(_, urgency)| Need::ReRead(*urgency));
+    pub fn next_need(&self) -> Option<Priority> {
+        let re_read = self.re_reads.first().map(|(_, urgency)| Priority::ReRead(*urgency));
         let row_is_full = self.first_reads_in_a_row >= FIRST_READS_IN_A_ROW && re_read.is_some();
-        let first_read = self.first_reads.iter().any(|ticket| ticket.is_ready).then_some(Need::FirstRead);
-        first_read.filter(|_| !row_is_full).or(re_read).or_else(|| self.captures.front().map(|_| Need::Capture))
+        let first_read = self.first_reads.iter().any(|ticket| ticket.is_ready).then_some(Priority::FirstRead);
+        first_read.filter(|_| !row_is_full).or(re_read).or_else(|| self.captures.front().map(|_| Priority::Capture))
     }
 
     fn next(&mut self, now: Instant) -> Option<Ticket> {
         match self.next_need()? {
-            Need::FirstRead => {
+            Priority::FirstRead => {
                 let first = self.first_reads.iter().position(|ticket| ticket.is_ready)?;
                 self.first_reads_in_a_row += 1;
                 self.first_reads.remove(first)
             }
-            Need::ReRead(_) => {
+            Priority::ReRead(_) => {
                 self.first_reads_in_a_row = 0;
                 let urgency = |index: &usize| self.re_reads[*index].1.at(now);
                 let most_urgent = (0..self.re_reads.len()).max_by(|a, b| urgency(a).total_cmp(&urgency(b)))?;
                 Some(self.re_reads.swap_remove(most_urgent).0)
             }
-            Need::Capture => {
+            Priority::Capture => {
                 self.first_reads_in_a_row = 0;
                 self.captures.pop_front()
             }

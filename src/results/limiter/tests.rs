@@ -2,7 +2,10 @@ use super::{
     queues::{FLOOR, RECOVERY, burst},
     *,
 };
-use crate::proto::LivenessStatus::{self, Created, InProgress};
+use crate::{
+    proto::LivenessStatus::{self, Created, InProgress},
+    results::priority::ReReadPriority,
+};
 use proptest::prelude::*;
 
 /// A limiter that hands out its tokens, and what it handed out to whom.
@@ -21,7 +24,7 @@ impl Bench {
     }
 
     /// Somebody who wants a token, and when it got it.
-    fn want(&self, who: &'static str, need: Need) -> tokio::task::JoinHandle<()> {
+    fn want(&self, who: &'static str, need: Priority) -> tokio::task::JoinHandle<()> {
         let (limiter, turns, started) = (Arc::clone(&self.limiter), Arc::clone(&self.turns), self.started);
         tokio::spawn(async move {
             limiter.queue(need).granted().await;
@@ -38,8 +41,8 @@ impl Bench {
     }
 }
 
-fn re_read(status: LivenessStatus, age: u64) -> Need {
-    Need::ReRead(Urgency::of(status, Instant::now() - Duration::from_secs(age)))
+fn re_read(status: LivenessStatus, age: u64) -> Priority {
+    Priority::ReRead(ReReadPriority::of(status, Instant::now() - Duration::from_secs(age)))
 }
 
 /// Lets all who are ready take their place.
@@ -53,7 +56,7 @@ async fn settle() {
 async fn the_rate_is_kept_after_a_burst_of_half_a_second() {
     let bench = Bench::start(25.0);
     for _ in 0..70 {
-        bench.want("caller", Need::FirstRead);
+        bench.want("caller", Priority::FirstRead);
     }
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(bench.turns().len(), 12);
@@ -66,9 +69,9 @@ async fn the_rate_is_kept_after_a_burst_of_half_a_second() {
 #[tokio::test(start_paused = true)]
 async fn first_reads_go_first_in_first_out() {
     let bench = Bench::start(1.0);
-    bench.want("burst", Need::FirstRead);
+    bench.want("burst", Priority::FirstRead);
     for who in ["a", "b", "c", "d"] {
-        bench.want(who, Need::FirstRead);
+        bench.want(who, Priority::FirstRead);
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(bench.names(), ["burst", "a", "b", "c", "d"]);
@@ -77,9 +80,9 @@ async fn first_reads_go_first_in_first_out() {
 #[tokio::test(start_paused = true)]
 async fn while_both_wait_three_tokens_of_four_go_to_first_reads() {
     let bench = Bench::start(1.0);
-    bench.want("burst", Need::FirstRead).await.unwrap();
+    bench.want("burst", Priority::FirstRead).await.unwrap();
     for _ in 0..12 {
-        bench.want("first", Need::FirstRead);
+        bench.want("first", Priority::FirstRead);
         bench.want("again", re_read(InProgress, 5));
     }
     tokio::time::sleep(Duration::from_secs(13)).await;
@@ -94,7 +97,7 @@ async fn while_both_wait_three_tokens_of_four_go_to_first_reads() {
 #[tokio::test(start_paused = true)]
 async fn the_most_urgent_re_read_goes_first() {
     let bench = Bench::start(1.0);
-    bench.want("burst", Need::FirstRead).await.unwrap();
+    bench.want("burst", Priority::FirstRead).await.unwrap();
     bench.want("created 10 s ago", re_read(Created, 10));
     bench.want("in progress 1 s ago", re_read(InProgress, 1));
     bench.want("in progress 3 s ago", re_read(InProgress, 3));
@@ -122,12 +125,12 @@ async fn a_session_far_from_its_end_is_not_starved_by_many_near_theirs() {
 #[tokio::test(start_paused = true)]
 async fn a_capture_has_a_token_only_when_nobody_else_wants_one_and_the_burst_is_whole() {
     let bench = Bench::start(25.0);
-    bench.want("caller", Need::FirstRead).await.unwrap();
+    bench.want("caller", Priority::FirstRead).await.unwrap();
     for _ in 0..3 {
-        bench.want("capture", Need::Capture);
+        bench.want("capture", Priority::Capture);
     }
     for _ in 0..10 {
-        bench.want("caller", Need::FirstRead);
+        bench.want("caller", Priority::FirstRead);
     }
     tokio::time::sleep(Duration::from_secs(10)).await;
     let turns = bench.turns();
@@ -141,9 +144,9 @@ async fn a_capture_has_a_token_only_when_nobody_else_wants_one_and_the_burst_is_
 #[tokio::test(start_paused = true)]
 async fn who_leaves_the_queue_takes_no_token() {
     let bench = Bench::start(1.0);
-    bench.want("burst", Need::FirstRead).await.unwrap();
-    let leavers: Vec<_> = (0..10).map(|_| bench.want("leaver", Need::FirstRead)).collect();
-    bench.want("stayer", Need::FirstRead);
+    bench.want("burst", Priority::FirstRead).await.unwrap();
+    let leavers: Vec<_> = (0..10).map(|_| bench.want("leaver", Priority::FirstRead)).collect();
+    bench.want("stayer", Priority::FirstRead);
     settle().await;
     leavers.iter().for_each(|task| task.abort());
     tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -156,7 +159,7 @@ async fn a_newcomer_gets_in_within_the_delay_told_and_not_much_sooner() {
     for (first_reads, re_reads) in [(0, 0), (1, 0), (40, 0), (40, 40), (0, 40)] {
         let bench = Bench::start(10.0);
         for _ in 0..first_reads {
-            bench.want("first", Need::FirstRead);
+            bench.want("first", Priority::FirstRead);
         }
         for _ in 0..re_reads {
             bench.want("again", re_read(InProgress, 5));
@@ -164,7 +167,7 @@ async fn a_newcomer_gets_in_within_the_delay_told_and_not_much_sooner() {
         settle().await;
         let told = bench.limiter.first_read_delay();
         let asked = Instant::now();
-        bench.want("newcomer", Need::FirstRead).await.unwrap();
+        bench.want("newcomer", Priority::FirstRead).await.unwrap();
         let waited = asked.elapsed();
         let token = Duration::from_millis(101);
         assert!(
@@ -181,12 +184,12 @@ async fn throttling_slows_down_for_everybody_and_once_for_those_under_way_togeth
     tokio::spawn(async move { runs.run().await });
     let mut permits = Vec::new();
     for _ in 0..10 {
-        permits.push(limiter.queue(Need::FirstRead).granted().await);
+        permits.push(limiter.queue(Priority::FirstRead).granted().await);
     }
     tokio::time::sleep(Duration::from_millis(30)).await;
     permits.iter().for_each(|permit| limiter.throttled(permit));
     assert_eq!(limiter.lock().rate, 80.0);
-    let later = limiter.queue(Need::FirstRead).granted().await;
+    let later = limiter.queue(Priority::FirstRead).granted().await;
     limiter.throttled(&later);
     assert!((60.0..70.0).contains(&limiter.lock().rate), "{}", limiter.lock().rate);
 }
@@ -197,12 +200,12 @@ async fn the_rate_never_falls_to_nothing_and_comes_back_by_itself() {
     let runs = Arc::clone(&limiter);
     tokio::spawn(async move { runs.run().await });
     for _ in 0..50 {
-        let permit = limiter.queue(Need::FirstRead).granted().await;
+        let permit = limiter.queue(Priority::FirstRead).granted().await;
         limiter.throttled(&permit);
     }
     assert!(limiter.lock().rate >= 25.0 * FLOOR && limiter.lock().rate < 5.0, "{}", limiter.lock().rate);
     tokio::time::sleep(RECOVERY).await;
-    limiter.queue(Need::FirstRead).granted().await;
+    limiter.queue(Priority::FirstRead).granted().await;
     assert_eq!(limiter.lock().rate, 25.0);
 }
 
@@ -222,9 +225,9 @@ proptest! {
             for (after, kind) in arrivals {
                 tokio::time::sleep(Duration::from_millis(after / 10)).await;
                 callers.push(bench.want("caller", match kind {
-                    0 => Need::FirstRead,
+                    0 => Priority::FirstRead,
                     1 => re_read(InProgress, 1),
-                    _ => Need::Capture,
+                    _ => Priority::Capture,
                 }));
             }
             for caller in callers {
@@ -242,10 +245,10 @@ proptest! {
 #[tokio::test(start_paused = true)]
 async fn a_token_on_its_way_to_one_who_leaves_goes_to_the_next_at_once() {
     let bench = Bench::start(1.0);
-    bench.want("burst", Need::FirstRead).await.unwrap();
-    let leaver = bench.limiter.queue(Need::FirstRead);
+    bench.want("burst", Priority::FirstRead).await.unwrap();
+    let leaver = bench.limiter.queue(Priority::FirstRead);
     tokio::time::sleep(Duration::from_millis(1_050)).await;
-    let next = bench.want("next", Need::FirstRead);
+    let next = bench.want("next", Priority::FirstRead);
     settle().await;
     drop(leaver);
     tokio::time::timeout(Duration::from_millis(10), next).await.expect("the token was granted and is saved").unwrap();
@@ -260,7 +263,7 @@ async fn under_a_full_quota_reads_are_shared_in_proportion_to_the_weights() {
         tokio::spawn(async move {
             let mut last_read = Instant::now();
             loop {
-                limiter.queue(Need::ReRead(Urgency::of(status, last_read))).granted().await;
+                limiter.queue(Priority::ReRead(ReReadPriority::of(status, last_read))).granted().await;
                 last_read = Instant::now();
                 turns.lock().unwrap().push((if status == Created { "created" } else { "in progress" }, Duration::ZERO));
             }
@@ -280,19 +283,19 @@ async fn throttling_empties_the_burst() {
     let limiter = Arc::new(Limiter::new(10.0, None));
     let runs = Arc::clone(&limiter);
     tokio::spawn(async move { runs.run().await });
-    let permit = limiter.queue(Need::FirstRead).granted().await;
+    let permit = limiter.queue(Priority::FirstRead).granted().await;
     limiter.throttled(&permit);
     let asked = Instant::now();
-    limiter.queue(Need::FirstRead).granted().await;
+    limiter.queue(Priority::FirstRead).granted().await;
     assert!(asked.elapsed() >= Duration::from_millis(100), "{:?}", asked.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_capture_has_its_token_though_the_rate_is_still_recovering() {
     let bench = Bench::start(25.0);
-    let permit = bench.limiter.queue(Need::FirstRead).granted().await;
+    let permit = bench.limiter.queue(Priority::FirstRead).granted().await;
     bench.limiter.throttled(&permit);
-    let capture = bench.want("capture", Need::Capture);
+    let capture = bench.want("capture", Priority::Capture);
     tokio::time::timeout(Duration::from_secs(1), capture).await.expect("it has its turn").unwrap();
     assert!(bench.limiter.lock().rate < 25.0);
 }

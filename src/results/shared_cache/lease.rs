@@ -18,7 +18,7 @@
 //!   This happens if Redis fails over, or if the reader stands still for 1.5 s.
 //! - Without Redis every claim is granted, so each replica reads for itself.
 
-use super::{Images, Kind, Outcome, Record, STATE_TTL, SharedCache, place};
+use super::{Images, Kind, Record, STATE_TTL, SessionResult, SharedCache, place};
 use crate::{
     results::coordinator::{BoxFuture, Claim, ClaimTo, Coordinator, Release, RemoteState},
     session::SessionId,
@@ -96,7 +96,7 @@ impl Lease {
         let age = STATE_TTL.saturating_sub(Duration::from_millis(left));
         match record {
             Some(record) if record.result.is_none() => RemoteState::NotFound,
-            Some(record) => match record.outcome(Duration::ZERO, Some(age)).filter(|state| !state.is_terminal()) {
+            Some(record) => match record.outcome(Duration::ZERO, Some(age)).filter(|state| !state.is_final()) {
                 Some(state) => RemoteState::Pending(state),
                 None => RemoteState::Unknown,
             },
@@ -149,7 +149,7 @@ impl Coordinator for Lease {
         })
     }
 
-    fn save<'a>(&'a self, outcome: &'a Outcome, images: &'a Images) -> BoxFuture<'a, Option<Outcome>> {
+    fn save<'a>(&'a self, outcome: &'a SessionResult, images: &'a Images) -> BoxFuture<'a, Option<SessionResult>> {
         Box::pin(self.cache.save(self.id, outcome, images))
     }
 }

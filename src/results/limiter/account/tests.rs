@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    results::limiter::Limiter,
+    results::{limiter::Limiter, priority::Priority},
     store::{Settings, Sources, StoreMetrics},
     telemetry::metrics::Registry,
 };
@@ -46,7 +46,7 @@ impl Replica {
 
     /// Queues this many first reads at once, and returns when each got its permit.
     async fn grants(&self, count: usize) -> Vec<Instant> {
-        let queued: Vec<_> = (0..count).map(|_| self.limiter.queue(Need::FirstRead)).collect();
+        let queued: Vec<_> = (0..count).map(|_| self.limiter.queue(Priority::FirstRead)).collect();
         let mut grants = Vec::new();
         for mut queued in queued {
             grants.push(queued.granted().await.granted);
