@@ -9,7 +9,7 @@ use super::{
     ReaderSettings, SessionResponse,
     cache::Cache,
     interest::{Interest, Presence},
-    limiter::{Account, Limiter},
+    limiter::{Limiter, SharedQuota},
     metrics::ResultsMetrics,
     poll::PollTask,
     shared_cache::{self, SharedCache},
@@ -127,8 +127,8 @@ impl Polls {
     ) -> Self {
         let metrics = ResultsMetrics::new(registry);
         let (store, shared) = shared.unzip();
-        let account = |rate| store.clone().map(|store| Account::new(store, rate, rekognition.region()));
-        let limiter = settings.rate.map(|rate| Limiter::new(rate / f64::from(settings.replicas), account(rate)));
+        let quota = |rate| store.clone().map(|store| SharedQuota::new(store, rate, rekognition.region()));
+        let limiter = settings.rate.map(|rate| Limiter::new(rate / f64::from(settings.replicas), quota(rate)));
         let share = |shared, store: &Store| {
             Arc::new(SharedCache::new(store.clone(), shared, settings.limits, metrics.shared_cache_lookups.clone()))
         };
