@@ -17,7 +17,7 @@ mod error;
 mod metrics;
 mod settings;
 
-pub use credentials::{Credentials, Secret, Sources};
+pub use credentials::{Credentials, Sources};
 pub use metrics::StoreMetrics;
 pub use settings::Settings;
 

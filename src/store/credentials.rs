@@ -1,30 +1,7 @@
 //! The credentials of the store, which can change while the service runs.
 
-use std::{fmt, fs, path::PathBuf, str::FromStr};
-
-/// A string that is never printed.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(redacted)")
-    }
-}
+use crate::config::Secret;
+use std::{fs, path::PathBuf};
 
 /// What a connection authenticates with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +39,6 @@ fn read_one(file: &Option<PathBuf>, value: &Option<Secret>, flag: &str) -> Resul
     // Editors end a file with a line break, which is no part of the password.
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err(format!("{flag}: {} is empty", file.display())),
-        text => Ok(Some(Secret(text.to_owned()))),
+        text => Ok(text.parse().ok()),
     }
 }
