@@ -18,7 +18,7 @@ mod shared_cache;
 
 pub use cache::CacheLimits;
 pub use session_result::{ImageSet, Images, SessionResponse, SessionResult};
-pub use shared_cache::{Keyring, Settings as SharedCacheSettings};
+pub use shared_cache::{Keyring, SharedCacheSettings};
 
 use crate::{
     error::{Error, Reason},

@@ -17,9 +17,9 @@ mod error;
 mod metrics;
 mod settings;
 
-pub use credentials::{Credentials, Sources};
+pub use credentials::{CredentialSources, Credentials};
 pub use metrics::StoreMetrics;
-pub use settings::Settings;
+pub use settings::StoreSettings;
 
 use breaker::Breaker;
 use error::StoreError;
@@ -74,14 +74,14 @@ impl Operation {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    settings: Settings,
+    settings: StoreSettings,
     metrics: StoreMetrics,
     breaker: Breaker,
 }
 
 impl Store {
     /// Creates a store that [`Self::run`] will connect.
-    pub fn new(settings: Settings, metrics: StoreMetrics) -> Self {
+    pub fn new(settings: StoreSettings, metrics: StoreMetrics) -> Self {
         let breaker = Breaker::new(settings.address(), metrics.up.clone());
         Self(Arc::new(Inner { settings, metrics, breaker }))
     }

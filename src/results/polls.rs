@@ -12,7 +12,7 @@ use super::{
     limiter::{Limiter, SharedQuota},
     metrics::ResultsMetrics,
     poll::PollTask,
-    shared_cache::{self, SharedCache},
+    shared_cache::{SharedCache, SharedCacheSettings},
 };
 use crate::{
     error::{Error, Reason},
@@ -121,7 +121,7 @@ impl Polls {
     pub fn new(
         rekognition: Rekognition,
         settings: ReaderSettings,
-        shared: Option<(Store, shared_cache::Settings)>,
+        shared: Option<(Store, SharedCacheSettings)>,
         registry: &Registry,
         session_refs: Arc<SessionRefKey>,
     ) -> Self {

@@ -6,7 +6,7 @@ use crate::{
     config::{ClientIdentity, Images, QuotaTps, Server, Service, SharedCache, Tls},
     grpc,
     results::{self, ImageSet, Keyring, SharedCacheSettings},
-    store::{self, Credentials, Sources},
+    store::{CredentialSources, Credentials, StoreSettings},
 };
 use std::time::Duration;
 
@@ -74,11 +74,11 @@ impl SharedCache {
     ///
     /// # Errors
     /// One sentence for an operator.
-    pub fn settings(&self) -> Result<Option<(store::Settings, SharedCacheSettings)>, String> {
+    pub fn settings(&self) -> Result<Option<(StoreSettings, SharedCacheSettings)>, String> {
         let (Some(url), Some(key_file)) = (&self.shared_cache_url, &self.shared_cache_key_file) else {
             return Ok(None);
         };
-        let sources = Sources {
+        let sources = CredentialSources {
             credentials: Credentials {
                 username: self.shared_cache_username.clone(),
                 password: self.shared_cache_password.clone(),
@@ -86,7 +86,7 @@ impl SharedCache {
             username_file: self.shared_cache_username_file.clone(),
             password_file: self.shared_cache_password_file.clone(),
         };
-        let store = store::Settings::new(url, self.shared_cache_ca.clone(), sources, self.shared_cache_timeout)
+        let store = StoreSettings::new(url, self.shared_cache_ca.clone(), sources, self.shared_cache_timeout)
             .map_err(|sentence| format!("--shared-cache-url (FACE_LIVENESS_SHARED_CACHE_URL): {sentence}"))?;
         let keyring = Keyring::read(key_file)
             .map_err(|sentence| format!("--shared-cache-key-file (FACE_LIVENESS_SHARED_CACHE_KEY_FILE): {sentence}"))?;

@@ -12,13 +12,13 @@ pub struct Credentials {
 
 /// Where the credentials come from: a file wins over a value.
 #[derive(Clone, Debug, Default)]
-pub struct Sources {
+pub struct CredentialSources {
     pub credentials: Credentials,
     pub username_file: Option<PathBuf>,
     pub password_file: Option<PathBuf>,
 }
 
-impl Sources {
+impl CredentialSources {
     /// Reads the current credentials.
     ///
     /// # Errors

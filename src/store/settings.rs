@@ -1,25 +1,30 @@
 //! The settings of the store, and the client that they make.
 
-use super::credentials::{Credentials, Sources};
+use super::credentials::{CredentialSources, Credentials};
 use crate::config::Secret;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates, io::tcp::TcpSettings};
 use std::{fs, path::PathBuf, time::Duration};
 
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct StoreSettings {
     address: ConnectionInfo,
     ca: Option<PathBuf>,
-    pub credentials: Sources,
+    pub credentials: CredentialSources,
     /// Per command.
     pub timeout: Duration,
 }
 
-impl Settings {
+impl StoreSettings {
     /// Validates the settings without connecting.
     ///
     /// # Errors
     /// One sentence for the operator, without the URL and the password.
-    pub fn new(url: &Secret, ca: Option<PathBuf>, credentials: Sources, timeout: Duration) -> Result<Self, String> {
+    pub fn new(
+        url: &Secret,
+        ca: Option<PathBuf>,
+        credentials: CredentialSources,
+        timeout: Duration,
+    ) -> Result<Self, String> {
         const FORM: &str = "must be a URL such as rediss://cache.example.org:6379";
         let url = url.reveal();
         if !["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme)) || url.contains('#') {

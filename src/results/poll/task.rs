@@ -12,7 +12,7 @@ use crate::{
         limiter::{Permit, Queued},
         polls::{Polls, Progress, Start},
         priority::Priority,
-        shared_cache::Lease,
+        shared_cache::lease::Lease,
     },
     session::SessionId,
     telemetry::spans,

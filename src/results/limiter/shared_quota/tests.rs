@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     results::{limiter::Limiter, priority::Priority},
-    store::{Settings, Sources, StoreMetrics},
+    store::{CredentialSources, StoreMetrics, StoreSettings},
     telemetry::metrics::Registry,
 };
 use redis_server::Redis;
@@ -32,7 +32,7 @@ struct Replica {
 impl Replica {
     async fn start(redis: &Redis) -> Self {
         let url = redis.url().parse().unwrap();
-        let settings = Settings::new(&url, None, Sources::default(), Duration::from_secs(5)).unwrap();
+        let settings = StoreSettings::new(&url, None, CredentialSources::default(), Duration::from_secs(5)).unwrap();
         let metrics = StoreMetrics::new(&Registry::default());
         let store = Store::new(settings, metrics.clone());
         let limiter = Arc::new(Limiter::new(SHARE, Some(SharedQuota::new(store.clone(), QUOTA, None))));
