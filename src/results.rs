@@ -1,22 +1,19 @@
-//! The result of a session, from memory or from AWS.
+//! Reads the result of a session: from the cache, from the shared cache, or by a poll of AWS.
 //!
-//! A request goes one way: what is held is answered; whoever asks for anything else joins the one
-//! poll of that session, and takes from it what it learns in time. AWS's types and gRPC's are not
-//! known here.
+//! A cached result is returned at once. Any other caller subscribes to the one poll of its session.
+//! This module does not know AWS's and gRPC's types.
 
 mod cache;
 mod coordinator;
-mod following;
-mod interest;
 mod limiter;
 mod metrics;
 mod poll;
-mod polls;
 mod priority;
 mod session_result;
 mod shared_cache;
 
 pub use cache::CacheLimits;
+pub use poll::{ReaderSettings, WaitBudget};
 pub use session_result::{ImageSet, Images, SessionResponse, SessionResult};
 pub use shared_cache::{Keyring, SharedCacheSettings};
 
@@ -27,50 +24,29 @@ use crate::{
     store::Store,
     telemetry::metrics::Registry,
 };
-use following::follow;
-use metrics::NEEDS;
-use polls::{Polls, Start};
+use cache::{Cache, CachedError};
+use limiter::{Limiter, SharedQuota};
+use metrics::{NEEDS, ResultsMetrics};
+use poll::{FRESH_STATUS_WAIT, LastRead, PollContext, wait_for_response};
+use shared_cache::SharedCache;
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How results are read and held.
-#[derive(Clone, Copy, Debug)]
-pub struct ReaderSettings {
-    pub limits: CacheLimits,
-    /// The age up to which a state is current, and the pause between two reads of a session.
-    pub pending_ttl: Duration,
-    /// Whether a session is read to its end though nobody waits for it any more.
-    pub capture: bool,
-    /// HTTP attempts a second that AWS grants to the account; nothing when there is no limit.
-    pub rate: Option<f64>,
-    /// How many replicas share them, where no store is there to see to it.
-    pub replicas: u32,
-}
-
-/// How long a caller can be held.
-#[derive(Clone, Copy, Debug)]
-pub struct WaitBudget {
-    /// Until when it waits for the session to end; nothing when it wants the current state.
-    pub wait_until: Option<Instant>,
-    /// When it must have an answer, whatever it is.
-    pub respond_by: Instant,
-}
-
-/// A caller who wants the current state is held so long for a newer one than the last that is
-/// known. It is the longest that a person, or a poller with half a second between its calls, takes
-/// for "at once".
-const FRESH_STATE_WAIT: Duration = Duration::from_secs(1);
-
-/// Who wants images that had to make room is held so long for another read of them, and then has
-/// the outcome without.
+/// How long a caller waits for another read of evicted images, before it gets the result without
+/// them.
 const IMAGES_WAIT: Duration = Duration::from_secs(5);
 
-/// The results of all sessions. Cheap to clone.
+/// A response of AWS is up to 1.4 MB, and twice that while it is decoded. The quota keeps reads in
+/// flight far below this limit; it matters without a limiter, or if AWS hangs.
+const MAX_READS: usize = 128;
+
+/// Reads the results of all sessions. Cheap to clone.
 #[derive(Clone)]
-pub struct SessionReader(Arc<Polls>);
+pub struct SessionReader(Arc<PollContext>);
 
 impl SessionReader {
-    /// `shared` is what replicas share, when they do.
+    /// `shared` configures the shared cache, if there is one.
     pub fn new(
         rekognition: Rekognition,
         settings: ReaderSettings,
@@ -78,82 +54,140 @@ impl SessionReader {
         registry: &Registry,
         session_refs: Arc<SessionRefKey>,
     ) -> Self {
-        Self(Arc::new(Polls::new(rekognition, settings, shared, registry, session_refs)))
+        let metrics = ResultsMetrics::new(registry);
+        let (store, shared) = shared.unzip();
+        let quota = |rate| store.clone().map(|store| SharedQuota::new(store, rate, rekognition.region()));
+        let limiter = settings.rate.map(|rate| Limiter::new(rate / f64::from(settings.replicas), quota(rate)));
+        let shared = shared.zip(store.clone()).map(|(shared, store)| {
+            Arc::new(SharedCache::new(store, shared, settings.limits, metrics.shared_cache_lookups.clone()))
+        });
+        Self(Arc::new(PollContext {
+            cache: Cache::new(settings.limits, registry),
+            limiter: limiter.map(Arc::new),
+            shared,
+            store,
+            rekognition,
+            settings,
+            metrics,
+            session_refs,
+            reads: Semaphore::new(MAX_READS),
+            shutdown: CancellationToken::new(),
+            abort_reads: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            registry: poll::Registry::default(),
+        }))
     }
 
-    /// The session's state, and the content of `wanted` images as far as it can be had.
+    /// Returns the session's result, with the content of `wanted` images that is available.
     ///
     /// # Errors
-    /// Every reason but those of a malformed or forbidden request. Dropping the future costs nobody
-    /// else anything.
+    /// Every reason except those of a malformed or forbidden request. Dropping the future does not
+    /// affect other callers.
     pub async fn get(&self, id: SessionId, wanted: ImageSet, budget: WaitBudget) -> Result<SessionResponse, Error> {
+        let cache = &self.0.cache;
         // Boxed, so that the future of a call stays below the 1,032 bytes that malloc serves
         // fastest.
-        let answer = match Box::pin(self.0.cache.answer(id, wanted)).await {
+        let response = match Box::pin(cache.get(id, wanted)).await {
             Some(cached) => cached,
-            // Boxed, so that a hit does not move the future of a miss about, which is some
+            // Boxed, so that a cache hit does not move the future of a miss, which is some
             // kilobytes.
-            None => Box::pin(self.learn(id, budget)).await?,
+            None => Box::pin(self.read(id, budget)).await?,
         };
-        if answer.images.is_some() || !self.0.cache.has_images(&answer.result, wanted) {
-            return Ok(answer);
+        if response.images.is_some() || !cache.has_images(&response.result, wanted) {
+            return Ok(response);
         }
-        // The faces had to make room, or another replica has them. When they cannot be had, the
-        // outcome is still an answer.
-        Ok(Box::pin(self.with_images(id, &answer, wanted, budget)).await.unwrap_or(answer))
+        // The images were evicted, or another replica has them.
+        Ok(Box::pin(self.with_images(id, &response, wanted, budget)).await.unwrap_or(response))
     }
 
-    /// The session's state, of which nothing is held here but what is known of it unfinished.
-    async fn learn(&self, id: SessionId, budget: WaitBudget) -> Result<SessionResponse, Error> {
-        let cache = &self.0.cache;
-        let known = cache.unfinished(id).await;
+    /// Returns the result of a session that is not cached.
+    async fn read(&self, id: SessionId, budget: WaitBudget) -> Result<SessionResponse, Error> {
+        let PollContext { cache, shared, registry, .. } = &*self.0;
+        let pending = cache.pending(id).await;
         let cached_error = cache.negative.get(id).await;
         let waits = budget.wait_until.is_some();
-        if let Some(cached_error) = cached_error.as_ref().filter(|cached_error| cached_error.is_current()) {
-            let survived = waits && cached_error.error.is_transient();
-            match known {
-                _ if survived => {}
-                Some(known) if !waits && !cached_error.error.is_not_found() => return Ok(known),
-                _ => return Err(cached_error.to_error()),
-            }
+        if let Some(cached_error) = &cached_error
+            && let Some(response) = negative_hit(cached_error, pending.as_ref(), waits)
+        {
+            return response;
         }
-        // Once a session is polled, whoever polls it looks there.
-        if let Some(shared) = self.0.shared.as_ref().filter(|_| !self.0.polls(id))
-            // Boxed, so that those who wait do not keep it.
-            && let Some(found) = Box::pin(cache.outcome_or(id, shared.find(id))).await
+        // The poll of a session looks in the shared cache itself.
+        if let Some(shared) = shared.as_ref().filter(|_| !registry.lock().contains_key(&id))
+            // Boxed, so that waiting callers do not keep its memory.
+            && let Some(found) = Box::pin(cache.get_or_fetch(id, shared.find(id))).await
         {
             return Ok(found);
         }
-        let not_found = cached_error.as_ref().filter(|cached_error| cached_error.error.is_not_found());
-        let start = match (&known, not_found) {
-            (_, Some(cached_error)) => Start::NotFound(cached_error.since),
-            (Some(known), None) => Start::Unfinished(known.clone()),
-            (None, None) => Start::Unread,
+        self.poll(id, pending, cached_error, budget).await
+    }
+
+    /// Subscribes to the poll of a session. If a read cannot succeed in time, the response is what
+    /// is known.
+    async fn poll(
+        &self,
+        id: SessionId,
+        pending: Option<SessionResponse>,
+        cached_error: Option<Arc<CachedError>>,
+        budget: WaitBudget,
+    ) -> Result<SessionResponse, Error> {
+        let not_before = cached_error.as_ref().map(|cached_error| cached_error.expires_at);
+        let not_found = cached_error.filter(|cached_error| cached_error.error.is_not_found());
+        let last_read = match (&not_found, &pending) {
+            (Some(not_found), _) => LastRead::NotFound { read_at: not_found.since },
+            (None, Some(pending)) => LastRead::Pending(Arc::clone(&pending.result)),
+            (None, None) => LastRead::Never,
         };
-        let earliest = cached_error.as_ref().map(|cached_error| cached_error.until);
-        let subscription = match self.0.join(id, start, earliest, budget.respond_by) {
+        let subscription = match poll::subscribe(&self.0, id, last_read, not_before, budget.respond_by) {
             Ok(subscription) => subscription,
-            // Only a session that was never read is refused. A wait that ended at once would only
-            // be asked again.
-            Err(error) => match (known, not_found) {
-                (_, Some(cached_error)) => return Err(cached_error.error.clone()),
-                (Some(known), None) if !waits || error.reason == Reason::ShuttingDown => return Ok(known),
+            // Only a session that was never read is rejected. A wait that ended at once would only
+            // be retried.
+            Err(error) => match (not_found, pending) {
+                (Some(not_found), _) => return Err(not_found.error.clone()),
+                (None, Some(pending)) if budget.wait_until.is_none() || error.reason == Reason::ShuttingDown => {
+                    return Ok(pending);
+                }
                 _ => return Err(error),
             },
         };
-        let hold = not_found.map(|_| FRESH_STATE_WAIT);
-        match (follow(subscription, budget, self.0.settings.pending_ttl, hold).await, not_found) {
-            // That AWS did not know the session a while ago is an answer too, when it cannot be
-            // asked again in time.
-            (Err(error), Some(cached_error)) if error.is_transient() || error.reason == Reason::DeadlineExceeded => {
-                Err(cached_error.error.clone())
+        let max_wait = not_found.as_ref().map(|_| FRESH_STATUS_WAIT);
+        let response = wait_for_response(subscription, budget, self.0.settings.pending_ttl, max_wait).await;
+        match (response, not_found) {
+            // The earlier NotFound is a response too.
+            (Err(error), Some(not_found)) if error.is_transient() || error.reason == Reason::DeadlineExceeded => {
+                Err(not_found.error.clone())
             }
-            (answer, _) => answer,
+            (response, _) => response,
         }
     }
 
-    /// Keeps the connection to the store, hands out the limiter's tokens and frees what has
-    /// expired, for as long as it is polled.
+    /// Returns the response with images: from the shared cache, or from AWS while it has them and the
+    /// rate limiter grants a read soon.
+    async fn with_images(
+        &self,
+        id: SessionId,
+        response: &SessionResponse,
+        wanted: ImageSet,
+        budget: WaitBudget,
+    ) -> Option<SessionResponse> {
+        let (cache, result) = (&self.0.cache, &response.result);
+        if let Some(shared) = &self.0.shared
+            && let Some(images) = cache.images_or_fetch(id, result.images_expire_at, shared.find_images(id)).await
+        {
+            return Some(SessionResponse { result: Arc::clone(result), images: Some(images) });
+        }
+        let has_error = cache.negative.get(id).await.is_some_and(|cached_error| cached_error.is_current());
+        if has_error || !cache.can_read_images_again(result, wanted) {
+            return None;
+        }
+        let budget = WaitBudget { wait_until: None, ..budget };
+        let last_read = LastRead::Final(Arc::clone(result));
+        let subscription = poll::subscribe(&self.0, id, last_read, None, budget.respond_by).ok()?;
+        let response = wait_for_response(subscription, budget, Duration::ZERO, Some(IMAGES_WAIT)).await.ok()?;
+        response.result.is_final().then_some(response)
+    }
+
+    /// Runs the connection to the shared cache, the rate limiter and the maintenance of the cache.
+    /// Never completes.
     pub async fn run(&self) {
         let limiter = async {
             if let Some(limiter) = &self.0.limiter {
@@ -168,33 +202,31 @@ impl SessionReader {
         tokio::join!(limiter, store, self.0.cache.maintain());
     }
 
-    /// Completes when the shared cache is in use, or is known not to be; it takes a moment after
-    /// the start.
+    /// Completes when the shared cache is connected, or is known to be unavailable.
     pub async fn connected(&self) {
         if let Some(store) = &self.0.store {
             store.tried().await;
         }
     }
 
-    /// Ends all polls, each once its read under way has ended, and answers those who wait with what
-    /// is known. What is held is still answered.
+    /// Begins the graceful shutdown: each poll ends after its read in flight, and its subscribers
+    /// get what is known. Cached results are still served.
     pub fn stop(&self) {
-        self.0.stopping.cancel();
+        self.0.shutdown.cancel();
         self.0.tasks.close();
     }
 
-    /// Ends the reads under way too. Who waits for one is answered with what is known, or
-    /// SHUTTING_DOWN.
+    /// Aborts the reads in flight. Their subscribers get what is known, or SHUTTING_DOWN.
     pub fn give_up(&self) {
-        self.0.giving_up.cancel();
+        self.0.abort_reads.cancel();
     }
 
-    /// Completes after a stop, when the last poll has ended.
+    /// Completes after [`Self::stop`], when the last poll has ended.
     pub async fn stopped(&self) {
         self.0.tasks.wait().await;
     }
 
-    /// Sets the gauges to what is held, polled and queued now.
+    /// Sets the gauges.
     pub fn measure(&self) {
         let metrics = &self.0.metrics;
         self.0.cache.measure();
@@ -207,37 +239,26 @@ impl SessionReader {
         }
     }
 
-    /// How many sessions are polled now.
+    /// Returns the number of running polls.
     pub fn polls(&self) -> usize {
-        self.0.count()
+        self.0.registry.lock().len()
     }
+}
 
-    /// The answer with images: of the shared cache, or of AWS while it has them and grants a read
-    /// soon.
-    async fn with_images(
-        &self,
-        id: SessionId,
-        held: &SessionResponse,
-        wanted: ImageSet,
-        budget: WaitBudget,
-    ) -> Option<SessionResponse> {
-        let (cache, outcome) = (&self.0.cache, &held.result);
-        if let Some(shared) = &self.0.shared
-            && let Some(images) = cache.images_or(id, outcome.images_expire_at, shared.find_images(id)).await
-        {
-            return Some(SessionResponse { result: Arc::clone(outcome), images: Some(images) });
-        }
-        if !cache.may_be_read_again(outcome, wanted) {
-            return None;
-        }
-        if self.0.cache.negative.get(id).await.is_some_and(|cached_error| cached_error.is_current()) {
-            return None;
-        }
-        let budget = WaitBudget { wait_until: None, ..budget };
-        let subscription = self.0.join(id, Start::Ended(held.clone()), None, budget.respond_by).ok()?;
-        let answer = follow(subscription, budget, Duration::ZERO, Some(IMAGES_WAIT)).await.ok()?;
-        answer.result.is_final().then_some(answer)
+/// Returns the response that the negative cache determines. A wait survives a transient error, and
+/// only NotFound replaces a known status.
+fn negative_hit(
+    cached_error: &CachedError,
+    pending: Option<&SessionResponse>,
+    waits: bool,
+) -> Option<Result<SessionResponse, Error>> {
+    if !cached_error.is_current() || (waits && cached_error.error.is_transient()) {
+        return None;
     }
+    Some(match pending {
+        Some(pending) if !waits && !cached_error.error.is_not_found() => Ok(pending.clone()),
+        _ => Err(cached_error.to_error()),
+    })
 }
 
 #[cfg(test)]

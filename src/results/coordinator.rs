@@ -1,29 +1,48 @@
 //! How replicas share the reads of one session: one of them has the lease and reads, the others
 //! take over what it read.
 
-use super::{Images, SessionResult};
+use super::session_result::{Images, SessionResult};
 use std::{pin::Pin, sync::Arc};
 
-/// One session of a poll, as this replica shares it with others.
+/// One session of a poll, as this replica shares it with others. The default methods are those of a
+/// replica that shares nothing.
 pub trait Coordinator: Send + Sync {
     /// Returns whether other replicas may read the session too.
-    fn has_peers(&self) -> bool;
+    fn has_peers(&self) -> bool {
+        false
+    }
 
     /// Claims the lease.
-    fn claim(&self, to: ClaimTo) -> BoxFuture<'_, Claim>;
+    fn claim(&self, _to: ClaimTo) -> BoxFuture<'_, Claim> {
+        Box::pin(async { Claim { is_granted: true, remote: RemoteState::Unknown } })
+    }
 
     /// Fetches what other replicas know.
-    fn look(&self) -> BoxFuture<'_, RemoteState>;
+    fn look(&self) -> BoxFuture<'_, RemoteState> {
+        Box::pin(async { RemoteState::Unknown })
+    }
 
     /// Renews the lease. Completes when another replica has it.
-    fn renew(&self) -> BoxFuture<'_, ()>;
+    fn renew(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 
-    fn release(&self, release: Release) -> BoxFuture<'_, ()>;
+    /// Releases the lease, and publishes what was read to the other replicas.
+    fn release(&self, _release: Release) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 
     /// Saves the result of a final session for all replicas. Returns the one that was saved before,
     /// if there is one.
-    fn save<'a>(&'a self, outcome: &'a SessionResult, images: &'a Images) -> BoxFuture<'a, Option<SessionResult>>;
+    fn save<'a>(&'a self, _result: &'a SessionResult, _images: &'a Images) -> BoxFuture<'a, Option<SessionResult>> {
+        Box::pin(async { None })
+    }
 }
+
+/// A replica that shares nothing of the session.
+pub struct Alone;
+
+impl Coordinator for Alone {}
 
 /// A future of a [`Coordinator`], boxed so that the trait can be used as `dyn Coordinator`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -58,33 +77,4 @@ pub enum Release {
     Nothing,
     Pending(Arc<SessionResult>),
     NotFound,
-}
-
-/// A replica that shares nothing of the session.
-pub struct Alone;
-
-impl Coordinator for Alone {
-    fn has_peers(&self) -> bool {
-        false
-    }
-
-    fn claim(&self, _: ClaimTo) -> BoxFuture<'_, Claim> {
-        Box::pin(async { Claim { is_granted: true, remote: RemoteState::Unknown } })
-    }
-
-    fn look(&self) -> BoxFuture<'_, RemoteState> {
-        Box::pin(async { RemoteState::Unknown })
-    }
-
-    fn renew(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::pending())
-    }
-
-    fn release(&self, _: Release) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
-    }
-
-    fn save<'a>(&'a self, _: &'a SessionResult, _: &'a Images) -> BoxFuture<'a, Option<SessionResult>> {
-        Box::pin(async { None })
-    }
 }

@@ -1,12 +1,76 @@
-//! The poll of one session: a pure state machine, and the task that does its I/O.
+//! The polls: at most one per pending session, shared by all its callers.
 //!
-//! The task is detached from callers, so that one that hangs up costs the others nothing. Without
-//! subscribers the poll goes on with spare permits until the result is final or AWS has removed it:
-//! otherwise the result would be lost for callers that come back.
+//! A poll is a pure state machine and the task that does its I/O. The task is detached from callers,
+//! so a caller that hangs up costs the others nothing. Without subscribers the poll continues with
+//! spare permits until the result is final or AWS has removed it: otherwise the result would be lost
+//! for callers that retry.
 
+mod context;
 mod io;
+mod last_read;
 mod publish;
 mod state;
+mod subscription;
 mod task;
 
-pub use task::PollTask;
+pub use context::{PollContext, ReaderSettings, Registry};
+pub use last_read::LastRead;
+pub use subscription::{FRESH_STATUS_WAIT, WaitBudget, wait_for_response};
+
+use crate::{
+    error::{Error, Reason},
+    session::SessionId,
+};
+use context::Poll;
+use std::{sync::Arc, time::Duration};
+use subscription::{Progress, Subscription};
+use task::PollTask;
+use tokio::{sync::watch, time::Instant};
+
+/// AWS allows 75 concurrent sessions per account by default, so no account gets near this limit.
+const MAX_POLLS: usize = 10_000;
+
+/// Subscribes to the poll of a session. Starts one if there is none: it knows `last_read` and reads
+/// at `not_before` at the earliest.
+///
+/// # Errors
+/// QUOTA_EXHAUSTED if the session was never read and gets no permit before `respond_by`; OVERLOADED;
+/// SHUTTING_DOWN.
+pub fn subscribe(
+    context: &Arc<PollContext>,
+    id: SessionId,
+    last_read: LastRead,
+    not_before: Option<Instant>,
+    respond_by: Instant,
+) -> Result<Subscription, Error> {
+    let now = Instant::now();
+    let mut polls = context.registry.lock();
+    if let Some(poll) = polls.get(&id) {
+        if poll.progress.borrow().pending.is_none() && poll.first_read > respond_by {
+            return Err(Error::quota_exhausted(poll.first_read - now));
+        }
+        context.metrics.polls_shared.inc();
+        return Ok(poll.subscribe());
+    }
+    if context.shutdown.is_cancelled() {
+        return Err(Error::new(Reason::ShuttingDown));
+    }
+    if polls.len() >= MAX_POLLS {
+        return Err(Error::new(Reason::Overloaded));
+    }
+    let is_first_read = matches!(last_read, LastRead::Never) && not_before.is_none_or(|not_before| not_before <= now);
+    let limiter = context.limiter.as_ref().filter(|_| is_first_read);
+    let delay = limiter.map_or(Duration::ZERO, |limiter| limiter.first_read_delay());
+    if !delay.is_zero() && now + delay > respond_by {
+        return Err(Error::quota_exhausted(delay));
+    }
+    // Queued under the lock, so that the next caller's delay includes this read.
+    let ticket = limiter.map(|limiter| limiter.queue_first_read(context.shared.is_none()));
+    let pending = last_read.pending_response();
+    let progress = watch::Sender::new(Progress { pending, ..Progress::default() });
+    let poll = Poll { progress, subscribed: Arc::default(), first_read: now + delay };
+    let subscription = poll.subscribe();
+    context.tasks.spawn(PollTask::new(id, context, &poll, last_read, not_before, ticket).run());
+    polls.insert(id, poll);
+    Ok(subscription)
+}

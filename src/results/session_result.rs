@@ -1,8 +1,6 @@
-//! What one read of AWS said, with image content set apart from all the rest.
-//!
-//! The rest is small and may be held for long; faces are big, and held for as short as possible.
+//! The result of one read of a session. Its image content is separate: images are large, and are
+//! cached for as short a time as possible.
 
-use super::priority::ReReadPriority;
 use crate::proto;
 use bytes::Bytes;
 use std::{
@@ -12,26 +10,25 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// AWS forgets a session three minutes after its creation, so at most so long after any read of it.
+/// AWS deletes a session three minutes after its creation, so within this time of any read of it.
 /// <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_CreateFaceLivenessSession.html>
 pub const AWS_LIFETIME: Duration = Duration::from_secs(180);
 
-/// Everything that a read said but the content of images.
+/// The result of one read, pending or final, without image content.
 #[derive(Clone)]
 pub struct SessionResult {
-    /// The result, with the content of every image left empty.
+    /// The content of every image is empty.
     pub message: proto::LivenessResult,
-    /// When the read ended: for callers, and for this process.
+    /// When the read ended, by the wall clock and by this process's monotonic clock.
     pub read_time: SystemTime,
     pub read_at: Instant,
-    /// When this process came to know it, and whether another replica had read it.
+    /// When this process got the result, and whether another replica had read it.
     pub arrived: Instant,
     pub is_shared: bool,
-    /// Until when this outcome is held here at the latest, and its image content; not after
-    /// `read_at` when it is not held.
+    /// When the result and its image content expire. Not after `read_at` if they are not cached.
     pub expires_at: Instant,
     pub images_expire_at: Instant,
-    /// The content that AWS sent, whether it is held or not.
+    /// The images that AWS sent with content, cached or not.
     pub sent: ImageSet,
 }
 
@@ -39,12 +36,11 @@ pub struct SessionResult {
 #[derive(Clone)]
 pub struct SessionResponse {
     pub result: Arc<SessionResult>,
-    /// The image content as far as it is cached. None if it was not requested or is no longer cached.
+    /// The image content. None if it was not requested or is not cached.
     pub images: Option<Arc<Images>>,
 }
 
-/// Some of a session's images: those that AWS sent content of, that a view asks for, or that this
-/// server may hold.
+/// A set of image kinds: those that AWS sent, that a view requests, or that this server may cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImageSet {
     pub reference: bool,
@@ -54,22 +50,21 @@ pub struct ImageSet {
 /// The content of a session's images.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Images {
-    /// Empty when AWS sent none.
+    /// Empty if AWS sent none.
     pub reference: Bytes,
-    /// As many as the result has audit images, each of them empty when AWS sent no content for it.
+    /// One per audit image of the result. Empty if AWS sent no content for it.
     pub audit: Vec<Bytes>,
 }
 
 impl SessionResult {
-    /// Sets the content of `result`'s images apart from it. Nothing is held yet.
-    pub fn split(mut result: proto::LivenessResult) -> (Self, Images) {
-        let reference =
-            result.reference_image.as_mut().map(|image| std::mem::take(&mut image.content)).unwrap_or_default();
-        let audit = result.audit_images.iter_mut().map(|image| std::mem::take(&mut image.content)).collect();
-        let images = Images { reference, audit };
+    /// Separates the image content from a result that was read now. Both are not cached yet.
+    pub fn split(mut message: proto::LivenessResult) -> (Self, Images) {
+        let take = |image: &mut proto::LivenessImage| std::mem::take(&mut image.content);
+        let reference = message.reference_image.as_mut().map(take).unwrap_or_default();
+        let images = Images { reference, audit: message.audit_images.iter_mut().map(take).collect() };
         let now = Instant::now();
-        let outcome = Self {
-            message: result,
+        let result = Self {
+            message,
             read_time: SystemTime::now(),
             read_at: now,
             arrived: now,
@@ -78,45 +73,39 @@ impl SessionResult {
             images_expire_at: now,
             sent: images.present(),
         };
-        (outcome, images)
+        (result, images)
     }
 
-    /// `until` as callers read it.
+    /// Returns `expires_at` by the wall clock. None if the result is not cached.
     pub fn expire_time(&self) -> Option<SystemTime> {
         self.wall_time(self.expires_at)
     }
 
-    /// `images_expire_at` as callers read it.
+    /// Returns `images_expire_at` by the wall clock. None if the images are not cached.
     pub fn image_expire_time(&self) -> Option<SystemTime> {
         self.wall_time(self.images_expire_at)
     }
 
-    fn wall_time(&self, until: Instant) -> Option<SystemTime> {
-        (until > self.read_at).then(|| self.read_time + (until - self.read_at))
+    fn wall_time(&self, time: Instant) -> Option<SystemTime> {
+        (time > self.read_at).then(|| self.read_time + (time - self.read_at))
     }
 
-    /// Whether the session may still be unfinished, as this outcome has it: AWS forgets it in the
-    /// end.
+    /// Returns whether a session with this pending result may still be pending. AWS deletes it in
+    /// the end.
     pub fn may_be_pending(&self) -> bool {
         self.read_at.elapsed() < AWS_LIFETIME
     }
 
-    /// Whether a later read says the same of the session, so that its images are those of this
-    /// outcome.
+    /// Returns whether a later read has the same result, so that its images belong to this one.
     pub fn agrees_with(&self, later: &Self) -> bool {
-        let said = |outcome: &Self| {
-            let result = &outcome.message;
-            (result.status, result.confidence, result.audit_images.len())
+        let facts = |result: &Self| {
+            let message = &result.message;
+            (message.status, message.confidence, message.audit_images.len())
         };
-        said(self) == said(later)
+        facts(self) == facts(later)
     }
 
-    /// How soon the session is worth another read.
-    pub fn re_read_priority(&self) -> ReReadPriority {
-        ReReadPriority::of(self.message.status(), self.read_at)
-    }
-
-    /// Whether AWS cannot say anything else about this session any more.
+    /// Returns whether the result cannot change.
     pub fn is_final(&self) -> bool {
         self.message.status().is_terminal()
     }
@@ -131,20 +120,19 @@ impl ImageSet {
         !self.reference && !self.audit
     }
 
-    /// What is in both.
+    /// Returns the intersection.
     pub const fn and(self, other: Self) -> Self {
         Self { reference: self.reference && other.reference, audit: self.audit && other.audit }
     }
 }
 
 impl Images {
-    /// Whose content is here.
+    /// Returns the images that have content.
     pub fn present(&self) -> ImageSet {
         ImageSet { reference: !self.reference.is_empty(), audit: self.audit.iter().any(|image| !image.is_empty()) }
     }
 
-    /// The same with nothing but what `allowed` names; the rest leaves memory (`Bytes::clear` would
-    /// keep it).
+    /// Returns only the `allowed` images. The others are freed, which `Bytes::clear` would not do.
     pub fn only(mut self, allowed: ImageSet) -> Self {
         if !allowed.reference {
             self.reference = Bytes::new();
@@ -155,13 +143,13 @@ impl Images {
         self
     }
 
-    /// The bytes of all images together.
+    /// Returns the bytes of all images together.
     pub fn size(&self) -> usize {
         self.reference.len() + self.audit.iter().map(Bytes::len).sum::<usize>()
     }
 }
 
-/// Sizes, and no face.
+/// Prints sizes, never content.
 impl fmt::Debug for Images {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let audit: Vec<_> = self.audit.iter().map(Bytes::len).collect();
@@ -174,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_face_is_not_printed() {
+    fn debug_output_has_no_image_content() {
         let images = Images { reference: "FACE".into(), audit: vec!["FACE".into()] };
         assert_eq!(format!("{images:?}"), "Images { reference: 4, audit: [4] }");
     }

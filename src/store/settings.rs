@@ -56,15 +56,12 @@ impl StoreSettings {
         }
         let address =
             self.address.clone().set_redis_settings(redis).set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let root_cert = match &self.ca {
-            None => None,
-            Some(ca) => Some(fs::read(ca).map_err(|error| format!("{} cannot be read: {error}", ca.display()))?),
-        };
-        let client = match self.address.addr() {
-            ConnectionAddr::TcpTls { .. } => {
-                Client::build_with_tls(address, TlsCertificates { client_tls: None, root_cert })
+        let client = match &self.ca {
+            Some(ca) => {
+                let pem = fs::read(ca).map_err(|error| format!("{} cannot be read: {error}", ca.display()))?;
+                Client::build_with_tls(address, TlsCertificates { client_tls: None, root_cert: Some(pem) })
             }
-            _ => Client::open(address),
+            None => Client::open(address),
         };
         client.map_err(|error| format!("no client can be created: {}", error.category()))
     }

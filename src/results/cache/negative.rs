@@ -1,6 +1,6 @@
 //! The negative cache: errors that callers of a session get again without a read.
 
-use super::held::lru;
+use super::expiring::lru;
 use crate::{error::Error, session::SessionId};
 use moka::future;
 use prometheus::IntCounter;
@@ -13,7 +13,7 @@ const MAX_NOT_FOUND_TTL: Duration = Duration::from_secs(60);
 /// How long an entry is kept. It outlives its own TTL, so that the next NotFound doubles the TTL.
 const ENTRY_TTL: Duration = Duration::from_secs(300);
 
-/// The most entries. They are small, but anybody can invent session ids: a few MB at most.
+/// The most entries. They are small, but any client can invent session ids: at most a few MB.
 const MAX_ENTRIES: u64 = 10_000;
 
 pub struct NegativeCache {
@@ -24,19 +24,19 @@ pub struct NegativeCache {
 #[derive(Debug)]
 pub struct CachedError {
     pub error: Error,
-    /// When AWS returned it, and until when callers get it.
+    /// When AWS returned it, and when callers no longer get it.
     pub since: Instant,
-    pub until: Instant,
+    pub expires_at: Instant,
 }
 
 impl CachedError {
     pub fn is_current(&self) -> bool {
-        Instant::now() < self.until
+        Instant::now() < self.expires_at
     }
 
     /// Returns the error with the delay that is left.
     pub fn to_error(&self) -> Error {
-        self.error.clone().retried_after(self.until - Instant::now())
+        self.error.clone().retried_after(self.expires_at - Instant::now())
     }
 }
 
@@ -55,7 +55,7 @@ impl NegativeCache {
     /// Negative-caches NotFound. The TTL doubles each time, up to [`MAX_NOT_FOUND_TTL`].
     pub async fn insert_not_found(&self, id: SessionId, error: Error) {
         let before = self.get(id).await.filter(|before| before.error.is_not_found());
-        let ttl = before.map_or(self.not_found_ttl, |before| (before.until - before.since) * 2);
+        let ttl = before.map_or(self.not_found_ttl, |before| (before.expires_at - before.since) * 2);
         self.replace(id, error, ttl.min(MAX_NOT_FOUND_TTL.max(self.not_found_ttl))).await;
     }
 
@@ -70,7 +70,7 @@ impl NegativeCache {
 
     async fn replace(&self, id: SessionId, error: Error, ttl: Duration) {
         let since = Instant::now();
-        self.errors.insert(id, Arc::new(CachedError { error, since, until: since + ttl })).await;
+        self.errors.insert(id, Arc::new(CachedError { error, since, expires_at: since + ttl })).await;
     }
 
     pub async fn remove(&self, id: SessionId) {

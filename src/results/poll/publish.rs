@@ -1,93 +1,69 @@
-//! Caches what a poll read, and publishes it to subscribers.
+//! Caches the result of a poll, and makes the last response of it.
 
 use super::{
     io::PollIo,
-    state::{LastResponse, Publication, ReadResult},
+    state::{LastResponse, ReadResult},
 };
 use crate::{
     error::{Error, Reason},
-    results::{Images, SessionResponse, cache::Kept, polls::Progress, session_result::SessionResult},
+    results::{cache::Inserted, session_result::SessionResponse},
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 impl PollIo {
-    pub async fn publish(&self, publication: Publication, started: Instant, progress: &watch::Sender<Progress>) {
-        match publication {
-            Publication::Pending(outcome) => {
-                let answer = self.polls.cache.keep_state(self.id, outcome).await;
-                progress.send_modify(|progress| (progress.last, progress.failure) = (Some(answer), None));
-            }
-            Publication::Failure(failure) => progress.send_modify(|progress| progress.failure = Some(failure)),
-            Publication::Last(response) => {
-                let end = self.cache_response(*response, started).await;
-                // First, so that a caller that comes now gets the cached result or a new poll.
-                self.polls.leave(self.id, || false);
-                progress.send_modify(|progress| progress.end = Some(end));
-            }
-        }
-    }
-
-    async fn cache_response(&self, response: LastResponse, started: Instant) -> Result<SessionResponse, Error> {
-        let cache = &self.polls.cache;
-        match response {
-            LastResponse::Cached(answer) => Ok(answer),
-            LastResponse::Final(read) => Ok(self.cache_result(read, started).await),
-            LastResponse::RemoteFinal(outcome) => Ok(cache.keep(self.id, outcome, None).await.into_answer()),
+    /// Caches the last result and returns the response for all subscribers.
+    pub async fn cache_last(&self, last: LastResponse, started: Instant) -> Result<SessionResponse, Error> {
+        let cache = &self.context.cache;
+        match last {
+            LastResponse::Final(read) => Ok(self.cache_final(read, started).await),
+            LastResponse::RemoteFinal(result) => Ok(cache.insert_final(self.id, result, None).await.response),
             LastResponse::Images(first, read) => {
-                let kept = cache.keep_images(self.id, first, &read.outcome, Some(read.images)).await;
-                Ok(self.settle_images(kept, read.aws_request_id.as_deref()).await)
+                let inserted = cache.insert_images(self.id, first, &read.result, Some(read.images)).await;
+                let response = self.check_contradiction(inserted, read.aws_request_id.as_deref());
+                if response.images.is_none() {
+                    // The read had no images, so AWS is not read for them again.
+                    let ttl = response.result.images_expire_at.saturating_duration_since(Instant::now());
+                    cache.negative.insert(self.id, &Error::new(Reason::UpstreamMalformed), ttl).await;
+                }
+                Ok(response)
             }
-            LastResponse::NotFound(error) => Err(cache.keep_not_found(self.id, error).await),
+            LastResponse::NotFound(error) => Err(cache.insert_not_found(self.id, error).await),
             LastResponse::Error(error) => Err(error),
         }
     }
 
-    async fn cache_result(&self, read: ReadResult, started: Instant) -> SessionResponse {
-        let ReadResult { outcome, images, aws_request_id } = read;
-        let polled_for = outcome.read_at - started;
-        let kept = self.keep(outcome, images).await;
-        let answer = self.settle(kept, aws_request_id.as_deref());
-        let session = self.polls.session_refs.reference(self.id);
-        let status = answer.result.message.status().as_str_name();
-        let millis = polled_for.as_millis() as u64;
-        tracing::info!(%session, status, aws_request_id, polled_for_millis = millis, "session ended");
-        answer
-    }
-
-    /// Caches the result of a final session: in the shared cache first, since the first result is
-    /// the result for all replicas.
-    async fn keep(&self, mut outcome: SessionResult, images: Images) -> Kept {
-        let cache = &self.polls.cache;
-        let images = cache.assess(self.id, &mut outcome, images).await;
-        match self.coordinator.save(&outcome, &images).await {
-            Some(first) if first.agrees_with(&outcome) => {
-                (outcome.read_time, outcome.read_at) = (first.read_time, first.read_at);
-                (outcome.expires_at, outcome.images_expire_at) = (first.expires_at, first.images_expire_at);
-                cache.keep(self.id, outcome, Some(images)).await
+    /// Caches a final result in the shared cache first: the first result of any replica is the
+    /// result.
+    async fn cache_final(&self, read: ReadResult, started: Instant) -> SessionResponse {
+        let cache = &self.context.cache;
+        let ReadResult { mut result, images, aws_request_id } = read;
+        let polled_for_millis = (result.read_at - started).as_millis() as u64;
+        let images = cache.set_expiry(self.id, &mut result, images).await;
+        let inserted = match self.coordinator.save(&result, &images).await {
+            Some(first) if !first.agrees_with(&result) => {
+                Inserted { is_contradiction: true, ..cache.insert_final(self.id, first, None).await }
             }
-            Some(first) => Kept::Contradicted(cache.keep(self.id, first, None).await.into_answer()),
-            None => cache.keep(self.id, outcome, Some(images)).await,
-        }
+            Some(first) => {
+                (result.read_time, result.read_at) = (first.read_time, first.read_at);
+                (result.expires_at, result.images_expire_at) = (first.expires_at, first.images_expire_at);
+                cache.insert_final(self.id, result, Some(images)).await
+            }
+            None => cache.insert_final(self.id, result, Some(images)).await,
+        };
+        let response = self.check_contradiction(inserted, aws_request_id.as_deref());
+        let session = self.context.session_refs.reference(self.id);
+        let status = response.result.message.status().as_str_name();
+        tracing::info!(%session, status, aws_request_id, polled_for_millis, "session ended");
+        response
     }
 
-    /// Returns the response after a final read. Logs and counts a read that contradicts the first
-    /// result; nothing of it is cached.
-    fn settle(&self, kept: Kept, aws_request_id: Option<&str>) -> SessionResponse {
-        if matches!(kept, Kept::Contradicted(_)) {
-            let session = self.polls.session_refs.reference(self.id);
+    /// Logs and counts a read that contradicts the first result. Nothing of it was cached.
+    fn check_contradiction(&self, inserted: Inserted, aws_request_id: Option<&str>) -> SessionResponse {
+        if inserted.is_contradiction {
+            let session = self.context.session_refs.reference(self.id);
             tracing::warn!(%session, aws_request_id, "AWS now says something else of a session that had ended: the first result stays");
-            self.polls.metrics.contradictions.inc();
+            self.context.metrics.contradictions.inc();
         }
-        kept.into_answer()
-    }
-
-    /// Returns the response after a read for images. If the read had none, AWS is not read again.
-    async fn settle_images(&self, kept: Kept, aws_request_id: Option<&str>) -> SessionResponse {
-        let answer = self.settle(kept, aws_request_id);
-        if answer.images.is_none() {
-            let ttl = answer.result.images_expire_at.saturating_duration_since(Instant::now());
-            self.polls.cache.negative.insert(self.id, &Error::new(Reason::UpstreamMalformed), ttl).await;
-        }
-        answer
+        inserted.response
     }
 }

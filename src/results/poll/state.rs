@@ -1,7 +1,7 @@
 //! The poll of one session as a pure state machine: events in, actions out.
 //!
-//! It does no I/O, takes no lock and reads no clock. Everything that a replica knows of a pending
-//! session while it is polled is kept here and nowhere else.
+//! It does no I/O, takes no lock and reads no clock. It has the only copy of what this replica knows
+//! of a session that is polled.
 //!
 //! ```text
 //!            not shared, or read before
@@ -16,29 +16,30 @@
 //! A final result, a permanent error and a shutdown lead from everywhere to Ended. A poll without
 //! subscribers that has nothing to capture is unregistered and ends.
 
-mod claim;
 mod event;
-mod known;
+mod lease;
 mod read_result;
 mod schedule;
 
-pub use event::{Action, Event, LastResponse, Publication, ReadResult};
+pub use event::{Action, Event, LastResponse, ReadResult};
 
+use super::last_read::LastRead;
 use crate::{
     error::{Error, Reason},
-    results::{coordinator::Release, polls::Start, priority::Priority},
+    results::{
+        coordinator::{ClaimTo, Release},
+        priority::Priority,
+    },
 };
-use claim::Update;
-use known::Known;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What a poll does depends on these.
+/// The settings of one poll.
 #[derive(Clone, Copy)]
 pub struct StateSettings {
     /// The age up to which a status is current, and the least time between two reads.
     pub pending_ttl: Duration,
-    /// Whether a pending session without subscribers is read on.
+    /// Whether a pending session without subscribers is still polled.
     pub capture: bool,
     /// Whether replicas share what they read of this session.
     pub is_shared: bool,
@@ -47,18 +48,17 @@ pub struct StateSettings {
 }
 
 pub struct State {
+    pub started: Instant,
+    pub is_subscribed: bool,
+    pub is_stopping: bool,
     settings: StateSettings,
-    started: Instant,
     phase: Phase,
-    known: Known,
+    last_read: LastRead,
     /// No read begins before.
     not_before: Instant,
     /// Failed attempts of the current read, and reads in a row whose attempts all failed.
     attempts: u32,
     failures: u32,
-    is_subscribed: bool,
-    is_stopping: bool,
-    is_queued: bool,
     is_leased: bool,
     /// When to fetch what other replicas know; None during that, and in phases without it.
     next_look: Option<Instant>,
@@ -84,46 +84,33 @@ enum Phase {
 }
 
 impl State {
-    /// `is_queued` says whether the poll was registered with a ticket in the queue; no read begins
-    /// before `earliest`.
+    /// No read begins before `not_before`.
     pub fn new(
         settings: StateSettings,
-        start: Start,
-        earliest: Option<Instant>,
-        is_queued: bool,
+        last_read: LastRead,
+        not_before: Option<Instant>,
         rng: fastrand::Rng,
         now: Instant,
     ) -> Self {
-        let known = Known::new(start);
-        let not_before = known.stale_at(settings.pending_ttl).into_iter().chain(earliest).fold(now, Instant::max);
+        let stale_at = match &last_read {
+            LastRead::Pending(result) | LastRead::Final(result) => result.read_at + settings.pending_ttl,
+            LastRead::Never | LastRead::NotFound { .. } => now,
+        };
         Self {
-            settings,
             started: now,
-            phase: Phase::Starting,
-            known,
-            not_before,
-            attempts: 0,
-            failures: 0,
             is_subscribed: true,
             is_stopping: false,
-            is_queued,
+            settings,
+            phase: Phase::Starting,
+            last_read,
+            not_before: not_before.unwrap_or(now).max(stale_at).max(now),
+            attempts: 0,
+            failures: 0,
             is_leased: false,
             next_look: None,
             rng,
             actions: Vec::new(),
         }
-    }
-
-    pub const fn started(&self) -> Instant {
-        self.started
-    }
-
-    pub const fn is_subscribed(&self) -> bool {
-        self.is_subscribed
-    }
-
-    pub const fn is_stopping(&self) -> bool {
-        self.is_stopping
     }
 
     pub fn is_reading(&self) -> bool {
@@ -135,7 +122,6 @@ impl State {
         match (event, self.phase) {
             (_, Phase::Ended) => {}
             (Event::Started, _) => self.schedule(now),
-            (Event::CacheHit(answer), _) => self.end(LastResponse::Cached(answer)),
             (Event::Time, _) => self.on_time(now),
             (Event::SubscribersChanged { any }, phase) => {
                 self.is_subscribed = any;
@@ -143,14 +129,19 @@ impl State {
                     self.reschedule(now);
                 }
             }
-            (Event::Remote(remote), Phase::Waiting(need) | Phase::Queued(need)) => match self.take_over(remote) {
-                Update::Nothing => self.next_look = Some(now + self.known.look_period(need)),
-                Update::Status => self.reschedule(now),
-                Update::End => {}
-            },
-            (Event::PermitGranted, Phase::Queued(_)) => self.on_permit(),
-            (Event::LeaseGranted(remote), _) => self.on_claim(true, remote, now),
-            (Event::LeaseDenied(remote), _) => self.on_claim(false, remote, now),
+            (Event::Remote(remote), Phase::Waiting(priority) | Phase::Queued(priority)) => {
+                match self.take_over(remote) {
+                    true => self.reschedule(now),
+                    false => self.next_look = Some(now + self.last_read.look_period(priority)),
+                }
+            }
+            (Event::PermitGranted, Phase::Queued(_)) if self.settings.is_shared => {
+                self.phase = Phase::ClaimingRead;
+                self.actions.push(Action::Claim(ClaimTo::Read));
+            }
+            (Event::PermitGranted, Phase::Queued(_)) => self.read(),
+            (Event::PermitGranted, _) => self.actions.push(Action::PassOnPermit),
+            (Event::Claimed(claim), phase) => self.on_claim(claim, phase, now),
             (Event::LeaseLost, _) => self.is_leased = false,
             (Event::ReadResult(Ok(read)), Phase::Reading) => self.on_read(read, now),
             (Event::ReadResult(Err(error)), Phase::Reading) => self.on_failure(error, now),
@@ -162,13 +153,15 @@ impl State {
                 }
             }
             (Event::Unregistered, _) => self.finish(),
-            (Event::PermitGranted, _) => self.actions.push(Action::PassOnPermit),
             (Event::Remote(_) | Event::ReadResult(_) | Event::ReadAborted, _) => {}
         }
-        if let Some(time) = self.wake_time() {
-            self.actions.push(Action::WaitUntil(time));
-        }
+        self.actions.extend(self.wake_time().map(Action::WaitUntil));
         std::mem::take(&mut self.actions)
+    }
+
+    fn read(&mut self) {
+        self.phase = Phase::Reading;
+        self.actions.push(Action::Read);
     }
 
     fn shut_down(&mut self) {
@@ -179,8 +172,7 @@ impl State {
         if self.phase == Phase::ClaimingRead {
             self.actions.push(Action::PassOnPermit);
         }
-        self.leave_queue();
-        self.actions.push(Action::Publish(Publication::Last(Box::new(last))));
+        self.actions.extend([Action::LeaveQueue, Action::PublishLast(Box::new(last))]);
         self.finish();
     }
 
@@ -188,12 +180,6 @@ impl State {
         self.release(Release::Nothing);
         self.phase = Phase::Ended;
         self.actions.push(Action::End);
-    }
-
-    fn leave_queue(&mut self) {
-        if std::mem::take(&mut self.is_queued) {
-            self.actions.push(Action::LeaveQueue);
-        }
     }
 
     /// Releases the lease. What was read is published even if the lease was lost.
@@ -206,7 +192,7 @@ impl State {
 }
 
 impl Phase {
-    /// Returns whether nothing is under way that a shutdown or a change of subscribers must await.
+    /// Returns whether a shutdown or a change of subscribers takes effect at once.
     const fn is_waiting(self) -> bool {
         matches!(self, Self::Denied | Self::Waiting(_) | Self::Queued(_))
     }

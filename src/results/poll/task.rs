@@ -1,93 +1,99 @@
 //! The task of one poll: delivers events to the state machine and performs its actions.
 
 use super::{
+    context::{Poll, PollContext},
     io::PollIo,
+    last_read::LastRead,
     state::{Action, Event, State, StateSettings},
+    subscription::{Progress, subscribers_changed},
 };
 use crate::{
+    error::Error,
     results::{
-        ImageSet,
         coordinator::{Alone, Coordinator},
-        interest::Interest,
         limiter::{Permit, Queued},
-        polls::{Polls, Progress, Start},
         priority::Priority,
+        session_result::{ImageSet, SessionResponse},
         shared_cache::lease::Lease,
     },
     session::SessionId,
     telemetry::spans,
 };
 use std::{pin::Pin, sync::Arc};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 pub struct PollTask {
     io: Arc<PollIo>,
     state: State,
     progress: watch::Sender<Progress>,
-    interest: Arc<Interest>,
+    subscribed: Arc<Notify>,
     /// Whether the result may have been cached since the first subscriber looked.
     looks_up_cache: bool,
-    ticket: Option<Ticket>,
+    ticket: Option<Queued>,
     permit: Option<Permit>,
-    /// The claim, look or read under way.
+    /// The claim, look or read in progress.
     operation: Option<Operation<Event>>,
     renewal: Option<Operation<()>>,
+    subscribers_changed: Operation<()>,
     wake_time: Option<Instant>,
 }
 
 type Operation<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// What gets a permit, sooner or later.
-enum Ticket {
-    Queued(Queued),
-    Unlimited,
-}
-
 impl PollTask {
     pub fn new(
         id: SessionId,
-        polls: Arc<Polls>,
-        progress: watch::Sender<Progress>,
-        interest: Arc<Interest>,
-        start: Start,
-        earliest: Option<Instant>,
+        context: &Arc<PollContext>,
+        poll: &Poll,
+        last_read: LastRead,
+        not_before: Option<Instant>,
         ticket: Option<Queued>,
     ) -> Self {
-        let looks_up_cache = !matches!(start, Start::Ended(_));
+        let looks_up_cache = !matches!(last_read, LastRead::Final(_));
         // Each replica reads the images of a final session for itself.
-        let coordinator: Box<dyn Coordinator> = match &polls.shared {
+        let coordinator: Box<dyn Coordinator> = match &context.shared {
             Some(shared) if looks_up_cache => Box::new(Lease::new(shared, id)),
             _ => Box::new(Alone),
         };
         let settings = StateSettings {
-            pending_ttl: polls.settings.pending_ttl,
-            capture: polls.settings.capture,
+            pending_ttl: context.settings.pending_ttl,
+            capture: context.settings.capture,
             is_shared: coordinator.has_peers(),
-            is_limited: polls.limiter.is_some(),
+            is_limited: context.limiter.is_some(),
         };
+        let (progress, subscribed) = (poll.progress.clone(), Arc::clone(&poll.subscribed));
         Self {
-            state: State::new(settings, start, earliest, ticket.is_some(), fastrand::Rng::new(), Instant::now()),
-            io: Arc::new(PollIo { id, polls, coordinator, caller: spans::Caller::current() }),
-            progress,
-            interest,
+            state: State::new(settings, last_read, not_before, fastrand::Rng::new(), Instant::now()),
+            io: Arc::new(PollIo { id, context: Arc::clone(context), coordinator, caller: spans::Caller::current() }),
             looks_up_cache,
-            ticket: ticket.map(Ticket::Queued),
+            ticket,
             permit: None,
             operation: None,
             renewal: None,
+            subscribers_changed: Box::pin(subscribers_changed(progress.clone(), Arc::clone(&subscribed), true)),
+            progress,
+            subscribed,
             wake_time: None,
         }
     }
 
     /// Polls until the state machine ends.
     pub async fn run(mut self) {
-        let _guard = UnregisterOnPanic { id: self.io.id, polls: Arc::clone(&self.io.polls) };
-        let mut event = self.start().await;
+        if self.looks_up_cache
+            && let Some(response) = self.io.context.cache.get(self.io.id, ImageSet::ALL).await
+        {
+            return self.publish_last(Ok(response));
+        }
+        let mut event = Event::Started;
         loop {
             let mut reply = None;
             self.wake_time = None;
             for action in self.state.handle(event, Instant::now()) {
                 match action {
+                    Action::Enqueue(priority) => reply = self.enqueue(priority),
                     Action::Unregister => reply = Some(self.unregister()),
                     Action::End => return,
                     action => self.perform(action).await,
@@ -100,32 +106,45 @@ impl PollTask {
         }
     }
 
-    async fn start(&mut self) -> Event {
-        let cached = match self.looks_up_cache {
-            true => self.io.polls.cache.answer(self.io.id, ImageSet::ALL).await,
-            false => None,
-        };
-        cached.map_or(Event::Started, Event::CacheHit)
+    /// Queues the poll for a permit. Without a rate limiter, the permit is granted at once.
+    fn enqueue(&mut self, priority: Priority) -> Option<Event> {
+        let Some(limiter) = &self.io.context.limiter else { return Some(Event::PermitGranted) };
+        match &self.ticket {
+            Some(ticket) => ticket.ready(),
+            None => self.ticket = Some(limiter.queue(priority)),
+        }
+        None
     }
 
-    /// Removes the poll from the registry. Under the registry's lock no subscriber can come.
-    fn unregister(&self) -> Event {
-        match self.io.polls.leave(self.io.id, || self.interest.is_some()) {
+    fn unregister(&mut self) -> Event {
+        match self.io.context.registry.remove_unsubscribed(self.io.id) {
             true => Event::Unregistered,
-            false => Event::SubscribersChanged { any: true },
+            false => self.change_subscribers(true),
         }
     }
 
+    /// Watches for the next change after this one.
+    fn change_subscribers(&mut self, any: bool) -> Event {
+        let (progress, subscribed) = (self.progress.clone(), Arc::clone(&self.subscribed));
+        self.subscribers_changed = Box::pin(subscribers_changed(progress, subscribed, any));
+        Event::SubscribersChanged { any }
+    }
+
     async fn perform(&mut self, action: Action) {
-        let limiter = &self.io.polls.limiter;
+        let io = Arc::clone(&self.io);
+        let limiter = &self.io.context.limiter;
         match action {
-            Action::Enqueue(need) => self.enqueue(need),
             Action::LeaveQueue => self.ticket = None,
-            Action::Claim(to) => self.operation = Some(Box::pin(Arc::clone(&self.io).claim(to))),
-            Action::Look => self.operation = Some(Box::pin(Arc::clone(&self.io).look())),
+            Action::Claim(to) => {
+                self.operation = Some(Box::pin(async move { Event::Claimed(io.coordinator.claim(to).await) }));
+            }
+            Action::Look => {
+                self.operation = Some(Box::pin(async move { Event::Remote(io.coordinator.look().await) }));
+            }
             Action::Read => {
-                self.renewal = Some(Box::pin(Arc::clone(&self.io).renew()));
-                self.operation = Some(Box::pin(Arc::clone(&self.io).read()));
+                let lease = Arc::clone(&io);
+                self.renewal = Some(Box::pin(async move { lease.coordinator.renew().await }));
+                self.operation = Some(Box::pin(async move { Event::ReadResult(io.read().await) }));
             }
             Action::ReportThrottled => {
                 if let (Some(limiter), Some(permit)) = (limiter, &self.permit) {
@@ -137,87 +156,71 @@ impl PollTask {
                     limiter.pass_on(permit);
                 }
             }
-            Action::Release(release) => self.io.coordinator.release(release).await,
-            Action::CacheError(error, ttl) => self.io.polls.cache.negative.insert(self.io.id, &error, ttl).await,
-            Action::Publish(publication) => {
-                Box::pin(self.io.publish(publication, self.state.started(), &self.progress)).await;
+            Action::Release(release) => io.coordinator.release(release).await,
+            Action::CacheError(error, ttl) => io.context.cache.negative.insert(io.id, &error, ttl).await,
+            Action::PublishPending(result) => {
+                let pending = io.context.cache.insert_pending(io.id, result).await;
+                self.progress.send_modify(|progress| (progress.pending, progress.failure) = (Some(pending), None));
+            }
+            Action::PublishFailure(failure) => self.progress.send_modify(|progress| progress.failure = Some(failure)),
+            Action::PublishLast(last) => {
+                let response = Box::pin(io.cache_last(*last, self.state.started)).await;
+                self.publish_last(response);
             }
             Action::WaitUntil(time) => self.wake_time = Some(time),
-            Action::Unregister | Action::End => unreachable!("run() handles these"),
+            Action::Enqueue(_) | Action::Unregister | Action::End => unreachable!("run() handles these"),
         }
     }
 
-    fn enqueue(&mut self, need: Priority) {
-        match (&self.ticket, &self.io.polls.limiter) {
-            (Some(Ticket::Queued(queued)), _) => queued.ready(),
-            (_, Some(limiter)) => self.ticket = Some(Ticket::Queued(limiter.queue(need))),
-            (_, None) => self.ticket = Some(Ticket::Unlimited),
-        }
+    /// Unregisters first, so that a new caller gets the cached result or a new poll.
+    fn publish_last(&self, response: Result<SessionResponse, Error>) {
+        self.io.context.registry.remove(self.io.id);
+        self.progress.send_modify(|progress| progress.last = Some(response));
     }
 
     async fn next_event(&mut self) -> Event {
-        let Self { io, state, interest, ticket, operation, renewal, .. } = self;
-        let polls = &io.polls;
-        let wake_time = self.wake_time;
+        let Self { io, state, ticket, operation, renewal, subscribers_changed, .. } = self;
+        let context = &io.context;
         tokio::select! {
             biased;
-            () = polls.stopping.cancelled(), if !state.is_stopping() => Event::Shutdown,
-            () = polls.giving_up.cancelled(), if state.is_reading() => Event::ReadAborted,
-            () = interest.turned(state.is_subscribed()) => {
-                Event::SubscribersChanged { any: !state.is_subscribed() }
+            () = context.shutdown.cancelled(), if !state.is_stopping => Event::Shutdown,
+            () = context.abort_reads.cancelled(), if state.is_reading() => Event::ReadAborted,
+            () = subscribers_changed => {
+                let any = !state.is_subscribed;
+                self.change_subscribers(any)
             }
-            event = completed(operation) => {
+            event = some_or_pending(operation.as_mut()) => {
                 (*operation, *renewal) = (None, None);
                 event
             }
-            permit = granted(ticket) => {
-                if let Some(Ticket::Queued(queued)) = ticket.take() {
-                    polls.metrics.limiter_wait_seconds.observe(queued.since.elapsed().as_secs_f64());
+            permit = some_or_pending(ticket.as_mut().map(Queued::granted)) => {
+                if let Some(queued) = ticket.take() {
+                    context.metrics.limiter_wait_seconds.observe(queued.since.elapsed().as_secs_f64());
                 }
-                self.permit = permit;
+                self.permit = Some(permit);
                 Event::PermitGranted
             }
-            () = completed(renewal) => {
+            () = some_or_pending(renewal.as_mut()) => {
                 *renewal = None;
                 Event::LeaseLost
             }
-            () = sleep_until(wake_time) => Event::Time,
+            () = some_or_pending(self.wake_time.map(tokio::time::sleep_until)) => Event::Time,
         }
     }
 }
 
-async fn completed<T>(operation: &mut Option<Operation<T>>) -> T {
-    match operation {
-        Some(operation) => operation.await,
+async fn some_or_pending<F: Future>(future: Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
         None => std::future::pending().await,
     }
 }
 
-async fn granted(ticket: &mut Option<Ticket>) -> Option<Permit> {
-    match ticket {
-        Some(Ticket::Queued(queued)) => Some(queued.granted().await),
-        Some(Ticket::Unlimited) => None,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Removes a poll that panics from the registry.
-struct UnregisterOnPanic {
-    id: SessionId,
-    polls: Arc<Polls>,
-}
-
-impl Drop for UnregisterOnPanic {
+/// Unregisters a poll that panics, so that its subscribers get an error.
+impl Drop for PollTask {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.polls.leave(self.id, || false);
+            self.io.context.registry.remove(self.io.id);
         }
     }
 }

@@ -42,11 +42,7 @@ pub struct Key {
 impl ValueKind {
     /// Returns the end of the Redis key.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Result => "result",
-            Self::Images => "images",
-            Self::Status => "state",
-        }
+        ["result", "images", "state"][self as usize]
     }
 }
 
@@ -57,23 +53,22 @@ impl Keyring {
     /// # Errors
     /// One sentence for the operator, without any content of the file.
     pub fn read(file: &Path) -> Result<Self, String> {
-        let text = fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let keys: Vec<_> = lines.map(|(index, line)| Key::parse(line.trim()).ok_or(index + 1)).collect();
-        if keys.is_empty() || keys.len() > MAX_KEYS {
+        let path = file.display();
+        let text = fs::read_to_string(file).map_err(|error| format!("{path} cannot be read: {error}"))?;
+        let lines: Vec<_> = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect();
+        if lines.is_empty() || lines.len() > MAX_KEYS {
             return Err(format!(
-                "{} must hold 1 to {MAX_KEYS} keys, a line each, and holds {}: write one with `openssl rand -base64 32`",
-                file.display(),
-                keys.len()
+                "{path} must hold 1 to {MAX_KEYS} keys, one per line, and holds {}: create one with `openssl rand -base64 32`",
+                lines.len()
             ));
         }
-        let keys: Result<Vec<_>, _> = keys.into_iter().collect();
-        keys.map(Self).map_err(|line| {
-            format!(
-                "{}, line {line}, must be {KEY_BYTES} bytes in base64: write it with `openssl rand -base64 32`",
-                file.display()
-            )
-        })
+        let keys = lines.into_iter().map(|(index, line)| {
+            Key::parse(line.trim()).ok_or_else(|| {
+                let number = index + 1;
+                format!("{path}, line {number}, must be {KEY_BYTES} bytes in base64: create it with `openssl rand -base64 32`")
+            })
+        });
+        keys.collect::<Result<_, _>>().map(Self)
     }
 
     /// Returns the key that encrypts.

@@ -1,37 +1,32 @@
-//! What happens to a poll, and what the poll does about it.
+//! The events of a poll and the actions that follow.
 
 use crate::{
     error::Error,
     results::{
-        Images, SessionResponse,
-        coordinator::{ClaimTo, Release, RemoteState},
-        polls::Failure,
+        coordinator::{Claim, ClaimTo, Release, RemoteState},
+        poll::subscription::ReadFailure,
         priority::Priority,
-        session_result::SessionResult,
+        session_result::{Images, SessionResult},
     },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Something that happened to a poll.
+/// An event of a poll.
 pub enum Event {
     /// The poll task runs, and no result is cached.
     Started,
-    /// The poll task runs, and the previous poll of this session cached its result meanwhile.
-    CacheHit(SessionResponse),
     /// The time of the last [`Action::WaitUntil`] has come.
     Time,
-    /// The first subscriber came, or the last one has been gone for a while.
+    /// The first subscriber came, or the last one left and the grace period is over.
     SubscribersChanged {
         any: bool,
     },
     /// [`Action::Look`] found what other replicas know.
     Remote(RemoteState),
     PermitGranted,
-    /// This replica has the lease that it claimed.
-    LeaseGranted(RemoteState),
-    /// Another replica has the lease.
-    LeaseDenied(RemoteState),
+    /// [`Action::Claim`] got its reply.
+    Claimed(Claim),
     /// Another replica took the lease during the read.
     LeaseLost,
     ReadResult(Result<ReadResult, Error>),
@@ -47,6 +42,7 @@ pub enum Event {
 pub enum Action {
     /// Joins the queue, or marks the ticket that the poll was registered with as ready.
     Enqueue(Priority),
+    /// Leaves the queue, if the poll has a ticket.
     LeaveQueue,
     Claim(ClaimTo),
     /// Fetches what other replicas know. Another operation replaces this one.
@@ -59,7 +55,10 @@ pub enum Action {
     Release(Release),
     /// Negative-caches the error for this time.
     CacheError(Error, Duration),
-    Publish(Publication),
+    PublishPending(Arc<SessionResult>),
+    PublishFailure(ReadFailure),
+    /// Publishes the response that ends the poll for all subscribers.
+    PublishLast(Box<LastResponse>),
     /// Waits for this time or the next event, whichever comes first.
     WaitUntil(Instant),
     /// Removes the poll from the registry, unless it has subscribers again.
@@ -67,17 +66,8 @@ pub enum Action {
     End,
 }
 
-/// What subscribers learn.
-pub enum Publication {
-    Pending(Arc<SessionResult>),
-    Failure(Failure),
-    /// Ends the poll for all subscribers.
-    Last(Box<LastResponse>),
-}
-
-/// What subscribers learn when the poll ends.
+/// How the poll ends.
 pub enum LastResponse {
-    Cached(SessionResponse),
     /// The session is final, by a read of this replica.
     Final(ReadResult),
     /// The session is final, by a read of another replica.
@@ -90,7 +80,7 @@ pub enum LastResponse {
 
 /// A successful read.
 pub struct ReadResult {
-    pub outcome: SessionResult,
+    pub result: SessionResult,
     pub images: Images,
     pub aws_request_id: Option<String>,
 }

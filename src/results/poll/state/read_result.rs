@@ -1,11 +1,11 @@
-//! How a poll continues after a read.
+//! Handles the result or the failure of a read.
 
-use super::{Action, Known, LastResponse, Publication, ReadResult, State, schedule::CAPTURE_PERIOD};
+use super::{Action, LastRead, LastResponse, ReadResult, State, schedule::CAPTURE_PERIOD};
 use crate::{
     error::{Error, Reason},
     results::{
         coordinator::Release,
-        polls::{Failure, Says},
+        poll::subscription::{ReadFailure, Recipients},
         session_result::SessionResult,
     },
 };
@@ -25,24 +25,24 @@ const MAX_BACKOFF: Duration = Duration::from_secs(4);
 
 impl State {
     pub(super) fn on_read(&mut self, read: ReadResult, now: Instant) {
-        if let Known::Final(first) = &self.known {
+        if let LastRead::Final(first) = &self.last_read {
             let first = Arc::clone(first);
             return self.end(LastResponse::Images(first, read));
         }
-        if read.outcome.is_final() {
+        if read.result.is_final() {
             return self.end(LastResponse::Final(read));
         }
-        let outcome = Arc::new(read.outcome);
-        self.set_pending(&outcome);
-        self.release(Release::Pending(Arc::clone(&outcome)));
-        self.actions.push(Action::Publish(Publication::Pending(outcome)));
+        let result = Arc::new(read.result);
+        self.release(Release::Pending(Arc::clone(&result)));
+        self.set_pending(result);
         self.schedule(now);
     }
 
-    pub(super) fn set_pending(&mut self, outcome: &Arc<SessionResult>) {
-        self.known = Known::Pending(Arc::clone(outcome));
-        self.not_before = outcome.read_at + self.settings.pending_ttl;
+    pub(super) fn set_pending(&mut self, result: Arc<SessionResult>) {
+        self.last_read = LastRead::Pending(Arc::clone(&result));
+        self.not_before = result.read_at + self.settings.pending_ttl;
         (self.attempts, self.failures) = (0, 0);
+        self.actions.push(Action::PublishPending(result));
     }
 
     pub(super) fn on_failure(&mut self, error: Error, now: Instant) {
@@ -67,7 +67,7 @@ impl State {
             // The result is still captured once the operator has fixed the cause.
             self.attempts = 0;
             self.not_before = now + CAPTURE_PERIOD;
-            self.publish_failure(error, Says::All, now);
+            self.publish_failure(error, Recipients::All, now);
         }
         self.release(Release::Nothing);
         self.schedule(now);
@@ -80,7 +80,7 @@ impl State {
         if !self.is_subscribed {
             self.not_before = now + CAPTURE_PERIOD;
         }
-        self.publish_failure(error, Says::Wait, now);
+        self.publish_failure(error, Recipients::None, now);
     }
 
     /// Retries twice soon, then publishes and caches the error and backs off exponentially.
@@ -102,14 +102,14 @@ impl State {
         // Retries of callers arrive when the next read is due.
         let error = error.retried_after(backoff);
         self.cache_error(error.clone(), backoff);
-        self.publish_failure(error, Says::Now, now);
+        self.publish_failure(error, Recipients::WithoutWait, now);
     }
 
     fn cache_error(&mut self, error: Error, ttl: Duration) {
         self.actions.push(Action::CacheError(error, ttl));
     }
 
-    fn publish_failure(&mut self, error: Error, says: Says, now: Instant) {
-        self.actions.push(Action::Publish(Publication::Failure(Failure { error, at: now, says })));
+    fn publish_failure(&mut self, error: Error, recipients: Recipients, now: Instant) {
+        self.actions.push(Action::PublishFailure(ReadFailure { error, at: now, recipients }));
     }
 }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use steps::{Setup, Step, setup, steps};
 use world::{Property, World};
 
-/// Runs a poll to its end and returns how it violated the property. It ends by a final result, or
-/// by a shutdown that begins when `shutdown` percent of the steps are over.
+/// Runs a poll to its end and returns the violations of the property. It ends with a final result, or
+/// with a shutdown that begins after `shutdown` percent of the steps.
 fn violations(property: Property, setup: &Setup, steps: &[Step], shutdown: Option<usize>) -> Vec<String> {
     let mut world = World::new(setup);
     let shutdown = shutdown.map(|percent| steps.len() * percent / 100);
@@ -19,6 +19,7 @@ fn violations(property: Property, setup: &Setup, steps: &[Step], shutdown: Optio
         world.step(step);
     }
     match shutdown {
+        Some(_) if property == Property::AbortEnds => world.abort_reads(),
         Some(_) => world.drain(),
         None => world.finish(),
     }
@@ -50,6 +51,11 @@ proptest! {
     #[test]
     fn a_final_result_ends_the_poll(setup in setup(), steps in steps()) {
         prop_assert_eq!(violations(Property::FinalEnds, &setup, &steps, None), NOTHING);
+    }
+
+    #[test]
+    fn an_aborted_read_ends_the_poll_with_a_response(setup in setup(), steps in steps(), shutdown in 0..100_usize) {
+        prop_assert_eq!(violations(Property::AbortEnds, &setup, &steps, Some(shutdown)), NOTHING);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Random polls, and what happens to them.
+//! Random setups of a poll, and random steps.
 
 use crate::{
     error::Reason,
@@ -19,7 +19,7 @@ pub struct Setup {
     pub earliest_millis: u64,
 }
 
-/// One random step. A step that is impossible at its time does nothing.
+/// One random step. A step that is impossible in the current state does nothing.
 #[derive(Clone, Debug)]
 pub enum Step {
     Advance(u64),
@@ -27,12 +27,12 @@ pub enum Step {
         waits: bool,
     },
     HangUp(usize),
-    /// All subscribers hang up, and are gone for a while.
+    /// All subscribers hang up, and the grace period is over.
     HangUpAll,
-    /// The last subscriber has been gone for a while.
+    /// The grace period after the last subscriber is over.
     GracePeriod,
     Permit,
-    /// The claim, look or read under way completes.
+    /// The claim, look or read in progress completes.
     Complete {
         is_granted: bool,
         remote: RemoteKind,
@@ -44,7 +44,7 @@ pub enum Step {
 #[derive(Clone, Copy, Debug)]
 pub enum RemoteKind {
     Unknown,
-    /// A status that was read so many milliseconds ago.
+    /// A status of this age in milliseconds.
     Pending(u64),
     Final,
     NotFound,
@@ -112,11 +112,11 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step(), 0..80)
 }
 
-/// A status that was read so many milliseconds before `now`. No two have the same time.
-pub fn outcome(status: LivenessStatus, now: Instant, age_millis: u64) -> SessionResult {
-    let result = LivenessResult { status: status.into(), ..Default::default() };
-    let (mut outcome, _) = SessionResult::split(result);
-    outcome.read_at = now - Duration::from_millis(age_millis);
-    outcome.read_time = SystemTime::UNIX_EPOCH + Duration::from_nanos(fastrand::u64(..));
-    outcome
+/// Returns a status of this age. No two have the same read time.
+pub fn result(status: LivenessStatus, now: Instant, age_millis: u64) -> SessionResult {
+    let message = LivenessResult { status: status.into(), ..Default::default() };
+    let (mut result, _) = SessionResult::split(message);
+    result.read_at = now - Duration::from_millis(age_millis);
+    result.read_time = SystemTime::UNIX_EPOCH + Duration::from_nanos(fastrand::u64(..));
+    result
 }

@@ -1,16 +1,18 @@
-//! The world of the state machine: AWS, rate limiter, other replicas, subscribers and the clock.
+//! A model of everything around the state machine: AWS, the rate limiter, other replicas, subscribers
+//! and the clock.
 
 mod checks;
 
-use super::steps::{ReadKind, RemoteKind, Setup, Step, outcome};
+use super::steps::{ReadKind, RemoteKind, Setup, Step, result};
 use crate::{
     error::{Error, Reason},
     proto::LivenessStatus,
     results::{
-        SessionResponse,
-        coordinator::{ClaimTo, RemoteState},
-        poll::state::{Action, Event, ReadResult, State, StateSettings},
-        polls::Start,
+        coordinator::{Claim, ClaimTo, RemoteState},
+        poll::{
+            last_read::LastRead,
+            state::{Action, Event, ReadResult, State, StateSettings},
+        },
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -25,6 +27,7 @@ pub enum Property {
     OneResponse,
     FinalEnds,
     ShutdownLosesNothing,
+    AbortEnds,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,7 +57,7 @@ pub struct World {
     is_leased: bool,
     is_stopping: bool,
     has_ended: bool,
-    /// No read may begin before, as far as this is known without the state machine.
+    /// No read may begin before. Computed without the state machine.
     not_before: Instant,
     subscribers: Vec<Subscriber>,
     /// What was published since the last event.
@@ -65,26 +68,26 @@ pub struct World {
 
 impl World {
     pub fn new(setup: &Setup) -> Self {
-        // Room for statuses that were read earlier.
+        // Later than the start of the clock, since statuses can be older than the poll.
         let now = Instant::now() + Duration::from_secs(60);
-        let answer = |status| SessionResponse { result: Arc::new(outcome(status, now, 100)), images: None };
-        let (start, is_known) = match setup.start {
-            0 => (Start::Unread, false),
-            1 => (Start::NotFound(now), false),
-            2 => (Start::Unfinished(answer(LivenessStatus::InProgress)), true),
-            _ => (Start::Ended(answer(LivenessStatus::Succeeded)), true),
+        let known = |status| Arc::new(result(status, now, 100));
+        let (last_read, is_known) = match setup.start {
+            0 => (LastRead::Never, false),
+            1 => (LastRead::NotFound { read_at: now }, false),
+            2 => (LastRead::Pending(known(LivenessStatus::InProgress)), true),
+            _ => (LastRead::Final(known(LivenessStatus::Succeeded)), true),
         };
         let settings = StateSettings {
             pending_ttl: PENDING_TTL,
             capture: setup.capture,
-            is_shared: setup.is_shared && !matches!(start, Start::Ended(_)),
+            is_shared: setup.is_shared && !matches!(last_read, LastRead::Final(_)),
             is_limited: setup.is_limited,
         };
-        let has_ticket = setup.is_limited && setup.earliest_millis < 1_000 && matches!(start, Start::Unread);
-        let earliest = (!has_ticket).then(|| now + Duration::from_millis(setup.earliest_millis));
+        let has_ticket = setup.is_limited && setup.earliest_millis < 1_000 && matches!(last_read, LastRead::Never);
+        let not_before = (!has_ticket).then(|| now + Duration::from_millis(setup.earliest_millis));
         let stale_at = is_known.then(|| now - Duration::from_millis(100) + PENDING_TTL);
         let mut world = Self {
-            state: State::new(settings, start, earliest, has_ticket, fastrand::Rng::with_seed(setup.seed), now),
+            state: State::new(settings, last_read, not_before, fastrand::Rng::with_seed(setup.seed), now),
             settings,
             now,
             wake_time: None,
@@ -95,7 +98,7 @@ impl World {
             is_leased: false,
             is_stopping: false,
             has_ended: false,
-            not_before: earliest.into_iter().chain(stale_at).fold(now, Instant::max),
+            not_before: not_before.into_iter().chain(stale_at).fold(now, Instant::max),
             subscribers: vec![Subscriber { waits: true, hung_up: false, responses: 0 }],
             published: Vec::new(),
             responses: 0,
@@ -117,7 +120,7 @@ impl World {
             Step::Advance(millis) => self.advance(self.now + Duration::from_millis(millis)),
             Step::Subscribe { waits } => {
                 self.subscribers.push(Subscriber { waits, hung_up: false, responses: 0 });
-                if !self.state.is_subscribed() {
+                if !self.state.is_subscribed {
                     self.deliver(Event::SubscribersChanged { any: true });
                 }
             }
@@ -129,7 +132,7 @@ impl World {
                 self.subscribers.iter_mut().for_each(|subscriber| subscriber.hung_up = true);
                 self.step(&Step::GracePeriod);
             }
-            Step::GracePeriod if self.state.is_subscribed() && self.present() == 0 => {
+            Step::GracePeriod if self.state.is_subscribed && self.present() == 0 => {
                 self.deliver(Event::SubscribersChanged { any: false });
             }
             Step::Permit if self.has_ticket && self.is_ready => {
@@ -160,8 +163,27 @@ impl World {
         for _ in 0..3 {
             self.complete(true, RemoteKind::Unknown, ReadKind::Created);
         }
-        self.check(Property::ShutdownLosesNothing, self.has_ended, "the poll goes on after a shutdown");
+        self.check(Property::ShutdownLosesNothing, self.has_ended, "the poll continues after a shutdown");
         self.check_responses();
+    }
+
+    /// Aborts reads after a shutdown, as the poll task does when the drain period is over.
+    pub fn abort_reads(&mut self) {
+        if !self.is_stopping {
+            self.shut_down();
+        }
+        for _ in 0..3 {
+            if self.state.is_reading() {
+                self.operation = None;
+                self.deliver(Event::ReadAborted);
+                self.check(Property::AbortEnds, self.has_ended, "the poll continues after its read was aborted");
+                self.check(Property::AbortEnds, self.published == ["error"], "no response after an aborted read");
+            }
+            self.complete(true, RemoteKind::Unknown, ReadKind::Created);
+        }
+        self.check(Property::AbortEnds, self.has_ended, "the poll continues after a shutdown");
+        let without = self.present();
+        self.check(Property::AbortEnds, without == 0, "a subscriber got no response");
     }
 
     /// Lets the session become final.
@@ -188,10 +210,7 @@ impl World {
             None => return,
             Some(Operation::Claim(_)) => {
                 self.is_leased = is_granted && !matches!(remote, RemoteKind::Final);
-                match self.is_leased {
-                    true => Event::LeaseGranted(self.remote(remote)),
-                    false => Event::LeaseDenied(self.remote(remote)),
-                }
+                Event::Claimed(Claim { is_granted: self.is_leased, remote: self.remote(remote) })
             }
             Some(Operation::Look) => Event::Remote(self.remote(remote)),
             Some(Operation::Read) => {
@@ -203,13 +222,13 @@ impl World {
         };
         let is_read = matches!(event, Event::ReadResult(Ok(_)));
         let is_final = match &event {
-            Event::ReadResult(result) => matches!(result, Ok(read) if read.outcome.is_final()),
+            Event::ReadResult(result) => matches!(result, Ok(read) if read.result.is_final()),
             _ => matches!(remote, RemoteKind::Final),
         };
         self.deliver(event);
         let published = format!("{:?}", self.published);
         if is_final {
-            self.check(Property::FinalEnds, self.has_ended, "the poll goes on after a final result");
+            self.check(Property::FinalEnds, self.has_ended, "the poll continues after a final result");
             self.check(Property::FinalEnds, published.contains("final"), "a final result was not published");
         }
         if is_read && self.is_stopping {
@@ -222,11 +241,11 @@ impl World {
         match kind {
             RemoteKind::Unknown => RemoteState::Unknown,
             RemoteKind::Pending(age) => {
-                let outcome = outcome(LivenessStatus::InProgress, self.now, age);
-                self.not_before = outcome.read_at + PENDING_TTL;
-                RemoteState::Pending(outcome)
+                let result = result(LivenessStatus::InProgress, self.now, age);
+                self.not_before = result.read_at + PENDING_TTL;
+                RemoteState::Pending(result)
             }
-            RemoteKind::Final => RemoteState::Final(outcome(LivenessStatus::Succeeded, self.now, 0)),
+            RemoteKind::Final => RemoteState::Final(result(LivenessStatus::Succeeded, self.now, 0)),
             RemoteKind::NotFound => RemoteState::NotFound,
         }
     }
@@ -243,7 +262,7 @@ impl World {
                 return Err(error);
             }
         };
-        Ok(ReadResult { outcome: outcome(status, self.now, 0), images: Default::default(), aws_request_id: None })
+        Ok(ReadResult { result: result(status, self.now, 0), images: Default::default(), aws_request_id: None })
     }
 
     fn deliver(&mut self, event: Event) {
@@ -266,7 +285,7 @@ impl World {
     }
 
     fn check_responses(&mut self) {
-        let without = self.subscribers.iter().filter(|subscriber| subscriber.is_present()).count();
+        let without = self.present();
         self.check(Property::OneResponse, without == 0, "a subscriber got no response");
     }
 

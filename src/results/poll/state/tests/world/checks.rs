@@ -1,9 +1,9 @@
-//! What the world checks when the state machine acts.
+//! Performs the actions of the state machine and checks them.
 
 use super::{Operation, Property, World};
-use crate::results::{
-    poll::state::{Action, LastResponse, Publication},
-    polls::Says,
+use crate::results::poll::{
+    state::{Action, LastResponse},
+    subscription::Recipients,
 };
 
 impl World {
@@ -24,7 +24,19 @@ impl World {
             }
             Action::PassOnPermit => self.has_permit = false,
             Action::Release(_) => self.is_leased = false,
-            Action::Publish(publication) => self.publish(&publication),
+            Action::PublishPending(_) => self.publish("pending", Recipients::WithoutWait),
+            Action::PublishFailure(failure) => self.publish("failure", failure.recipients),
+            Action::PublishLast(last) => {
+                self.responses += 1;
+                self.check(Property::OneResponse, self.responses == 1, "a second last response");
+                self.publish(
+                    match *last {
+                        LastResponse::NotFound(_) | LastResponse::Error(_) => "error",
+                        LastResponse::Final(_) | LastResponse::RemoteFinal(_) | LastResponse::Images(..) => "final",
+                    },
+                    Recipients::All,
+                );
+            }
             Action::WaitUntil(time) => self.wake_time = Some(time),
             Action::End => self.end(),
             Action::ReportThrottled | Action::CacheError(..) | Action::Unregister => {}
@@ -37,26 +49,11 @@ impl World {
         self.operation = Some(operation);
     }
 
-    fn publish(&mut self, publication: &Publication) {
-        let (name, without_wait, all) = match publication {
-            Publication::Pending(_) => ("pending", true, false),
-            Publication::Failure(failure) => ("failure", failure.says != Says::Wait, failure.says == Says::All),
-            Publication::Last(response) => match **response {
-                LastResponse::Final(_) | LastResponse::RemoteFinal(_) | LastResponse::Images(..) => {
-                    ("final", true, true)
-                }
-                _ => ("error", true, true),
-            },
-        };
+    fn publish(&mut self, name: &'static str, recipients: Recipients) {
         self.published.push(name);
-        if matches!(publication, Publication::Last(_)) {
-            self.responses += 1;
-            self.check(Property::OneResponse, self.responses == 1, "a second last response");
-        }
         for subscriber in self.subscribers.iter_mut().filter(|subscriber| subscriber.is_present()) {
-            if all || (without_wait && !subscriber.waits) {
-                subscriber.responses += 1;
-            }
+            let is_recipient = if subscriber.waits { Recipients::All } else { Recipients::WithoutWait } <= recipients;
+            subscriber.responses += u32::from(is_recipient);
         }
     }
 

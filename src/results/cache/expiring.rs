@@ -1,4 +1,4 @@
-//! A value with a time of its own to go, and a cache that the least recently used leave first.
+//! An LRU cache, and an expiry time of its own for each entry.
 
 use crate::session::SessionId;
 use moka::{Expiry, future, notification::RemovalCause, policy::EvictionPolicy};
@@ -6,32 +6,32 @@ use prometheus::IntCounter;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// A value with the moment at which it has to be gone.
-#[derive(Clone)]
-pub struct Held<T> {
-    pub value: T,
-    pub until: Instant,
+/// Returns the time at which an entry with this value expires.
+pub struct ExpiresAt<V>(pub fn(&V) -> Instant);
+
+impl<V> ExpiresAt<V> {
+    fn ttl(&self, value: &V, now: std::time::Instant) -> Option<Duration> {
+        Some((self.0)(value).into_std().saturating_duration_since(now))
+    }
 }
 
-pub struct UntilItsTime;
-
-impl<T> Expiry<SessionId, Held<T>> for UntilItsTime {
-    fn expire_after_create(&self, _: &SessionId, held: &Held<T>, now: std::time::Instant) -> Option<Duration> {
-        Some(held.until.into_std().saturating_duration_since(now))
+impl<V> Expiry<SessionId, V> for ExpiresAt<V> {
+    fn expire_after_create(&self, _: &SessionId, value: &V, now: std::time::Instant) -> Option<Duration> {
+        self.ttl(value, now)
     }
 
     fn expire_after_update(
         &self,
         _: &SessionId,
-        held: &Held<T>,
+        value: &V,
         now: std::time::Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(held.until.into_std().saturating_duration_since(now))
+        self.ttl(value, now)
     }
 }
 
-/// A cache that counts what leaves it for want of room.
+/// Builds an LRU cache that counts its evictions.
 pub fn lru<V: Clone + Send + Sync + 'static>(
     capacity: u64,
     evictions: IntCounter,
