@@ -53,6 +53,11 @@ impl Telemetry {
     }
 }
 
+/// Logs one warning for each sentence.
+pub fn warn(sentences: &[String]) {
+    sentences.iter().for_each(|sentence| tracing::warn!("{sentence}"));
+}
+
 /// Returns the subscriber. Other crates log at most at INFO, whatever the level: below it, the AWS SDK
 /// and the HTTP stack print requests and bodies. h2 logs only errors: it warns of each misbehaving
 /// client.
