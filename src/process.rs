@@ -5,8 +5,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The exit code of a process that SIGINT ended, as shells report it: 128 plus the signal.
 const STOPPED_AT_ONCE: i32 = 130;
 
-/// Disables core dumps and debuggers of other users, since memory contains faces. Raises the limit of
-/// open files to the maximum: each connection is one, and the default is often 1,024.
+/// Disables core dumps and debuggers of other users, since memory contains faces. Raises the limit
+/// of open files to the maximum: each connection is one, and the default is often 1,024.
 pub fn prepare() {
     #[cfg(target_os = "linux")]
     {

@@ -1,8 +1,8 @@
 //! The AWS client: one read, its timeouts, and the regions with Face Liveness. AWS types are known
 //! only here.
 //!
-//! One `read` is one HTTP attempt. The SDK's retries are off, since the rate limiter must count each
-//! attempt. Caching and retries are not known here.
+//! One `read` is one HTTP attempt. The SDK's retries are off, since the rate limiter must count
+//! each attempt. Caching and retries are not known here.
 
 pub mod convert;
 mod credentials;

@@ -57,8 +57,8 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     Ok(())
 }
 
-/// Reports the problems that `serve` would report. A missing AWS setting or an expired certificate is
-/// an error here, although `serve` starts with it: no read would succeed, or no client connect.
+/// Reports the problems that `serve` would report. A missing AWS setting or an expired certificate
+/// is an error here, although `serve` starts with it: no read would succeed, or no client connect.
 fn validate(tls: Option<&Tls>, aws: Loaded) -> Result<(), Failure> {
     telemetry::warn(&aws.warnings);
     telemetry::warn(tls.and_then(Tls::not_yet_valid).as_slice());
