@@ -4,20 +4,20 @@ mod check;
 #[cfg(feature = "simulator")]
 mod demo;
 mod environment;
+mod failure;
 mod health;
+mod options;
 mod serve;
 mod session_ref;
 #[cfg(feature = "simulator")]
 mod simulate;
 
+pub use failure::Failure;
+
 use crate::{
     config::{Command, Variables},
     telemetry,
 };
-use tokio::signal::unix::{SignalKind, signal};
-
-/// The exit code of a process that SIGINT ended, as shells report it: 128 plus the signal.
-const STOPPED_AT_ONCE: i32 = 130;
 
 /// Validates the files of a command, its arguments and the variables of its libraries. Returns one
 /// sentence for each problem.
@@ -27,20 +27,6 @@ pub fn problems(command: &Command, variables: &Variables) -> Vec<String> {
         Command::Check(_) => environment::problems(variables),
         Command::SessionRef(config) => session_ref::problems(config),
         _ => Vec::new(),
-    }
-}
-
-/// Why a command failed.
-pub enum Failure {
-    /// The configuration is invalid. One sentence for each problem.
-    Configuration(Vec<String>),
-    /// The command could not start, or failed later.
-    Other(String),
-}
-
-impl From<String> for Failure {
-    fn from(sentence: String) -> Self {
-        Self::Other(sentence)
     }
 }
 
@@ -66,33 +52,4 @@ pub fn run(command: Command, warnings: &[String]) -> Result<(), Failure> {
     runtime.shutdown_background();
     telemetry::flush_log();
     end
-}
-
-/// Logs warnings about the configuration.
-fn warn(sentences: &[String]) {
-    sentences.iter().for_each(|sentence| tracing::warn!("{sentence}"));
-}
-
-/// Returns a future that completes at the first SIGINT (Ctrl-C) or SIGTERM (Kubernetes) after this
-/// call. A second signal ends the process at once.
-fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
-    let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime has signals");
-    let mut terminate = signal(SignalKind::terminate()).expect("the runtime has signals");
-    let (stop, stopped) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        for signal in [Some(stop), None] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            match signal {
-                Some(stop) => stop.send(()).ok(),
-                None => std::process::exit(STOPPED_AT_ONCE),
-            };
-        }
-    });
-    async move {
-        stopped.await.ok();
-        tracing::info!("stopping; a second signal stops at once");
-    }
 }

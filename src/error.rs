@@ -1,8 +1,8 @@
 //! All errors of the service in one table, `Reason::row`: the gRPC code, message and retry delay of
 //! each reason.
 //!
-//! Only [`Error::to_status`] creates a `Status`. Of AWS's response, an error contains the error code
-//! and the request id: AWS's message contains ARNs, and its body may contain a face.
+//! Only [`Error::to_status`] creates a `Status`. Of AWS's response, an error contains the error
+//! code and the request id: AWS's message contains ARNs, and its body may contain a face.
 
 mod code;
 mod status;

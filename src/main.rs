@@ -1,5 +1,5 @@
-//! Parses the command line and runs the command. Exits 0 on success, 64 on an invalid configuration,
-//! and 1 on any other failure.
+//! Parses the command line and runs the command. Exits 0 on success, 64 on an invalid
+//! configuration, and 1 on any other failure.
 
 use face_liveness_facade::{
     commands::{self, Failure},

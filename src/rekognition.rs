@@ -1,8 +1,8 @@
 //! The AWS client: one read, its timeouts, and the regions with Face Liveness. AWS types are known
 //! only here.
 //!
-//! One `read` is one HTTP attempt. The SDK's retries are off, since the rate limiter must count each
-//! attempt. Caching and retries are not known here.
+//! One `read` is one HTTP attempt. The SDK's retries are off, since the rate limiter must count
+//! each attempt. Caching and retries are not known here.
 
 pub mod convert;
 mod credentials;
@@ -11,7 +11,7 @@ mod response_limit;
 mod settings;
 
 pub use credentials::{NoCredentials, flaw_of_credential};
-pub use settings::{Loaded, is_region, is_url, shown};
+pub use settings::{is_region, is_url, shown};
 
 use crate::{
     error::{Error, Reason, sanitized_request_id},
@@ -31,19 +31,6 @@ use futures_util::FutureExt;
 use response_limit::ResponseLimit;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-/// The regions with Face Liveness. Elsewhere Rekognition returns AccessDenied, or does not exist.
-/// <https://docs.aws.amazon.com/general/latest/gr/rekognition.html>
-pub const FACE_LIVENESS_REGIONS: [&str; 8] = [
-    "ap-northeast-1",
-    "ap-south-1",
-    "ap-southeast-5",
-    "ap-southeast-7",
-    "eu-west-1",
-    "sa-east-1",
-    "us-east-1",
-    "us-west-2",
-];
-
 /// The regions with a default quota of 25 reads per second and account. In the others it is 5.
 const LARGE_QUOTA_REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
 
@@ -52,6 +39,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 
 /// The timeout of the credential chain. It is above that of IMDS: three attempts of one second.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client configured by AWS's standard chain, and one sentence for each problem.
+pub struct Loaded {
+    pub rekognition: Rekognition,
+    /// Invalid values: the SDK would panic, or read from an endpoint that the operator did not
+    /// choose.
+    pub malformed: Vec<String>,
+    /// Settings without which no read is possible.
+    pub missing: Vec<String>,
+    /// Likely mistakes.
+    pub warnings: Vec<String>,
+}
 
 /// The result of a read.
 #[derive(Debug)]

@@ -4,7 +4,6 @@ mod admin;
 mod health;
 pub mod incoming;
 mod metrics;
-mod options;
 mod reflection;
 mod socket;
 pub mod tls;

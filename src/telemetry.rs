@@ -1,5 +1,5 @@
-//! Sets up logs, traces and the metrics registry. The modules that use them decide what is recorded,
-//! except for the spans, which [`spans`] defines.
+//! Sets up logs, traces and the metrics registry. The modules that use them decide what is
+//! recorded, except for the spans, which [`spans`] defines.
 
 pub mod metrics;
 pub mod spans;
@@ -21,9 +21,9 @@ pub struct Telemetry {
     traces: Option<Traces>,
 }
 
-/// Starts logging to standard error from its own thread, and traces if OpenTelemetry's variables name
-/// a collector. Lines are JSON if `json` is true; by default they are text on a terminal, and JSON
-/// elsewhere. If traces cannot be exported, a warning is logged.
+/// Starts logging to standard error from its own thread, and traces if OpenTelemetry's variables
+/// name a collector. Lines are JSON if `json` is true; by default they are text on a terminal, and
+/// JSON elsewhere. If traces cannot be exported, a warning is logged.
 ///
 /// Must be called within the runtime, on which the exporter connects.
 pub fn init(json: Option<bool>, level: LevelFilter) -> Telemetry {
@@ -53,9 +53,14 @@ impl Telemetry {
     }
 }
 
-/// Returns the subscriber. Other crates log at most at INFO, whatever the level: below it, the AWS SDK
-/// and the HTTP stack print requests and bodies. h2 logs only errors: it warns of each misbehaving
-/// client.
+/// Logs one warning for each sentence.
+pub fn warn(sentences: &[String]) {
+    sentences.iter().for_each(|sentence| tracing::warn!("{sentence}"));
+}
+
+/// Returns the subscriber. Other crates log at most at INFO, whatever the level: below it, the AWS
+/// SDK and the HTTP stack print requests and bodies. h2 logs only errors: it warns of each
+/// misbehaving client.
 fn subscriber(
     json: Option<bool>,
     level: LevelFilter,

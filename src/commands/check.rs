@@ -1,7 +1,7 @@
-//! Checks that reads from AWS work, by reading a session that cannot exist. SESSION_NOT_FOUND is the
-//! proof: AWS accepted the credentials, and its policy allows the read.
+//! Checks that reads from AWS work, by reading a session that cannot exist. SESSION_NOT_FOUND is
+//! the proof: AWS accepted the credentials, and its policy allows the read.
 
-use super::Failure;
+use super::failure::Failure;
 use crate::{
     config,
     error::{Error, Reason},

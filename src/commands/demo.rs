@@ -1,7 +1,6 @@
 //! The service and the simulator in one process, connected by the real AWS SDK over HTTP. A session
 //! with a fixed id shows each case that a caller can see.
 
-use super::{stop_signal, warn};
 use crate::{
     config, process, proto,
     rekognition::Rekognition,
@@ -19,9 +18,9 @@ use tracing::level_filters::LevelFilter;
 
 pub async fn run(config: config::Demo, warnings: &[String]) -> Result<(), String> {
     let (listen, admin_listen, config) = (config.listen, config.admin_listen, config.server());
-    let stop = stop_signal();
+    let stop = process::stop_signal();
     let telemetry = telemetry::init(Some(false), LevelFilter::INFO);
-    warn(warnings);
+    telemetry::warn(warnings);
     process::prepare();
     let listener = server::bind(listen, "--listen").await?;
     let admin = server::bind(admin_listen, "--admin-listen").await?;

@@ -1,6 +1,6 @@
 //! Runs the service, or validates its configuration.
 
-use super::{Failure, stop_signal, warn};
+use super::failure::Failure;
 use crate::{
     config, process,
     rekognition::{Loaded, Rekognition},
@@ -15,12 +15,12 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     let (tls, session_refs, shared_cache) = (tls(&config)?, session_refs(&config)?, config.shared_cache.settings()?);
     if validate_only {
         telemetry::init(log.json(), log.log_level);
-        warn(warnings);
+        telemetry::warn(warnings);
         return validate(tls.as_ref(), Rekognition::from_environment(config.service.upstream_timeout).await);
     }
-    let stop = stop_signal();
+    let stop = process::stop_signal();
     let telemetry = telemetry::init(log.json(), log.log_level);
-    warn(warnings);
+    telemetry::warn(warnings);
     process::prepare();
     // Bind first, so that a port in use is reported before anything else happens.
     let listener = server::bind(listen, "--listen").await?;
@@ -36,8 +36,8 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     if !malformed.is_empty() {
         return Err(Failure::Configuration(malformed));
     }
-    warn(&missing);
-    warn(&warnings);
+    telemetry::warn(&missing);
+    telemetry::warn(&warnings);
     let (address, admin_address) = (server::address(&listener)?, server::address(&admin)?);
     let (region, version, tls_is_on) = (rekognition.region(), env!("CARGO_PKG_VERSION"), tls.is_some());
     tracing::info!(%address, %admin_address, region, tls = tls_is_on, version, "listening");
@@ -57,11 +57,11 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     Ok(())
 }
 
-/// Reports the problems that `serve` would report. A missing AWS setting or an expired certificate is
-/// an error here, although `serve` starts with it: no read would succeed, or no client connect.
+/// Reports the problems that `serve` would report. A missing AWS setting or an expired certificate
+/// is an error here, although `serve` starts with it: no read would succeed, or no client connect.
 fn validate(tls: Option<&Tls>, aws: Loaded) -> Result<(), Failure> {
-    warn(&aws.warnings);
-    warn(tls.and_then(Tls::not_yet_valid).as_slice());
+    telemetry::warn(&aws.warnings);
+    telemetry::warn(tls.and_then(Tls::not_yet_valid).as_slice());
     let expired = tls.and_then(Tls::expired).map(|sentence| format!("{TLS_FLAGS}: {sentence}"));
     let problems: Vec<_> = [aws.malformed, aws.missing].concat().into_iter().chain(expired).collect();
     if !problems.is_empty() {

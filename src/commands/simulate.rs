@@ -1,17 +1,16 @@
 //! Runs the simulator alone, for tests of other services.
 
-use super::{stop_signal, warn};
 use crate::{
-    config, server,
+    config, process, server,
     simulator::{self, Simulator},
     telemetry,
 };
 
 pub async fn run(config: config::Simulate, warnings: &[String]) -> Result<(), String> {
     let config::Simulate { listen, quota_tps, latency, created_for, in_progress_for, gone_after, speed, log } = config;
-    let stop = stop_signal();
+    let stop = process::stop_signal();
     telemetry::init(log.json(), log.log_level);
-    warn(warnings);
+    telemetry::warn(warnings);
     let listener = server::bind(listen, "--listen").await?;
     let address = server::address(&listener)?;
     println!(

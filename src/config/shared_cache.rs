@@ -30,8 +30,8 @@ pub struct SharedCache {
     /// File with the username, reloaded when it changes.
     #[arg(long, env = "FACE_LIVENESS_SHARED_CACHE_USERNAME_FILE", value_name = "FILE")]
     pub shared_cache_username_file: Option<PathBuf>,
-    /// Password. Prefer the variable or a file: other users can read the command line [default: from
-    /// the URL]
+    /// Password. Prefer the variable or a file: other users can read the command line [default:
+    /// from the URL]
     #[arg(long, env = "FACE_LIVENESS_SHARED_CACHE_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
     pub shared_cache_password: Option<Secret>,
     /// File with the password, reloaded when it changes.

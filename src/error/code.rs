@@ -16,8 +16,8 @@ impl Error {
         NAMES[self.reason.row().code as usize]
     }
 
-    /// Whether the code means that the server failed, not the caller. The set is OpenTelemetry's, for
-    /// the spans of servers.
+    /// Whether the code means that the server failed, not the caller. The set is OpenTelemetry's,
+    /// for the spans of servers.
     /// <https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>
     pub fn is_server_fault(&self) -> bool {
         matches!(

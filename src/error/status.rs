@@ -40,8 +40,8 @@ impl Error {
         if let Some(delay) = self.retry_delay() {
             let delay = jittered(delay);
             details.set_retry_info(Some(delay));
-            // A client library would wait until its deadline, and report DEADLINE_EXCEEDED instead of
-            // this reason (gRFC A6). -1 prevents the retry.
+            // A client library would wait until its deadline, and report DEADLINE_EXCEEDED instead
+            // of this reason (gRFC A6). -1 prevents the retry.
             let pushback = if delay < context.time_left { delay.as_millis() as i64 } else { -1 };
             trailers.insert("grpc-retry-pushback-ms", pushback.into());
         }
@@ -68,9 +68,9 @@ impl Error {
 }
 
 impl Error {
-    /// Returns the error of a call whose request message tonic could not read, by tonic's code: tonic's
-    /// own statuses have no details. `late` is the error if the message did not arrive in time. None
-    /// if the message is compressed, which needs no details.
+    /// Returns the error of a call whose request message tonic could not read, by tonic's code:
+    /// tonic's own statuses have no details. `late` is the error if the message did not arrive in
+    /// time. None if the message is compressed, which needs no details.
     pub fn of_unread_message(code: Code, limit: usize, late: impl FnOnce() -> Self) -> Option<Self> {
         match code {
             Code::Unimplemented => None,

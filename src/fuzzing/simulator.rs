@@ -24,8 +24,8 @@ const SIGNED: &str =
     "AWS4-HMAC-SHA256 Credential=k/20261101/eu-west-1/rekognition/aws4_request, SignedHeaders=host, Signature=0f";
 
 /// The input is a list of requests, separated by lines of `===`. A request is `read`, `create` (a
-/// valid call of that AWS operation) or a method and a path; then header lines that add to or replace
-/// the usual ones; then an empty line and the body.
+/// valid call of that AWS operation) or a method and a path; then header lines that add to or
+/// replace the usual ones; then an empty line and the body.
 pub fn simulator(data: &[u8]) {
     block_on(async {
         let simulator = Simulator::new(Config { created_for: Duration::ZERO, ..Config::default() });

@@ -30,8 +30,8 @@ struct Upstream {
     response: Arc<Mutex<Response<Body>>>,
 }
 
-/// The input is an HTTP response: the status, headers, an empty line, the body. With a header `cut`,
-/// the connection breaks after the body.
+/// The input is an HTTP response: the status, headers, an empty line, the body. With a header
+/// `cut`, the connection breaks after the body.
 pub fn upstream_response(data: &[u8]) {
     thread_local!(static UPSTREAM: OnceCell<Upstream> = const { OnceCell::new() });
     let upstream = UPSTREAM.with(|upstream| upstream.get_or_init(Upstream::new).clone());

@@ -5,8 +5,8 @@ use crate::client::xfcc::peer_names;
 /// The most commas to split at. Each split parses the header twice.
 const MAX_SPLITS: usize = 32;
 
-/// The input is the header. At each comma, it is split into a client's claim and the element that the
-/// sidecar appended.
+/// The input is the header. At each comma, it is split into a client's claim and the element that
+/// the sidecar appended.
 pub fn xfcc(data: &[u8]) {
     let Ok(header) = std::str::from_utf8(data) else { return };
     let read = peer_names(header);

@@ -1,8 +1,8 @@
 //! Classifies the errors of the AWS SDK.
 //!
 //! A known AWS error code decides. Only without a code does the HTTP status decide: AWS returns 400
-//! for a missing session, a denied role and a throttled account. SDK errors are never formatted: their
-//! `Debug` prints the raw body, faces included.
+//! for a missing session, a denied role and a throttled account. SDK errors are never formatted:
+//! their `Debug` prints the raw body, faces included.
 
 use crate::error::{Error, Reason, sanitized, sanitized_request_id};
 use aws_sdk_rekognition::{
@@ -101,8 +101,8 @@ fn reason_of_code(code: &str) -> Reason {
     }
 }
 
-/// Returns the reason of a response without a code. It comes from a proxy or a mesh, or is a 200 that
-/// the SDK could not parse.
+/// Returns the reason of a response without a code. It comes from a proxy or a mesh, or is a 200
+/// that the SDK could not parse.
 fn reason_of_http_status(status: u16) -> Reason {
     match status {
         200..=299 => Reason::UpstreamMalformed,
@@ -114,9 +114,9 @@ fn reason_of_http_status(status: u16) -> Reason {
 
 /// Returns the reason of a request without a response.
 ///
-/// The SDK classifies missing credentials, a missing region, a closed connection and a response that
-/// is not HTTP alike: as neither timeout nor I/O. The direct source of the last two is an error of
-/// the HTTP client. Deeper in the chain it can be that of a credential provider.
+/// The SDK classifies missing credentials, a missing region, a closed connection and a response
+/// that is not HTTP alike: as neither timeout nor I/O. The direct source of the last two is an
+/// error of the HTTP client. Deeper in the chain it can be that of a credential provider.
 fn reason_of_connector(error: &ConnectorError) -> Reason {
     let source = error::Error::source(error);
     if error.is_timeout() {

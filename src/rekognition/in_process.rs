@@ -1,5 +1,5 @@
-//! The real SDK connected to a router in this process, such as the simulator's, without a socket. All
-//! waiting then depends on tokio's clock, which tests pause.
+//! The real SDK connected to a router in this process, such as the simulator's, without a socket.
+//! All waiting then depends on tokio's clock, which tests pause.
 
 use super::Rekognition;
 use crate::simulator::Simulator;

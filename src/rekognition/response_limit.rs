@@ -1,5 +1,5 @@
-//! Limits the size of a response. The SDK would read it until the timeout, and a proxy can send a lot
-//! in seconds.
+//! Limits the size of a response. The SDK would read it until the timeout, and a proxy can send a
+//! lot in seconds.
 
 use aws_sdk_rekognition::{
     config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextMut},

@@ -1,6 +1,5 @@
 //! Validates the settings that AWS's standard chain loads, including those of a profile.
 
-use super::{FACE_LIVENESS_REGIONS, Rekognition};
 use aws_config::SdkConfig;
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_types::{
@@ -11,17 +10,18 @@ use std::{error, iter};
 use tonic::codegen::http::Uri;
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
-/// A client configured by AWS's standard chain, and one sentence for each problem.
-pub struct Loaded {
-    pub rekognition: Rekognition,
-    /// Invalid values: the SDK would panic, or read from an endpoint that the operator did not
-    /// choose.
-    pub malformed: Vec<String>,
-    /// Settings without which no read is possible.
-    pub missing: Vec<String>,
-    /// Likely mistakes.
-    pub warnings: Vec<String>,
-}
+/// The regions with Face Liveness. Elsewhere Rekognition returns AccessDenied, or does not exist.
+/// <https://docs.aws.amazon.com/general/latest/gr/rekognition.html>
+const FACE_LIVENESS_REGIONS: [&str; 8] = [
+    "ap-northeast-1",
+    "ap-south-1",
+    "ap-southeast-5",
+    "ap-southeast-7",
+    "eu-west-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-west-2",
+];
 
 /// Whether a region is a valid label of a host name.
 pub fn is_region(text: &str) -> bool {

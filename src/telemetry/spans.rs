@@ -1,8 +1,8 @@
 //! The two spans and all their attributes.
 //!
-//! Names follow OpenTelemetry (<https://opentelemetry.io/docs/specs/semconv/rpc/>). Attributes never
-//! contain a face, a score, an S3 key, a session id or AWS's error message: traces leave the process,
-//! and other systems store them.
+//! Names follow OpenTelemetry (<https://opentelemetry.io/docs/specs/semconv/rpc/>). Attributes
+//! never contain a face, a score, an S3 key, a session id or AWS's error message: traces leave the
+//! process, and other systems store them.
 
 use crate::{error::Error, proto::GET_LIVENESS_RESULT, session::SessionRef};
 use opentelemetry::{
@@ -59,7 +59,8 @@ pub fn record_response(call: &Span, status: &str, source: &str) {
     call.record("face_liveness.source", source);
 }
 
-/// Records the end of a failed call. The span has the status ERROR only if this service or AWS failed.
+/// Records the end of a failed call. The span has the status ERROR only if this service or AWS
+/// failed.
 pub fn record_error(call: &Span, error: &Error) {
     call.record("rpc.response.status_code", error.code_name());
     call.record("error.type", display(error.reason));

@@ -1,7 +1,8 @@
 //! Exports traces by OTLP over gRPC. A slow or unavailable collector does not affect requests.
 //!
 //! OpenTelemetry's variables configure the export. Its SDK reads most of them: the sampler, the
-//! queue, headers, timeouts. The SDK's own log is off; [`Logged`] logs when the export starts to fail.
+//! queue, headers, timeouts. The SDK's own log is off; [`Logged`] logs when the export starts to
+//! fail.
 
 use super::spans;
 use opentelemetry::{InstrumentationScope, KeyValue, trace::TracerProvider};

@@ -1,11 +1,11 @@
-//! Turns the configuration into the options of the modules that the server wires together.
+//! Turns the configuration into the options of the other modules.
 
-use super::tls;
 use crate::{
     client::{Clients, Source},
     config::{ClientIdentity, Images, QuotaTps, Server, Service, SharedCache, Tls},
     grpc,
     results::{self, ImageSet, Keyring, SharedCacheSettings},
+    server::tls,
     store::{CredentialSources, Credentials, StoreSettings},
 };
 use std::time::Duration;
