@@ -33,7 +33,7 @@ impl StoreSettings {
         let address = url.into_connection_info().map_err(|_| FORM.to_owned())?;
         let encrypted = matches!(address.addr(), ConnectionAddr::TcpTls { .. });
         if ca.is_some() && !encrypted {
-            return Err("must be rediss:// where --shared-cache-ca is given".to_owned());
+            return Err("must be rediss:// if --shared-cache-ca is set".to_owned());
         }
         let settings = Self { address, ca, credentials, timeout };
         settings.client(&settings.credentials.read()?)?;

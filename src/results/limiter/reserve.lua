@@ -1,9 +1,9 @@
 -- Reserves one read of the quota that replicas share: a rate limiter of virtual time (GCRA).
 --
--- KEYS: the quota, a hash of two times in microseconds of Redis's clock. `all` is when the next read
--- is free, `re` the same for re-reads.
--- ARGV: the kind of read ('first_read', 're_read', 'capture'); the interval between two reads and the
--- burst, both in microseconds; the share of re-reads, from 0 to 1.
+-- KEYS: the quota, a hash of two times in microseconds of Redis's clock. `all` is when the next
+-- read is free, `re` the same for re-reads.
+-- ARGV: the kind of read ('first_read', 're_read', 'capture'); the interval between two reads and
+-- the burst, both in microseconds; the share of re-reads, from 0 to 1.
 -- Returns {1, microseconds until the reserved read}, or {0, microseconds until a retry}.
 --
 -- After an idle time reads can come in a burst. A re-read can exceed its share while half of the

@@ -1,7 +1,7 @@
 -- Saves the first final result of a session, for all replicas.
 --
--- KEYS: result, images, status, lease. ARGV: the encrypted result and its TTL in ms; the encrypted images,
--- '' for none, and their TTL in ms; '1' to replace a result that cannot be decrypted.
+-- KEYS: result, images, status, lease. ARGV: the encrypted result and its TTL in ms; the encrypted
+-- images, '' for none, and their TTL in ms; '1' to replace a result that cannot be decrypted.
 -- Returns the result that was saved before, or false if this one was saved. A session whose result
 -- is saved needs neither its last status nor a lease.
 
