@@ -8,8 +8,11 @@ pub mod xfcc;
 
 pub use peer::Peer;
 
-use crate::error::{Error, Reason};
-use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
+use crate::{
+    config::NamePattern,
+    error::{Error, Reason},
+};
+use std::{fmt, net::SocketAddr, sync::Arc};
 use tonic::codegen::http::{HeaderMap, HeaderName};
 
 /// Envoy's header, which a sidecar writes.
@@ -22,35 +25,6 @@ pub enum Source {
     Certificate,
     /// In the `x-forwarded-client-cert` of the sidecar.
     ForwardedClientCert,
-}
-
-/// A name, or a beginning of names: `spiffe://example.org/ns/checkout/*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamePattern {
-    text: String,
-    any_end: bool,
-}
-
-impl FromStr for NamePattern {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (start, any_end) = match text.strip_suffix('*') {
-            Some(start) => (start, true),
-            None => (text, false),
-        };
-        let plain = start.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*' && byte != b',');
-        if text.is_empty() || !plain {
-            return Err("must be a SPIFFE id or a DNS name, with a * at its end only");
-        }
-        Ok(Self { text: start.to_owned(), any_end })
-    }
-}
-
-impl NamePattern {
-    fn matches(&self, name: &str) -> bool {
-        if self.any_end { name.starts_with(&self.text) } else { name == self.text }
-    }
 }
 
 /// A client, for one request.

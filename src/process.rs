@@ -1,17 +1,45 @@
-//! What the operating system is asked for, once, before anything is held.
+//! The process: its limits, and the signals that stop it.
 
-/// Forbids core dumps and other users' debuggers: memory holds faces. Raises the limit of open
-/// files to what is allowed, since each connection is one, and shells and containers often start
-/// with 1,024.
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The exit code of a process that SIGINT ended, as shells report it: 128 plus the signal.
+const STOPPED_AT_ONCE: i32 = 130;
+
+/// Disables core dumps and debuggers of other users, since memory contains faces. Raises the limit
+/// of open files to the maximum: each connection is one, and the default is often 1,024.
 pub fn prepare() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-            tracing::warn!(%error, "core dumps cannot be switched off: a dump would hold faces");
+            tracing::warn!(%error, "core dumps cannot be disabled: a dump would contain faces");
         }
         let files = getrlimit(Resource::Nofile);
-        // Who may not raise it lives with what there is.
+        // Best effort: if the limit cannot be raised, the present one applies.
         setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).ok();
+    }
+}
+
+/// Returns a future that completes at the first SIGINT (Ctrl-C) or SIGTERM (Kubernetes) after this
+/// call. A second signal ends the process at once.
+pub fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
+    let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime has signals");
+    let mut terminate = signal(SignalKind::terminate()).expect("the runtime has signals");
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        for signal in [Some(stop), None] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            match signal {
+                Some(stop) => stop.send(()).ok(),
+                None => std::process::exit(STOPPED_AT_ONCE),
+            };
+        }
+    });
+    async move {
+        stopped.await.ok();
+        tracing::info!("stopping; a second signal stops at once");
     }
 }

@@ -15,7 +15,7 @@ mod shared_cache;
 pub use cache::CacheLimits;
 pub use poll::{ReaderSettings, WaitBudget};
 pub use session_result::{ImageSet, Images, SessionResponse, SessionResult};
-pub use shared_cache::{Keyring, Settings as SharedCacheSettings};
+pub use shared_cache::{Keyring, SharedCacheSettings};
 
 use crate::{
     error::{Error, Reason},
@@ -25,7 +25,7 @@ use crate::{
     telemetry::metrics::Registry,
 };
 use cache::{Cache, CachedError};
-use limiter::{Account, Limiter};
+use limiter::{Limiter, SharedQuota};
 use metrics::{NEEDS, ResultsMetrics};
 use poll::{FRESH_STATUS_WAIT, LastRead, PollContext, wait_for_response};
 use shared_cache::SharedCache;
@@ -56,8 +56,8 @@ impl SessionReader {
     ) -> Self {
         let metrics = ResultsMetrics::new(registry);
         let (store, shared) = shared.unzip();
-        let account = |rate| store.clone().map(|store| Account::new(store, rate, rekognition.region()));
-        let limiter = settings.rate.map(|rate| Limiter::new(rate / f64::from(settings.replicas), account(rate)));
+        let quota = |rate| store.clone().map(|store| SharedQuota::new(store, rate, rekognition.region()));
+        let limiter = settings.rate.map(|rate| Limiter::new(rate / f64::from(settings.replicas), quota(rate)));
         let shared = shared.zip(store.clone()).map(|(shared, store)| {
             Arc::new(SharedCache::new(store, shared, settings.limits, metrics.shared_cache_lookups.clone()))
         });

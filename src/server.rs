@@ -22,7 +22,7 @@ use crate::{
     rekognition::{NoCredentials, Rekognition},
     results::{SessionReader, SharedCacheSettings},
     session::SessionRefKey,
-    store::{self, Store, StoreMetrics},
+    store::{Store, StoreMetrics, StoreSettings},
     telemetry::metrics::Registry,
 };
 use health::Health;
@@ -84,7 +84,7 @@ pub struct Server {
     pub tls: Option<Tls>,
     pub session_refs: SessionRefKey,
     /// What is shared with other replicas, and where; nothing without it.
-    pub shared_cache: Option<(store::Settings, SharedCacheSettings)>,
+    pub shared_cache: Option<(StoreSettings, SharedCacheSettings)>,
     pub config: config::Server,
     pub rekognition: Rekognition,
 }

@@ -4,7 +4,7 @@
 //! had images.
 
 use super::{response::Response, valid_request::ValidRequest};
-use crate::{client::Caller, error::Error, results::ImageSet, session::SessionRefKey};
+use crate::{client::Caller, config::AccessLog, error::Error, results::ImageSet, session::SessionRefKey};
 use std::{
     sync::{
         Arc,
@@ -14,17 +14,6 @@ use std::{
 };
 use tokio::time::Instant;
 use tracing::{Level, field};
-
-/// Which calls the access log has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum AccessLog {
-    /// None.
-    None,
-    /// Those whose response has images.
-    Images,
-    /// All, rejected ones too.
-    All,
-}
 
 /// How many failed calls are logged per second. Of the others only their number is logged.
 const FAILURES_PER_SECOND: u64 = 100;

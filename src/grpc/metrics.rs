@@ -66,14 +66,16 @@ pub struct ResponseMetrics {
 
 impl ResponseMetrics {
     pub fn new(registry: &Registry) -> Self {
-        let results =
-            Opts::new("face_liveness_results_total", "Answers, by where they came from and by the session's status.");
+        let results = Opts::new(
+            "face_liveness_results_total",
+            "Responses with a result, by its source and the status of the session.",
+        );
         let results = registry.register(IntCounterVec::new(results, &["source", "status"]));
         Self {
             results: SOURCES.map(|source| STATUSES.map(|status| results.with_label_values(&[source, status]))),
             errors: registry.counters(
                 "face_liveness_errors_total",
-                "Refused requests, by the reason that the caller was told.",
+                "Rejected and failed requests, by the reason in their ErrorInfo.",
                 ("reason", &Reason::ALL.map(Reason::name)),
             ),
         }
@@ -109,9 +111,9 @@ pub struct CallMetrics([Arc<MethodMetrics>; METHODS.len() + 1]);
 impl CallMetrics {
     pub fn new(registry: &Registry) -> Self {
         let labels = ["grpc_type", "grpc_service", "grpc_method"];
-        let started = Opts::new("grpc_server_started_total", "Calls that began.");
-        let handled = Opts::new("grpc_server_handled_total", "Calls that ended, by their code.");
-        let seconds = HistogramOpts::new("grpc_server_handling_seconds", "How long calls took until their answer.");
+        let started = Opts::new("grpc_server_started_total", "Calls that were started.");
+        let handled = Opts::new("grpc_server_handled_total", "Calls that ended, by gRPC code.");
+        let seconds = HistogramOpts::new("grpc_server_handling_seconds", "Duration of calls, in seconds.");
         let started = registry.register(IntCounterVec::new(started, &labels));
         let handled = registry.register(IntCounterVec::new(handled, &[&labels[..], &["grpc_code"]].concat()));
         let seconds = registry.register(HistogramVec::new(seconds.buckets(CALL_SECONDS.into()), &labels));

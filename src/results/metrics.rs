@@ -33,38 +33,37 @@ impl ResultsMetrics {
         Self {
             reads: registry.counters(
                 "face_liveness_upstream_reads_total",
-                "Reads from AWS, by OK or the reason of their failure.",
+                "Reads from AWS, by OK or the reason of the error.",
                 ("outcome", &outcomes),
             ),
             read_seconds: registry.histogram(
                 "face_liveness_upstream_read_seconds",
-                "How long reads from AWS took.",
+                "Duration of reads from AWS, in seconds.",
                 READ_SECONDS,
             ),
-            polls_shared: registry
-                .counter("face_liveness_polls_shared_total", "Callers who joined a poll that was under way."),
+            polls_shared: registry.counter("face_liveness_polls_shared_total", "Callers that joined a running poll."),
             contradictions: registry.counter(
                 "face_liveness_results_contradicted_total",
                 "Later reads that contradicted the first final result of their session, and were discarded.",
             ),
             limiter_wait_seconds: registry.histogram(
                 "face_liveness_limiter_wait_seconds",
-                "How long reads waited for the rate limiter.",
+                "Time that reads waited for a permit of the rate limiter, in seconds.",
                 LIMITER_SECONDS,
             ),
             shared_cache_lookups: registry.counters(
                 "face_liveness_shared_cache_lookups_total",
-                "Values of the shared cache that were looked for: found, not there, or there and not to be opened.",
+                "Lookups in the shared cache: found, absent, or present but not decryptable.",
                 ("outcome", &["hit", "miss", "unreadable"]),
             ),
-            polls: registry.gauge("face_liveness_polls", "Sessions that are being polled."),
+            polls: registry.gauge("face_liveness_polls", "Sessions with a running poll."),
             limiter_rate: registry.float_gauge(
                 "face_liveness_limiter_rate",
-                "Reads a second that the rate limiter grants now, to all replicas while they share the quota; 0 without a limiter.",
+                "Current rate of permits per second, of all replicas while they share the quota; 0 without a limiter.",
             ),
             limiter_queue: registry.gauges(
                 "face_liveness_limiter_queue",
-                "Reads that wait for the rate limiter, by what for.",
+                "Reads in the queue of the rate limiter, by need.",
                 ("need", &NEEDS),
             ),
         }

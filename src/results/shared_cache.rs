@@ -1,23 +1,24 @@
-//! What one replica has read, for all of them: results and states in the store, sealed.
+//! The shared cache: what one replica has read, for all replicas, encrypted in Redis.
 //!
-//! A session has up to four keys there, which the hash tag in their names keeps together: its
-//! result and images once it has ended, its last state while it has not, and the lease of the
-//! replica that reads it. None of this is ever needed: without the store, or with a value in it
-//! that does not open, the answer is a miss.
+//! A session has up to four keys, with one hash tag: its result and its images if it is final, its
+//! last status if it is pending, and the lease of the replica that reads it. The cache is optional:
+//! without Redis, or with a value that cannot be decrypted, a lookup is a miss.
 
 mod keyring;
-mod lease;
+pub mod lease;
 mod record;
 
 pub use keyring::Keyring;
-pub use lease::Lease;
 
-use super::{CacheLimits, Images, SessionResult, session_result::AWS_LIFETIME};
+use super::{
+    cache::CacheLimits,
+    session_result::{AWS_LIFETIME, Images, SessionResult},
+};
 use crate::{
     session::SessionId,
     store::{Operation, PREFIX, Store},
 };
-use keyring::{Key, Kind};
+use keyring::{Key, ValueKind};
 use prometheus::IntCounterVec;
 use prost::Message;
 use record::{ImagesRecord, Record};
@@ -27,118 +28,108 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A state is of use for as long as AWS may know the session. What is left of this time in the
-/// store tells a state's age by one clock, whatever the replicas' clocks say.
-const STATE_TTL: Duration = AWS_LIFETIME;
+/// A status is useful while AWS knows the session. The remaining TTL in Redis gives the age of a
+/// status by one clock, whatever the clocks of the replicas say.
+const STATUS_TTL: Duration = AWS_LIFETIME;
 
 const SAVE: &str = include_str!("shared_cache/save.lua");
 
-/// What the shared cache is to be.
-pub struct Settings {
+pub struct SharedCacheSettings {
     pub keyring: Keyring,
-    /// Whether faces are kept there.
+    /// Whether image content is saved too.
     pub images: bool,
 }
 
 pub struct SharedCache {
     store: Store,
-    settings: Settings,
+    settings: SharedCacheSettings,
     limits: CacheLimits,
     lookups: IntCounterVec,
-    /// Whether the log has been told of values that do not open.
-    told: AtomicBool,
+    /// Whether a value that cannot be decrypted has been logged.
+    is_logged: AtomicBool,
 }
 
 impl SharedCache {
-    pub fn new(store: Store, settings: Settings, limits: CacheLimits, lookups: IntCounterVec) -> Self {
-        Self { store, settings, limits, lookups, told: AtomicBool::new(false) }
+    pub fn new(store: Store, settings: SharedCacheSettings, limits: CacheLimits, lookups: IntCounterVec) -> Self {
+        Self { store, settings, limits, lookups, is_logged: AtomicBool::new(false) }
     }
 
-    /// The outcome of a session that has ended.
+    /// Looks up the result of a final session.
     pub async fn find(&self, id: SessionId) -> Option<SessionResult> {
         if self.limits.result_ttl.is_zero() {
             return None;
         }
-        let (key, sealed) = self.look_up(id, "result").await?;
-        self.outcome(key, id, Kind::Result, sealed, None).filter(|outcome| outcome.expires_at > Instant::now())
+        let record = self.look_up(id, ValueKind::Result).await?;
+        self.final_result(record).filter(|result| result.expires_at > Instant::now())
     }
 
-    /// The content of its images, as far as it is held there and may be held here.
+    /// Looks up the image content of a final session, as far as this server may cache it.
     pub async fn find_images(&self, id: SessionId) -> Option<Images> {
         if !self.settings.images || self.limits.images.is_empty() {
             return None;
         }
-        let (key, sealed) = self.look_up(id, "images").await?;
-        let record: ImagesRecord = self.open(key, id, Kind::Images, sealed)?;
-        Some(record.images().only(self.limits.images))
+        let record: ImagesRecord = self.look_up(id, ValueKind::Images).await?;
+        Some(record.into_images().only(self.limits.images))
     }
 
-    /// Keeps the outcome of a session that has ended, for as long as it is held here. Answers the
-    /// one that is there already.
-    pub async fn save(&self, id: SessionId, outcome: &SessionResult, images: &Images) -> Option<SessionResult> {
-        let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as u64;
-        if left(outcome.expires_at) == 0 {
+    /// Saves the result of a final session with the TTL that it has here. Returns the one that was
+    /// saved before, if there is one.
+    pub async fn save(&self, id: SessionId, result: &SessionResult, images: &Images) -> Option<SessionResult> {
+        let ttl = |expires_at: Instant| expires_at.saturating_duration_since(Instant::now()).as_millis() as u64;
+        if ttl(result.expires_at) == 0 {
             return None;
         }
         let key = self.settings.keyring.newest();
-        let result = key.seal(id, Kind::Result, Record::of(outcome).encode_to_vec());
-        let with_images = self.settings.images && images.size() > 0 && left(outcome.images_expire_at) > 0;
-        let images = match with_images {
-            true => key.seal(id, Kind::Images, ImagesRecord::of(images).encode_to_vec()),
+        let record = key.encrypt(id, ValueKind::Result, Record::of(result).encode_to_vec());
+        let has_images = self.settings.images && images.size() > 0 && ttl(result.images_expire_at) > 0;
+        let images = match has_images {
+            true => key.encrypt(id, ValueKind::Images, ImagesRecord::of(images).encode_to_vec()),
             false => Vec::new(),
         };
-        // What is there and does not open is nobody's result.
-        for force in [0, 1] {
+        // The second attempt replaces a saved value that cannot be decrypted.
+        for replace in [0, 1] {
             let mut save = redis::cmd("EVAL");
             save.arg(SAVE).arg(4);
-            for what in ["result", "images", "state", "lease"] {
-                save.arg(place(key, id, what));
+            for value in ["result", "images", "state", "lease"] {
+                save.arg(key_name(key, id, value));
             }
-            save.arg(&result)
-                .arg(left(outcome.expires_at))
+            save.arg(&record)
+                .arg(ttl(result.expires_at))
                 .arg(&images)
-                .arg(left(outcome.images_expire_at).max(1))
-                .arg(force);
-            let held = self.store.insist::<Option<Vec<u8>>>(Operation::Save, &save).await??;
-            if let Some(outcome) = self.outcome(key, id, Kind::Result, held, None) {
-                return Some(outcome);
+                .arg(ttl(result.images_expire_at).max(1))
+                .arg(replace);
+            let saved = self.store.query_with_retries::<Option<Vec<u8>>>(Operation::Save, &save).await??;
+            let saved = self.decrypt(key, id, ValueKind::Result, saved).and_then(|record| self.final_result(record));
+            if saved.is_some() {
+                return saved;
             }
         }
         None
     }
 
-    /// The value under any of the keys, and the key that it is under.
-    async fn look_up(&self, id: SessionId, what: &str) -> Option<(&Key, Vec<u8>)> {
+    /// Returns the value under the first of the keys that has one.
+    async fn look_up<R: Message + Default>(&self, id: SessionId, kind: ValueKind) -> Option<R> {
         for key in self.settings.keyring.all() {
-            let get = redis::Cmd::get(place(key, id, what));
-            if let Some(sealed) = self.store.ask::<Option<Vec<u8>>>(Operation::Lookup, &get).await? {
-                return Some((key, sealed));
+            let get = redis::Cmd::get(key_name(key, id, kind.name()));
+            if let Some(encrypted) = self.store.query::<Option<Vec<u8>>>(Operation::Lookup, &get).await? {
+                return self.decrypt(key, id, kind, encrypted);
             }
         }
         self.count("miss");
         None
     }
 
-    fn outcome(
-        &self,
-        key: &Key,
-        id: SessionId,
-        kind: Kind,
-        sealed: Vec<u8>,
-        age: Option<Duration>,
-    ) -> Option<SessionResult> {
-        let record: Record = self.open(key, id, kind, sealed)?;
-        let outcome = record.outcome(self.limits.result_ttl, age)?;
-        (outcome.is_final() == (kind == Kind::Result)).then_some(outcome)
+    fn final_result(&self, record: Record) -> Option<SessionResult> {
+        record.into_result(self.limits.result_ttl, None).filter(SessionResult::is_final)
     }
 
-    fn open<R: Message + Default>(&self, key: &Key, id: SessionId, kind: Kind, sealed: Vec<u8>) -> Option<R> {
-        let record = key.open(id, kind, sealed).and_then(|opened| R::decode(opened).ok());
+    fn decrypt<R: Message + Default>(&self, key: &Key, id: SessionId, kind: ValueKind, value: Vec<u8>) -> Option<R> {
+        let record = key.decrypt(id, kind, value).and_then(|bytes| R::decode(bytes).ok());
         self.count(if record.is_some() { "hit" } else { "unreadable" });
-        if record.is_none() && !self.told.swap(true, Ordering::Relaxed) {
+        if record.is_none() && !self.is_logged.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "a value in the shared cache does not open and counts as not there; further ones are only counted: \
-                 it was damaged, or somebody else writes there"
+                "a value in the shared cache cannot be decrypted and counts as a miss; further ones are only counted: \
+                 it is damaged, or another program writes there"
             );
         }
         record
@@ -149,7 +140,7 @@ impl SharedCache {
     }
 }
 
-/// The name of one of a session's values.
-fn place(key: &Key, id: SessionId, what: &str) -> String {
-    format!("{PREFIX}{{{}}}:{what}", key.name(id))
+/// Returns the Redis key of one of a session's values.
+fn key_name(key: &Key, id: SessionId, value: &str) -> String {
+    format!("{PREFIX}{{{}}}:{value}", key.name(id))
 }

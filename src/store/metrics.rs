@@ -1,4 +1,4 @@
-//! The metrics of the shared cache's store.
+//! The metrics of the connection to the shared cache.
 
 use crate::telemetry::metrics::Registry;
 use prometheus::{Histogram, IntCounterVec, IntGauge, Opts};
@@ -20,10 +20,8 @@ pub struct StoreMetrics {
 
 impl StoreMetrics {
     pub fn new(registry: &Registry) -> Self {
-        let operations = Opts::new(
-            "face_liveness_shared_cache_operations_total",
-            "What the shared cache's store was asked for, by how that ended.",
-        );
+        let operations =
+            Opts::new("face_liveness_shared_cache_operations_total", "Operations on the shared cache, by outcome.");
         let operations = registry.register(IntCounterVec::new(operations, &["operation", "outcome"]));
         for operation in OPERATIONS {
             for outcome in OUTCOMES {
@@ -34,12 +32,12 @@ impl StoreMetrics {
             operations,
             seconds: registry.histogram(
                 "face_liveness_shared_cache_seconds",
-                "How long the shared cache's store took to answer, or was waited for.",
+                "Duration of operations on the shared cache, including timeouts, in seconds.",
                 SECONDS,
             ),
             up: registry.gauge(
                 "face_liveness_shared_cache_up",
-                "Whether the shared cache is in use for reads and writes: 1 or 0; 0 without one.",
+                "Whether the shared cache accepts reads and writes: 1 or 0; 0 without one.",
             ),
         }
     }

@@ -1,24 +1,30 @@
-//! Where the store is, and how it is asked.
+//! The settings of the store, and the client that they make.
 
-use super::credentials::{Credentials, Secret, Sources};
+use super::credentials::{CredentialSources, Credentials};
+use crate::config::Secret;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates, io::tcp::TcpSettings};
 use std::{fs, path::PathBuf, time::Duration};
 
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct StoreSettings {
     address: ConnectionInfo,
     ca: Option<PathBuf>,
-    pub credentials: Sources,
-    /// How long a question may take.
+    pub credentials: CredentialSources,
+    /// Per command.
     pub timeout: Duration,
 }
 
-impl Settings {
-    /// Settings that a connection can be made from, as far as that can be seen without one.
+impl StoreSettings {
+    /// Validates the settings without connecting.
     ///
     /// # Errors
-    /// One sentence for an operator, with neither the URL nor a password in it.
-    pub fn new(url: &Secret, ca: Option<PathBuf>, credentials: Sources, timeout: Duration) -> Result<Self, String> {
+    /// One sentence for the operator, without the URL and the password.
+    pub fn new(
+        url: &Secret,
+        ca: Option<PathBuf>,
+        credentials: CredentialSources,
+        timeout: Duration,
+    ) -> Result<Self, String> {
         const FORM: &str = "must be a URL such as rediss://cache.example.org:6379";
         let url = url.reveal();
         if !["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme)) || url.contains('#') {
@@ -27,19 +33,19 @@ impl Settings {
         let address = url.into_connection_info().map_err(|_| FORM.to_owned())?;
         let encrypted = matches!(address.addr(), ConnectionAddr::TcpTls { .. });
         if ca.is_some() && !encrypted {
-            return Err("must be rediss:// where --shared-cache-ca is given".to_owned());
+            return Err("must be rediss:// if --shared-cache-ca is set".to_owned());
         }
         let settings = Self { address, ca, credentials, timeout };
         settings.client(&settings.credentials.read()?)?;
         Ok(settings)
     }
 
-    /// Host and port.
-    pub fn place(&self) -> String {
+    /// Returns host and port.
+    pub fn address(&self) -> String {
         self.address.addr().to_string()
     }
 
-    /// A client with these credentials, and with the authorities that the file has now.
+    /// Creates a client with these credentials and the current CA file.
     pub fn client(&self, credentials: &Credentials) -> Result<Client, String> {
         let mut redis = self.address.redis_settings().clone();
         if let Some(username) = &credentials.username {
@@ -50,16 +56,13 @@ impl Settings {
         }
         let address =
             self.address.clone().set_redis_settings(redis).set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let root_cert = match &self.ca {
-            None => None,
-            Some(ca) => Some(fs::read(ca).map_err(|error| format!("{} cannot be read: {error}", ca.display()))?),
-        };
-        let made = match self.address.addr() {
-            ConnectionAddr::TcpTls { .. } => {
-                Client::build_with_tls(address, TlsCertificates { client_tls: None, root_cert })
+        let client = match &self.ca {
+            Some(ca) => {
+                let pem = fs::read(ca).map_err(|error| format!("{} cannot be read: {error}", ca.display()))?;
+                Client::build_with_tls(address, TlsCertificates { client_tls: None, root_cert: Some(pem) })
             }
-            _ => Client::open(address),
+            None => Client::open(address),
         };
-        made.map_err(|error| format!("no connection can be made from this: {}", error.category()))
+        client.map_err(|error| format!("no client can be created: {}", error.category()))
     }
 }

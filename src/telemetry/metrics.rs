@@ -23,7 +23,7 @@ impl Default for Registry {
     fn default() -> Self {
         let log_lines_lost = IntCounter::new(
             "face_liveness_log_lines_lost_total",
-            "Log lines that were lost because standard error was not read fast enough.",
+            "Log lines that were dropped because standard error was not read fast enough.",
         );
         let log_lines_lost = log_lines_lost.expect("the name is well formed");
         let new = Self { registry: prometheus::Registry::new(), log_lines_lost: log_lines_lost.clone() };

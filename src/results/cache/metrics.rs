@@ -16,15 +16,18 @@ pub struct CacheMetrics {
 
 impl CacheMetrics {
     pub fn new(registry: &Registry) -> Self {
-        let bytes =
-            registry.gauges("face_liveness_cache_bytes", "Bytes of image content held.", ("cache", &["images"]));
+        let bytes = registry.gauges(
+            "face_liveness_cache_bytes",
+            "Bytes of image content in the cache.",
+            ("cache", &["images"]),
+        );
         Self {
             evictions: registry.counters(
                 "face_liveness_cache_evictions_total",
-                "Entries that left before their time, for want of room.",
+                "Entries that were evicted because their cache was full.",
                 ("cache", &CACHES),
             ),
-            entries: registry.gauges("face_liveness_cache_entries", "Entries held, by cache.", ("cache", &CACHES)),
+            entries: registry.gauges("face_liveness_cache_entries", "Entries, by cache.", ("cache", &CACHES)),
             image_bytes: bytes.with_label_values(&["images"]),
         }
     }

@@ -14,7 +14,7 @@ use crate::{
         limiter::{Permit, Queued},
         priority::Priority,
         session_result::{ImageSet, SessionResponse},
-        shared_cache::Lease,
+        shared_cache::lease::Lease,
     },
     session::SessionId,
     telemetry::spans,

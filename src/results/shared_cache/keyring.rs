@@ -1,9 +1,9 @@
-//! The keys of the shared cache, and all that is done with them.
+//! The keys of the shared cache.
 //!
-//! A line of the key file is the root of two keys, by HKDF (RFC 5869): one seals values
-//! (AES-256-GCM), the other names them (HMAC-SHA256 of the session id). Who holds the whole store
-//! and no key file learns neither what was found nor about which session. Every value is bound to
-//! its session and its kind, so that none opens in the place of another.
+//! HKDF (RFC 5869) derives two keys from each line of the key file. One encrypts values
+//! (AES-256-GCM), the other one makes their names (HMAC-SHA256 of the session id). All of Redis
+//! without the key file reveals neither results nor session ids. A value is bound to its session
+//! and its kind (associated data), so one value cannot replace another.
 
 use crate::session::SessionId;
 use aws_lc_rs::{
@@ -14,64 +14,69 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use std::{fs, path::Path};
 
-/// What the two keys are derived for. The number changes with what they are used for.
-const SEALING: &[u8] = b"face-liveness-facade shared cache 1: sealing";
+/// The purposes of the derived keys. The number changes when their use changes.
+const ENCRYPTION: &[u8] = b"face-liveness-facade shared cache 1: sealing";
 const NAMING: &[u8] = b"face-liveness-facade shared cache 1: naming";
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 
-/// A rotation takes two; each more is a look-up more for every miss.
+/// A rotation needs two. Each further key costs one more lookup per miss.
 const MAX_KEYS: usize = 4;
 
-/// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     Result,
     Images,
-    State,
+    Status,
 }
 
-/// The key that seals, and those that open too: never empty.
+/// Never empty. The last key encrypts, and all keys decrypt.
 pub struct Keyring(Vec<Key>);
 
 pub struct Key {
-    sealing: RandomizedNonceKey,
+    encryption: RandomizedNonceKey,
     naming: hmac::Key,
 }
 
+impl ValueKind {
+    /// Returns the end of the Redis key.
+    pub const fn name(self) -> &'static str {
+        ["result", "images", "state"][self as usize]
+    }
+}
+
 impl Keyring {
-    /// The keys of a file: one in base64 a line, 32 bytes each. The last line seals, every line
-    /// opens.
+    /// Reads a file with one key per line: 32 bytes in base64. The last key encrypts, and all keys
+    /// decrypt.
     ///
     /// # Errors
-    /// One sentence for an operator, without anything of the file's content.
+    /// One sentence for the operator, without any content of the file.
     pub fn read(file: &Path) -> Result<Self, String> {
-        let text = fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let keys: Vec<_> = lines.map(|(index, line)| Key::parse(line.trim()).ok_or(index + 1)).collect();
-        if keys.is_empty() || keys.len() > MAX_KEYS {
+        let path = file.display();
+        let text = fs::read_to_string(file).map_err(|error| format!("{path} cannot be read: {error}"))?;
+        let lines: Vec<_> = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).collect();
+        if lines.is_empty() || lines.len() > MAX_KEYS {
             return Err(format!(
-                "{} must hold 1 to {MAX_KEYS} keys, a line each, and holds {}: write one with `openssl rand -base64 32`",
-                file.display(),
-                keys.len()
+                "{path} must hold 1 to {MAX_KEYS} keys, one per line, and holds {}: create one with `openssl rand -base64 32`",
+                lines.len()
             ));
         }
-        let keys: Result<Vec<_>, _> = keys.into_iter().collect();
-        keys.map(Self).map_err(|line| {
-            format!(
-                "{}, line {line}, must be {KEY_BYTES} bytes in base64: write it with `openssl rand -base64 32`",
-                file.display()
-            )
-        })
+        let keys = lines.into_iter().map(|(index, line)| {
+            Key::parse(line.trim()).ok_or_else(|| {
+                let number = index + 1;
+                format!("{path}, line {number}, must be {KEY_BYTES} bytes in base64: create it with `openssl rand -base64 32`")
+            })
+        });
+        keys.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The key that seals.
+    /// Returns the key that encrypts.
     pub fn newest(&self) -> &Key {
         self.0.last().expect("a keyring is never empty")
     }
 
-    /// All keys, the one that seals first.
+    /// Returns all keys, the newest first.
     pub fn all(&self) -> impl Iterator<Item = &Key> {
         self.0.iter().rev()
     }
@@ -89,41 +94,42 @@ impl Key {
             key
         };
         Some(Self {
-            sealing: RandomizedNonceKey::new(&aead::AES_256_GCM, &derive(SEALING)).expect("a key of 32 bytes"),
+            encryption: RandomizedNonceKey::new(&aead::AES_256_GCM, &derive(ENCRYPTION)).expect("a key of 32 bytes"),
             naming: hmac::Key::new(hmac::HMAC_SHA256, &derive(NAMING)),
         })
     }
 
-    /// What stands for the session in the names of its values: 128 bits in hex.
+    /// Returns the name of the session in Redis: 128 bits in hex.
     pub fn name(&self, id: SessionId) -> String {
         let tag = hmac::sign(&self.naming, &id.to_bytes());
         tag.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// `value`, to be opened with this key only, and only as this `kind` of this session's.
-    pub fn seal(&self, id: SessionId, kind: Kind, mut value: Vec<u8>) -> Vec<u8> {
-        let nonce = self.sealing.seal_in_place_append_tag(Aad::from(bound(id, kind)), &mut value);
+    /// Encrypts a value. It can be decrypted only with this key, session and kind.
+    pub fn encrypt(&self, id: SessionId, kind: ValueKind, mut value: Vec<u8>) -> Vec<u8> {
+        let nonce = self.encryption.seal_in_place_append_tag(Aad::from(associated_data(id, kind)), &mut value);
         let nonce = nonce.expect("a value is far shorter than AES-GCM's 64 GiB");
-        let mut sealed = Vec::with_capacity(NONCE_BYTES + value.len());
-        sealed.extend_from_slice(nonce.as_ref());
-        sealed.extend_from_slice(&value);
-        sealed
+        let mut encrypted = Vec::with_capacity(NONCE_BYTES + value.len());
+        encrypted.extend_from_slice(nonce.as_ref());
+        encrypted.extend_from_slice(&value);
+        encrypted
     }
 
-    /// What was sealed; nothing when it was anything else, by anyone else.
-    pub fn open(&self, id: SessionId, kind: Kind, mut sealed: Vec<u8>) -> Option<Bytes> {
-        let (nonce, value) = sealed.split_first_chunk_mut::<NONCE_BYTES>()?;
+    /// Returns the decrypted value, or None if it is not an encrypted value of this key, session and
+    /// kind.
+    pub fn decrypt(&self, id: SessionId, kind: ValueKind, mut encrypted: Vec<u8>) -> Option<Bytes> {
+        let (nonce, value) = encrypted.split_first_chunk_mut::<NONCE_BYTES>()?;
         let nonce = Nonce::from(&*nonce);
-        let length = self.sealing.open_in_place(nonce, Aad::from(bound(id, kind)), value).ok()?.len();
-        Some(Bytes::from(sealed).slice(NONCE_BYTES..NONCE_BYTES + length))
+        let length = self.encryption.open_in_place(nonce, Aad::from(associated_data(id, kind)), value).ok()?.len();
+        Some(Bytes::from(encrypted).slice(NONCE_BYTES..NONCE_BYTES + length))
     }
 }
 
-/// What a value is bound to (GCM's associated data).
-fn bound(id: SessionId, kind: Kind) -> [u8; 17] {
-    let mut bound = [kind as u8; 17];
-    bound[1..].copy_from_slice(&id.to_bytes());
-    bound
+/// Returns what a value is bound to.
+fn associated_data(id: SessionId, kind: ValueKind) -> [u8; 17] {
+    let mut data = [kind as u8; 17];
+    data[1..].copy_from_slice(&id.to_bytes());
+    data
 }
 
 #[cfg(test)]

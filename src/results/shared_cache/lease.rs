@@ -18,16 +18,19 @@
 //!   This happens if Redis fails over, or if the reader stands still for 1.5 s.
 //! - Without Redis every claim is granted, so each replica reads for itself.
 
-use super::{Images, Kind, Record, STATE_TTL, SessionResult, SharedCache, place};
+use super::{STATUS_TTL, SharedCache, key_name, keyring::ValueKind, record::Record};
 use crate::{
-    results::coordinator::{BoxFuture, Claim, ClaimTo, Coordinator, Release, RemoteState},
+    results::{
+        coordinator::{BoxFuture, Claim, ClaimTo, Coordinator, Release, RemoteState},
+        session_result::{Images, SessionResult},
+    },
     session::SessionId,
     store::Operation,
 };
 use prost::Message;
 use std::{sync::Arc, time::Duration};
 
-/// How long a lease to read lasts. With the time between two looks it is well below two seconds.
+/// The TTL of a lease to read. With the time between two looks it is well below two seconds.
 const LEASE_TTL: Duration = Duration::from_millis(1_500);
 
 /// How often the holder renews its lease.
@@ -53,55 +56,56 @@ impl Lease {
         Self { cache: Arc::clone(cache), id, name }
     }
 
+    /// Claims the lease. Without Redis, the claim is granted.
     async fn claim_as(&self, kind: &str, ttl: Duration) -> Claim {
-        let (is_granted, remote) = self.ask(kind, ttl).await.unwrap_or((true, RemoteState::Unknown));
-        Claim { is_granted, remote }
+        self.run_claim(kind, ttl).await.unwrap_or(Claim { is_granted: true, remote: RemoteState::Unknown })
     }
 
-    async fn give_back(&self, record: Option<Record>, ttl: Duration) {
-        let Self { cache, id, name } = self;
-        let key = cache.settings.keyring.newest();
-        let sealed = record.map(|record| key.seal(*id, Kind::State, record.encode_to_vec())).unwrap_or_default();
-        let mut release = redis::cmd("EVAL");
-        release.arg(RELEASE).arg(2).arg(place(key, *id, "lease")).arg(place(key, *id, "state"));
-        release.arg(name).arg(sealed).arg(ttl.as_millis().max(1) as u64);
-        cache.store.insist::<()>(Operation::Lease, &release).await;
-    }
-
-    async fn ask(&self, kind: &str, ttl: Duration) -> Option<(bool, RemoteState)> {
+    /// Looks up the session, and claims the lease if the TTL is not zero. None without Redis.
+    async fn run_claim(&self, kind: &str, ttl: Duration) -> Option<Claim> {
         let Self { cache, id, name } = self;
         let key = cache.settings.keyring.newest();
         let mut claim = redis::cmd("EVAL");
         claim.arg(CLAIM).arg(3);
-        for what in ["result", "state", "lease"] {
-            claim.arg(place(key, *id, what));
+        for value in ["result", "state", "lease"] {
+            claim.arg(key_name(key, *id, value));
         }
         claim.arg(name).arg(ttl.as_millis() as u64).arg(kind);
-        let (verdict, sealed, left) =
-            cache.store.insist::<(u8, Option<Vec<u8>>, u64)>(Operation::Lease, &claim).await?;
-        Some(match sealed {
-            // A result that cannot be decrypted counts as a miss.
-            Some(sealed) if verdict == 2 => match cache.outcome(key, *id, Kind::Result, sealed, None) {
-                Some(outcome) => (false, RemoteState::Final(outcome)),
-                None => (true, RemoteState::Unknown),
-            },
-            Some(sealed) => (verdict == 1, self.state(sealed, left)),
-            None => (verdict == 1, RemoteState::Unknown),
-        })
+        let (reply, value, status_ttl) =
+            cache.store.query_with_retries::<(u8, Option<Vec<u8>>, u64)>(Operation::Lease, &claim).await?;
+        let Some(value) = value else {
+            return Some(Claim { is_granted: reply == 1, remote: RemoteState::Unknown });
+        };
+        if reply != 2 {
+            return Some(Claim { is_granted: reply == 1, remote: self.status(value, status_ttl) });
+        }
+        let result = cache.decrypt(key, *id, ValueKind::Result, value).and_then(|record| cache.final_result(record));
+        // A result that cannot be decrypted counts as a miss.
+        Some(Claim { is_granted: result.is_none(), remote: result.map_or(RemoteState::Unknown, RemoteState::Final) })
     }
 
-    fn state(&self, sealed: Vec<u8>, left: u64) -> RemoteState {
+    fn status(&self, value: Vec<u8>, ttl: u64) -> RemoteState {
         let Self { cache, id, .. } = self;
-        let record: Option<Record> = cache.open(cache.settings.keyring.newest(), *id, Kind::State, sealed);
-        let age = STATE_TTL.saturating_sub(Duration::from_millis(left));
-        match record {
+        let age = STATUS_TTL.saturating_sub(Duration::from_millis(ttl));
+        match cache.decrypt::<Record>(cache.settings.keyring.newest(), *id, ValueKind::Status, value) {
             Some(record) if record.result.is_none() => RemoteState::NotFound,
-            Some(record) => match record.outcome(Duration::ZERO, Some(age)).filter(|state| !state.is_final()) {
-                Some(state) => RemoteState::Pending(state),
+            Some(record) => match record.into_result(Duration::ZERO, Some(age)).filter(|result| !result.is_final()) {
+                Some(result) => RemoteState::Pending(result),
                 None => RemoteState::Unknown,
             },
             None => RemoteState::Unknown,
         }
+    }
+
+    async fn release_with(&self, record: Option<Record>, ttl: Duration) {
+        let Self { cache, id, name } = self;
+        let key = cache.settings.keyring.newest();
+        let value =
+            record.map(|record| key.encrypt(*id, ValueKind::Status, record.encode_to_vec())).unwrap_or_default();
+        let mut release = redis::cmd("EVAL");
+        release.arg(RELEASE).arg(2).arg(key_name(key, *id, "lease")).arg(key_name(key, *id, "state"));
+        release.arg(name).arg(value).arg(ttl.as_millis().max(1) as u64);
+        cache.store.query_with_retries::<()>(Operation::Lease, &release).await;
     }
 }
 
@@ -110,18 +114,15 @@ impl Coordinator for Lease {
         true
     }
 
-    /// Without Redis, the claim is granted.
     fn claim(&self, to: ClaimTo) -> BoxFuture<'_, Claim> {
-        Box::pin(async move {
-            match to {
-                ClaimTo::Queue => self.claim_as("w", QUEUE_TTL).await,
-                ClaimTo::Read => self.claim_as("r", LEASE_TTL).await,
-            }
-        })
+        match to {
+            ClaimTo::Queue => Box::pin(self.claim_as("w", QUEUE_TTL)),
+            ClaimTo::Read => Box::pin(self.claim_as("r", LEASE_TTL)),
+        }
     }
 
     fn look(&self) -> BoxFuture<'_, RemoteState> {
-        Box::pin(async { self.ask("", Duration::ZERO).await.map_or(RemoteState::Unknown, |(_, remote)| remote) })
+        Box::pin(async { self.run_claim("", Duration::ZERO).await.map_or(RemoteState::Unknown, |claim| claim.remote) })
     }
 
     fn renew(&self) -> BoxFuture<'_, ()> {
@@ -135,21 +136,20 @@ impl Coordinator for Lease {
         })
     }
 
-    /// Releases the lease together with what was read. NotFound is shared for a short while only.
+    /// Releases the lease and saves what was read. NotFound is shared for a short time only.
     fn release(&self, release: Release) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            match release {
-                Release::Nothing => self.give_back(None, Duration::ZERO).await,
-                Release::Pending(outcome) => self.give_back(Some(Record::of(&outcome)), STATE_TTL).await,
-                Release::NotFound => {
-                    let ttl = self.cache.limits.not_found_ttl.min(STATE_TTL);
-                    self.give_back((!ttl.is_zero()).then(Record::default), ttl).await;
-                }
+        let (record, ttl) = match release {
+            Release::Nothing => (None, Duration::ZERO),
+            Release::Pending(result) => (Some(Record::of(&result)), STATUS_TTL),
+            Release::NotFound => {
+                let ttl = self.cache.limits.not_found_ttl.min(STATUS_TTL);
+                ((!ttl.is_zero()).then(Record::default), ttl)
             }
-        })
+        };
+        Box::pin(self.release_with(record, ttl))
     }
 
-    fn save<'a>(&'a self, outcome: &'a SessionResult, images: &'a Images) -> BoxFuture<'a, Option<SessionResult>> {
-        Box::pin(self.cache.save(self.id, outcome, images))
+    fn save<'a>(&'a self, result: &'a SessionResult, images: &'a Images) -> BoxFuture<'a, Option<SessionResult>> {
+        Box::pin(self.cache.save(self.id, result, images))
     }
 }

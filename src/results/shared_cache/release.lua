@@ -1,6 +1,7 @@
 -- Releases the lease of a session, if the releaser still has it, and saves what it read.
 --
--- KEYS: lease, state. ARGV: the releaser's name; what it read, '' for nothing; that value's TTL in ms.
+-- KEYS: lease, status. ARGV: the releaser's name; the encrypted status, '' for none, and its TTL in
+-- ms.
 
 if ARGV[2] ~= '' then redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) end
 local holder = redis.call('GET', KEYS[1])

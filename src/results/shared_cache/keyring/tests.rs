@@ -10,12 +10,12 @@ fn session(number: u8) -> SessionId {
     SessionId::parse(&format!("0123abcd-0000-4000-8000-0000000000{number:02x}")).expect("a session id")
 }
 
-/// What comes of a key file with this text.
+/// Reads a key file with this text.
 fn read(text: &str) -> Result<Keyring, String> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let name = format!("face-liveness-keyring-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
     let file = std::env::temp_dir().join(name);
-    fs::write(&file, text).expect("the folder for temporary files takes one");
+    fs::write(&file, text).expect("the temporary folder is writable");
     let keyring = Keyring::read(&file);
     fs::remove_file(file).ok();
     keyring
@@ -25,58 +25,58 @@ fn line(number: u8) -> String {
     BASE64_STANDARD.encode([number; KEY_BYTES])
 }
 
-/// The sentence about a key file with this text.
-fn refusal(text: &str) -> String {
-    read(text).err().expect("it is refused")
+/// Returns the error for a key file with this text.
+fn error(text: &str) -> String {
+    read(text).err().expect("an error")
 }
 
 proptest! {
     #[test]
-    fn what_was_sealed_opens_again_and_shows_nothing(value: Vec<u8>) {
-        let sealed = key(1).seal(session(1), Kind::Result, value.clone());
-        prop_assert!(value.len() < 4 || !sealed.windows(value.len()).any(|window| window == value));
-        prop_assert_eq!(key(1).open(session(1), Kind::Result, sealed), Some(Bytes::from(value)));
+    fn encrypted_values_hide_their_content_and_can_be_decrypted(value: Vec<u8>) {
+        let encrypted = key(1).encrypt(session(1), ValueKind::Result, value.clone());
+        prop_assert!(value.len() < 4 || !encrypted.windows(value.len()).any(|window| window == value));
+        prop_assert_eq!(key(1).decrypt(session(1), ValueKind::Result, encrypted), Some(Bytes::from(value)));
     }
 
     #[test]
-    fn nothing_opens_when_a_bit_of_it_was_flipped(value: Vec<u8>, at: prop::sample::Index, bit in 0..8_u8) {
-        let mut sealed = key(1).seal(session(1), Kind::Result, value);
-        let at = at.index(sealed.len());
-        sealed[at] ^= 1_u8 << bit;
-        prop_assert_eq!(key(1).open(session(1), Kind::Result, sealed), None);
+    fn a_value_with_a_flipped_bit_cannot_be_decrypted(value: Vec<u8>, at: prop::sample::Index, bit in 0..8_u8) {
+        let mut encrypted = key(1).encrypt(session(1), ValueKind::Result, value);
+        let at = at.index(encrypted.len());
+        encrypted[at] ^= 1_u8 << bit;
+        prop_assert_eq!(key(1).decrypt(session(1), ValueKind::Result, encrypted), None);
     }
 
     #[test]
-    fn nothing_opens_that_was_cut_short(value: Vec<u8>, length: prop::sample::Index) {
-        let mut sealed = key(1).seal(session(1), Kind::Result, value);
-        sealed.truncate(length.index(sealed.len()));
-        prop_assert_eq!(key(1).open(session(1), Kind::Result, sealed), None);
+    fn a_truncated_value_cannot_be_decrypted(value: Vec<u8>, length: prop::sample::Index) {
+        let mut encrypted = key(1).encrypt(session(1), ValueKind::Result, value);
+        encrypted.truncate(length.index(encrypted.len()));
+        prop_assert_eq!(key(1).decrypt(session(1), ValueKind::Result, encrypted), None);
     }
 
     #[test]
-    fn nothing_opens_that_nobody_sealed(bytes: Vec<u8>) {
-        prop_assert_eq!(key(1).open(session(1), Kind::Result, bytes), None);
+    fn arbitrary_bytes_cannot_be_decrypted(bytes: Vec<u8>) {
+        prop_assert_eq!(key(1).decrypt(session(1), ValueKind::Result, bytes), None);
     }
 }
 
 #[test]
-fn a_value_opens_for_its_own_session_kind_and_key_alone() {
-    let sealed = || key(1).seal(session(1), Kind::Result, b"sealed".to_vec());
-    assert_eq!(key(2).open(session(1), Kind::Result, sealed()), None);
-    assert_eq!(key(1).open(session(2), Kind::Result, sealed()), None);
-    for kind in [Kind::Images, Kind::State] {
-        assert_eq!(key(1).open(session(1), kind, sealed()), None);
+fn a_value_is_bound_to_its_key_session_and_kind() {
+    let encrypted = || key(1).encrypt(session(1), ValueKind::Result, b"value".to_vec());
+    assert_eq!(key(2).decrypt(session(1), ValueKind::Result, encrypted()), None);
+    assert_eq!(key(1).decrypt(session(2), ValueKind::Result, encrypted()), None);
+    for kind in [ValueKind::Images, ValueKind::Status] {
+        assert_eq!(key(1).decrypt(session(1), kind, encrypted()), None);
     }
 }
 
 #[test]
-fn the_same_value_is_never_sealed_into_the_same_bytes() {
-    let sealed = || key(1).seal(session(1), Kind::Result, b"sealed".to_vec());
-    assert_ne!(sealed(), sealed());
+fn encrypting_a_value_twice_gives_different_bytes() {
+    let encrypted = || key(1).encrypt(session(1), ValueKind::Result, b"value".to_vec());
+    assert_ne!(encrypted(), encrypted());
 }
 
 #[test]
-fn a_name_is_of_one_session_under_one_key() {
+fn names_differ_by_session_and_key() {
     let name = key(1).name(session(1));
     assert_eq!((name.len(), &name), (32, &key(1).name(session(1))));
     assert_ne!(name, key(1).name(session(2)));
@@ -84,7 +84,7 @@ fn a_name_is_of_one_session_under_one_key() {
 }
 
 #[test]
-fn the_last_line_seals_and_every_line_opens() {
+fn the_last_line_is_the_newest_key() {
     let keyring = read(&format!("{}\n\n  {}\r\n", line(1), line(2))).expect("two keys");
     assert_eq!(keyring.newest().name(session(1)), key(2).name(session(1)));
     let names: Vec<_> = keyring.all().map(|key| key.name(session(1))).collect();
@@ -92,25 +92,25 @@ fn the_last_line_seals_and_every_line_opens() {
 }
 
 #[test]
-fn a_bad_line_is_told_by_its_number_and_without_its_content() {
+fn the_error_for_a_bad_line_has_its_number_and_not_its_content() {
     let long = BASE64_STANDARD.encode([7; KEY_BYTES + 1]);
     for bad in ["c2VjcmV0", "not base64 at all, but a secret", &long] {
-        let sentence = refusal(&format!("{}\n\n{bad}\n", line(1)));
-        assert!(sentence.contains("line 3"), "{sentence}");
-        assert!(!sentence.contains(bad) && !sentence.contains(&line(1)), "{sentence}");
+        let message = error(&format!("{}\n\n{bad}\n", line(1)));
+        assert!(message.contains("line 3"), "{message}");
+        assert!(!message.contains(bad) && !message.contains(&line(1)), "{message}");
     }
 }
 
 #[test]
-fn a_file_without_a_key_or_with_too_many_is_refused_with_their_number() {
-    assert!(refusal("\n \n").contains("holds 0"));
+fn the_error_for_no_key_or_too_many_keys_has_their_number() {
+    assert!(error("\n \n").contains("holds 0"));
     let five: String = (1..=5).map(|number| line(number) + "\n").collect();
-    let sentence = refusal(&five);
-    assert!(sentence.contains("holds 5") && !sentence.contains(&line(5)), "{sentence}");
+    let message = error(&five);
+    assert!(message.contains("holds 5") && !message.contains(&line(5)), "{message}");
 }
 
 #[test]
-fn a_file_that_is_not_there_is_refused_by_its_name() {
-    let sentence = Keyring::read(Path::new("/nowhere/keys")).err().expect("it is refused");
-    assert!(sentence.starts_with("/nowhere/keys cannot be read: "), "{sentence}");
+fn the_error_for_a_missing_file_has_its_path() {
+    let message = Keyring::read(Path::new("/nowhere/keys")).err().expect("an error");
+    assert!(message.starts_with("/nowhere/keys cannot be read: "), "{message}");
 }
