@@ -25,7 +25,7 @@ test-release: ## The tests that start the program, against its release build.
 	cargo build --release
 	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- hostile:: stalled_log:: memory:: configuration:: binary:: log::
 
-check: tools-check ## Format, lints, contract, licenses, AWS and gRPC types in their modules, documentation.
+check: tools-check ## Format, lints, contract, licenses, imports between modules, documentation.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --no-default-features -- -D warnings
@@ -34,7 +34,8 @@ check: tools-check ## Format, lints, contract, licenses, AWS and gRPC types in t
 	TOOLS=$(TOOLS) scripts/contract
 	$(TOOLS)/bin/cargo-deny --workspace --log-level error check licenses bans sources
 	$(TOOLS)/bin/hadolint Dockerfile
-	scripts/rooms
+	scripts/modules --self-test
+	scripts/modules
 	scripts/docs
 
 privacy-proof: ## Where a face, a score, an S3 key or a session id is found after every answer and fault: the table of docs/privacy.md, as it is.
