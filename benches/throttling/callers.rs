@@ -110,7 +110,7 @@ pub async fn run(scenario: Scenario, account: Account, by: By, round: u64) -> Ou
     outcome.sessions = lives.len() as u64;
     outcome.reads = simulator.reads();
     outcome.throttled = simulator.throttled();
-    outcome.terminal_reads = simulator.reads_answered("SUCCEEDED");
+    outcome.terminal_reads = simulator.reads_with_outcome("SUCCEEDED");
     outcome
 }
 

@@ -409,7 +409,7 @@ async fn a_session_is_read_exactly_once_after_it_has_ended() {
     for caller in callers {
         assert_eq!(status(&caller.await.unwrap().0), Ok(LivenessStatus::Succeeded));
     }
-    assert_eq!(bench.simulator.reads_answered("SUCCEEDED"), 30);
+    assert_eq!(bench.simulator.reads_with_outcome("SUCCEEDED"), 30);
     let reads = bench.simulator.reads();
     tokio::time::sleep(MINUTE).await;
     for number in 0..30 {
