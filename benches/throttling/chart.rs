@@ -9,8 +9,8 @@ use plotters::prelude::*;
 const WIDTH: u32 = 960;
 const HEIGHT: u32 = 458;
 const LEGEND_HEIGHT: u32 = 44;
-/// The start of the axis, in seconds. It is logarithmic, because the SDK's delays are up to a hundred
-/// times longer. It ends at the longest delay.
+/// The start of the axis, in seconds. It is logarithmic, because the SDK's delays are up to a
+/// hundred times longer. It ends at the longest delay.
 const MIN_SECONDS: f64 = 0.05;
 
 pub fn draw(rows: &[Row], path: &str) -> Result<(), Box<dyn std::error::Error>> {

@@ -2,7 +2,8 @@
 //! of 25 and 5 reads per second.
 //!
 //! The same callers read the same simulated sessions with the AWS SDK (standard and adaptive
-//! retries) and with this service (polling and waiting). Prints a table, checks the goals, and draws
+//! retries) and with this service (polling and waiting). Prints a table, checks the goals, and
+//! draws
 //! `docs/throttling.svg`.
 
 mod callers;
