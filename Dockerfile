@@ -1,11 +1,11 @@
-# The service, which is the default target, and the demo: the same with the simulator (--target demo).
+# Builds the service (the default target) and the demo, which includes the simulator (--target demo).
 #
-# BuildKit and the classic builder both take it: there is no syntax line to fetch, and there are no cache mounts. Crates are compiled in a layer of
-# their own instead, which a registry's cache hands to the next machine; what lies in a mount stays behind.
+# BuildKit and the classic builder both accept this file: it has no syntax line and no cache mounts. Crates are compiled in a separate layer, which
+# a registry cache can share between machines, unlike a cache mount.
 
-# Pinned by tag. A mirror's name, or a digest, may stand for it.
+# Pinned by tag. Can be replaced by a mirror's image or a digest.
 ARG RUST_IMAGE=rust:1.95.0-slim-bookworm
-# BuildKit sets it, and so compiles on the machine's own processor for any --platform.
+# BuildKit sets it, so that the compiler runs natively for any --platform.
 ARG BUILDPLATFORM
 
 FROM --platform=${BUILDPLATFORM:-linux/amd64} ${RUST_IMAGE} AS toolchain
@@ -26,9 +26,9 @@ RUN build program --no-default-features
 
 FROM scratch AS service
 COPY --from=program /image /
-# A number, so that Kubernetes sees that it is not root's.
+# A number, so that Kubernetes can check that it is not root.
 USER 65532:65532
-# glibc otherwise keeps as much memory again as faces ever took.
+# Otherwise glibc keeps the peak memory of images.
 ENV MALLOC_MMAP_THRESHOLD_=65536
 EXPOSE 50051 9090
 STOPSIGNAL SIGTERM
@@ -59,7 +59,7 @@ EXPOSE 50051 9090
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=2s --timeout=5s --start-period=5s CMD ["/usr/local/bin/face-liveness-facade", "health"]
 ENTRYPOINT ["/usr/local/bin/face-liveness-facade"]
-# From outside of the container its loopback cannot be reached.
+# The loopback address of a container cannot be reached from outside.
 CMD ["demo", "--listen", "[::]:50051", "--admin-listen", "[::]:9090"]
 ARG SOURCE
 ARG VERSION

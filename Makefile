@@ -1,9 +1,9 @@
-# The laptop and CI run these same lines. Tools live outside of the clone: see scripts/tools.
+# Laptops and CI run the same targets. scripts/tools installs tools outside of the clone.
 
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face-liveness-facade/tools
 FUZZ_SECONDS ?= 60
 IMAGE ?= face-liveness-facade
-# Where the image's source lies, for its label; and a mirror's name for the Dockerfile's base image.
+# The URL of the source, for the image's label, and another base image for the Dockerfile.
 IMAGE_SOURCE ?=
 RUST_IMAGE ?=
 IMAGE_ARGS = $(if $(RUST_IMAGE),--build-arg RUST_IMAGE=$(RUST_IMAGE)) --build-arg SOURCE=$(IMAGE_SOURCE) \
@@ -16,16 +16,16 @@ RELEASE_BINARY = $(abspath $(or $(CARGO_TARGET_DIR),target)/release/face-livenes
 	tools-clients tools-chart tools-fuzz tools-image \
 	tools-sbom
 
-test: ## All tests. Needs cargo, a C compiler and redis-server, which is installed where that is allowed.
+test: ## All tests. Needs cargo, a C compiler and redis-server, which it installs as root on Debian.
 	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory tools-test
 	cargo test --workspace
 
-test-release: ## The tests that start the program, against its release build.
+test-release: ## The tests that start the program, with its release build.
 	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory tools-test
 	cargo build --release
 	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- hostile:: stalled_log:: memory:: configuration:: binary:: log::
 
-check: tools-check ## Format, lints, contract, licenses, AWS and gRPC types in their modules, documentation.
+check: tools-check ## Format, lints, contract, licenses, imports between modules, documentation.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --no-default-features -- -D warnings
@@ -34,7 +34,8 @@ check: tools-check ## Format, lints, contract, licenses, AWS and gRPC types in t
 	TOOLS=$(TOOLS) scripts/contract
 	$(TOOLS)/bin/cargo-deny --workspace --log-level error check licenses bans sources
 	$(TOOLS)/bin/hadolint Dockerfile
-	scripts/rooms
+	scripts/modules --self-test
+	scripts/modules
 	scripts/docs
 
 privacy-proof: ## Where a face, a score, an S3 key or a session id is found after every answer and fault: the table of docs/privacy.md, as it is.
@@ -48,17 +49,17 @@ interop-service: tools-interop ## The service against grpcurl, buf curl, promtoo
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run service $(BINARY)
 
-interop-mesh: tools-mesh ## The service behind Envoy: stops under load, a rolling update, an outage of AWS, mutual TLS, forwarded identities.
+interop-mesh: tools-mesh ## The service behind Envoy: shutdowns under load, a rolling update, an AWS outage, mutual TLS, client identities.
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run mesh $(BINARY)
 
 e2e: interop-mesh e2e-chart e2e-clients ## Envoy, the chart and the clients, with real tools in pinned versions.
 
-e2e-chart: tools-chart ## The Helm chart, without a cluster: schemas, policy, alerts, and the program run as the manifests say.
+e2e-chart: tools-chart ## The Helm chart, without a cluster: schemas, policy, alerts, and the program with the settings of the manifests.
 	cargo build
 	TOOLS=$(TOOLS) tests/chart/run $(BINARY)
 
-chart-generate: tools-chart ## Generates from the help of the program: the chart's options, its README and docs/configuration.md.
+chart-generate: tools-chart ## Generates the chart's options, its README and docs/configuration.md from the program's help.
 	cargo build
 	scripts/chart-options $(BINARY)
 	scripts/docs-configuration $(BINARY)
@@ -68,27 +69,27 @@ e2e-clients: tools-clients ## The examples of clients/, the programs of docs/cal
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run clients $(BINARY)
 
-bench: tools-bench ## What an answer costs next to a bare server, and what the service takes: six minutes, and four to build.
+bench: tools-bench ## CPU time of a response compared with bare servers, and memory: six minutes, and four to build.
 	ulimit -n 20000 && cargo bench --bench wire
 
-bench-pieces: ## Conversion, look-up, verdict and encoding, each by itself.
+bench-pieces: ## Conversion, cache lookup, verdict and encoding, each separately.
 	cargo bench --bench pieces
 
-bench-instructions: tools-bench ## How many instructions a hit takes, as a ratio to a bare tonic method. Half a minute.
+bench-instructions: tools-bench ## Instructions of a cache hit, compared with a bare tonic method. Half a minute.
 	cargo bench --bench wire -- instructions
 
-bench-throttling: ## How late callers learn of a finished session, with and without this service, on one replica and on five. Ten minutes.
+bench-throttling: ## Delay of final results under a scarce quota, with and without this service. Ten minutes.
 	cargo bench --bench throttling
 
-soak: ## All kinds of callers and all troubles of AWS for ten minutes, or SOAK_SECONDS: does anything grow?
+soak: ## All kinds of callers and outages for ten minutes (SOAK_SECONDS), with limits for memory, descriptors and errors.
 	cargo bench --bench soak
 
-bench-waiters: ## What 10,000 waiting callers cost. A minute, with the release build.
+bench-waiters: ## Memory and CPU time of 10,000 waiting callers. A minute, with the release build.
 	cargo build --release
 	TESTED_PROGRAM=$(RELEASE_BINARY) cargo bench --profile dev --bench waiters
 
-fuzz: tools-fuzz ## Made-up input for all that reads bytes from outside, FUZZ_SECONDS a target. What is found is in fuzz/artifacts.
-	@# So that what is fuzzed is what is shipped.
+fuzz: tools-fuzz ## Fuzzes all parsers of external bytes, FUZZ_SECONDS per target. Failing inputs are in fuzz/artifacts.
+	@# So that the fuzzed dependencies are those of the release.
 	cp Cargo.lock fuzz/Cargo.lock
 	cd fuzz && for target in $(notdir $(wildcard fuzz/corpus/*)); do \
 		mkdir -p found/$$target && \
@@ -100,13 +101,13 @@ image: engine ## The images $(IMAGE) and $(IMAGE):demo.
 	docker build $(IMAGE_ARGS) --target service --tag $(IMAGE) .
 	docker build $(IMAGE_ARGS) --target demo --tag $(IMAGE):demo .
 
-image-test: image tools-image ## The images, run with no more rights than they need.
+image-test: image tools-image ## The images, run with minimal rights.
 	TOOLS=$(TOOLS) tests/image/run $(IMAGE) $(IMAGE):demo
 
 engine:
-	@docker info >/dev/null 2>&1 || { echo "No Docker engine answers: install and start one, or set DOCKER_HOST to it." >&2; exit 1; }
+	@docker info >/dev/null 2>&1 || { echo "No Docker engine is reachable: install and start one, or set DOCKER_HOST." >&2; exit 1; }
 
-sbom: tools-sbom ## What the production program is made of, as CycloneDX.
+sbom: tools-sbom ## A CycloneDX list of the components of the production program.
 	TOOLS=$(TOOLS) scripts/sbom
 
 tools-test:

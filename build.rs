@@ -1,5 +1,5 @@
-//! Compiles the contract without protoc: `protox` is the compiler, so that cargo and a C compiler
-//! are all a build needs.
+//! Compiles the contract with `protox` instead of protoc, so that a build needs only cargo and a C
+//! compiler.
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .open_file(PROTO)?
         .file_descriptor_set();
 
-    // Reflection serves the descriptors; comments would only make them longer.
+    // Reflection serves the descriptors without comments, which keeps them short.
     let mut served = descriptors.clone();
     served.file.iter_mut().for_each(|file| file.source_code_info = None);
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A constant for each method, such as `GET_LIVENESS_RESULT`: tonic generates no names of methods.
+/// Generates a constant for each method, such as `GET_LIVENESS_RESULT`. tonic generates none.
 fn methods(file: &prost_types::FileDescriptorProto) -> Vec<String> {
     let constant = |service: &str, method: &str| {
         let upper = |c: char| if c.is_uppercase() { format!("_{c}") } else { c.to_uppercase().to_string() };

@@ -1,5 +1,5 @@
-//! What the pieces of an answer take: AWS's output to the contract's message, the look-up, the
-//! verdict and its answer, the encoding.
+//! Measures the parts of a response: the conversion of AWS's output, the cache lookup, the verdict,
+//! and the encoding.
 
 use aws_sdk_rekognition::{
     operation::get_face_liveness_session_results::GetFaceLivenessSessionResultsOutput,
@@ -40,7 +40,7 @@ fn output() -> GetFaceLivenessSessionResultsOutput {
         .r#type(ChallengeType::FaceMovementAndLightChallenge)
         .version("2.0.0")
         .build()
-        .expect("all");
+        .expect("all required fields are set");
     let output = GetFaceLivenessSessionResultsOutput::builder()
         .session_id(ID)
         .status(LivenessSessionStatus::Succeeded)
@@ -51,11 +51,11 @@ fn output() -> GetFaceLivenessSessionResultsOutput {
         .audit_images(image())
         .challenge(challenge)
         .build()
-        .expect("all")
+        .expect("all required fields are set")
 }
 
-/// The results of one session that is held, images and all.
-async fn held(id: SessionId) -> SessionReader {
+/// Returns results in which one session is cached with its images.
+async fn cached(id: SessionId) -> SessionReader {
     let simulator = Simulator::new(simulator::Config::default());
     simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), audit_images: 2, ..Session::new(ID) });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
@@ -79,14 +79,14 @@ fn pieces(criterion: &mut Criterion) {
     criterion.bench_function("conversion, three images", |bencher| {
         bencher.iter_batched(output, |output| convert::liveness_result(ID, output), BatchSize::LargeInput);
     });
-    let results = runtime.block_on(held(id));
+    let results = runtime.block_on(cached(id));
     for (view, images) in [("basic", ImageSet::NONE), ("full", ImageSet::ALL)] {
         criterion.bench_function(&format!("look-up, {view}"), |bencher| {
             bencher.iter(|| runtime.block_on(get(&results, black_box(id), images)));
         });
-        let answer = runtime.block_on(get(&results, id, images));
+        let reading = runtime.block_on(get(&results, id, images));
         let valid = ValidRequest { session_id: id, images, min_confidence: Some(80.0), wait: None };
-        let of = || response::of(answer.clone(), black_box(&valid), ImageSet::ALL, Instant::now(), None);
+        let of = || response::of(reading.clone(), black_box(&valid), ImageSet::ALL, Instant::now(), None);
         criterion.bench_function(&format!("verdict, {view}"), |bencher| bencher.iter(of));
         let response = of();
         criterion.bench_function(&format!("encode, {view}"), |bencher| {

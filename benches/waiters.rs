@@ -1,8 +1,7 @@
-//! 10,000 callers wait for 1,000 sessions that do not end: what does the service hold, and what
-//! does it spend?
+//! Measures memory and CPU time while 10,000 callers wait for 1,000 pending sessions.
 //!
-//! The program itself, in a process of its own, so that its memory and its time are its own. Linux
-//! only: it reads `/proc`.
+//! The program runs in a separate process, so that only its memory and time count. Linux only: it
+//! reads `/proc`.
 
 use face_liveness_facade::{
     proto::{self, face_liveness_service_client::FaceLivenessServiceClient},
@@ -17,10 +16,10 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 const WAITERS: u32 = 10_000;
 const SESSIONS: u32 = 1_000;
-/// HTTP/2 servers allow 200 calls at once on a connection, and hyper does.
+/// hyper allows 200 concurrent calls on a connection.
 const WAITERS_PER_CONNECTION: u32 = 200;
-const HELD_FOR: Duration = Duration::from_secs(60);
-/// All are in, and have their first state, long before.
+const MEASURED_FOR: Duration = Duration::from_secs(60);
+/// By then, all callers wait and every session has been read once.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 const MAX_RESIDENT_MB: f64 = 200.0;
@@ -45,7 +44,7 @@ async fn main() {
 
     let mut waiters = JoinSet::new();
     for connection in 0..WAITERS / WAITERS_PER_CONNECTION {
-        let client = FaceLivenessServiceClient::connect(address.clone()).await.expect("it listens");
+        let client = FaceLivenessServiceClient::connect(address.clone()).await.expect("the server listens");
         for waiter in 0..WAITERS_PER_CONNECTION {
             let number = (connection * WAITERS_PER_CONNECTION + waiter) % SESSIONS;
             waiters.spawn(wait(client.clone(), number));
@@ -53,19 +52,19 @@ async fn main() {
     }
     tokio::time::sleep(SETTLED_AFTER).await;
     let (busy, reads) = (cpu(&service), simulator.reads());
-    tokio::time::sleep(HELD_FOR).await;
-    let core = 100.0 * (cpu(&service) - busy).as_secs_f64() / HELD_FOR.as_secs_f64();
+    tokio::time::sleep(MEASURED_FOR).await;
+    let core = 100.0 * (cpu(&service) - busy).as_secs_f64() / MEASURED_FOR.as_secs_f64();
     let resident = resident_mb(&service);
     let waiting = waiters.len();
-    println!("{waiting} callers wait for {SESSIONS} sessions, held for {} s", HELD_FOR.as_secs());
-    println!("resident: {resident:.0} MB, {idle:.0} MB before they came; the limit is {MAX_RESIDENT_MB:.0} MB");
+    println!("{waiting} callers wait for {SESSIONS} sessions, measured for {} s", MEASURED_FOR.as_secs());
+    println!("resident: {resident:.0} MB, {idle:.0} MB before; the limit is {MAX_RESIDENT_MB:.0} MB");
     println!(
         "CPU: {core:.1}% of one core, for {} reads of AWS; the limit is {MAX_CORE_PERCENT}%",
         simulator.reads() - reads
     );
     waiters.abort_all();
-    service.kill().expect("it is ours to end");
-    service.wait().expect("it ends");
+    service.kill().expect("the process can be killed");
+    service.wait().expect("the process exits");
     let fits = waiting == WAITERS as usize && resident < MAX_RESIDENT_MB && core < MAX_CORE_PERCENT;
     std::process::exit(i32::from(!fits));
 }
@@ -74,17 +73,17 @@ fn id(number: u32) -> String {
     format!("0123abcd-0000-4000-8000-{number:012x}")
 }
 
-/// Waits again and again, as a caller does whose session takes longer than a wait.
+/// Waits repeatedly, as callers do when a session takes longer than a wait.
 async fn wait(mut client: FaceLivenessServiceClient<tonic::transport::Channel>, number: u32) {
     loop {
         let wait = Some(prost_types::Duration { seconds: 50, nanos: 0 });
         let request = proto::GetLivenessResultRequest { session_id: id(number), wait, ..Default::default() };
-        client.get_liveness_result(request).await.expect("a wait that runs out is no error");
+        client.get_liveness_result(request).await.expect("the end of a wait is not an error");
     }
 }
 
 fn serve(endpoint: &str) -> (Child, String) {
-    // The release build, where this harness is none.
+    // The release build, although this harness is a debug build.
     let program =
         std::env::var_os("TESTED_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_face-liveness-facade").into());
     let mut child = Command::new(program)
@@ -98,18 +97,18 @@ fn serve(endpoint: &str) -> (Child, String) {
     let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
     let address = lines.find_map(|line| Some(line.split_once("\"address\":\"")?.1.split_once('"')?.0.to_owned()));
     std::thread::spawn(move || lines.for_each(drop));
-    (child, format!("http://{}", address.expect("it says where it listens")))
+    (child, format!("http://{}", address.expect("the log has the address")))
 }
 
 fn resident_mb(child: &Child) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux reports VmRSS");
     line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number of kB") / 1024.0
 }
 
-/// The time it has spent on a processor, in user and system mode.
+/// Returns the CPU time in user and system mode.
 fn cpu(child: &Child) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("it runs");
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("the process runs");
     let fields = stat.rsplit_once(") ").expect("the name is in parentheses").1;
     let ticks: u64 =
         fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number of ticks")).sum();

@@ -1,4 +1,4 @@
-//! Every kind of caller, each asking again and again over connections that are left and made anew.
+//! Callers of every kind, which call repeatedly and reconnect.
 
 use crate::report::{Kind, NOT_SENT, Report};
 use face_liveness_facade::{
@@ -15,7 +15,8 @@ use tokio::{sync::watch, task::JoinSet, time::sleep};
 use tonic::{Request, Status, transport::Channel};
 use tonic_types::StatusExt;
 
-/// So many callers of a kind, and the pause of each between two calls. Most ask for what is held.
+/// The number of callers of each kind, and their pause between two calls. Most calls are cache
+/// hits.
 const CALLERS: [(Kind, usize, Duration); 9] = [
     (Kind::Hit, 4, Duration::from_millis(8)),
     (Kind::Miss, 2, Duration::from_millis(80)),
@@ -24,14 +25,14 @@ const CALLERS: [(Kind, usize, Duration); 9] = [
     (Kind::Poll, 10, Duration::from_millis(400)),
     (Kind::Unknown, 2, Duration::from_millis(200)),
     (Kind::Malformed, 2, Duration::from_millis(50)),
-    (Kind::GivenUp, 5, Duration::from_millis(200)),
-    (Kind::Hurried, 3, Duration::from_millis(200)),
+    (Kind::Canceled, 5, Duration::from_millis(200)),
+    (Kind::ShortDeadline, 3, Duration::from_millis(200)),
 ];
 
-/// The sessions that hits ask for: so few that they stay among those used lately.
-const HELD: usize = 200;
+/// The number of sessions for hits, small enough that none is evicted.
+const HIT_SESSIONS: usize = 200;
 
-/// Every caller takes a new connection so often.
+/// Calls after which a caller reconnects.
 const CALLS_PER_CONNECTION: usize = 200;
 
 pub struct Callers {
@@ -42,19 +43,19 @@ pub struct Callers {
 impl Callers {
     pub fn start(address: String, simulator: Simulator, report: Arc<Report>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let held: Arc<Mutex<VecDeque<String>>> = Arc::default();
+        let cached: Arc<Mutex<VecDeque<String>>> = Arc::default();
         let mut tasks = JoinSet::new();
         for (kind, count, pause) in CALLERS {
             for _ in 0..count {
                 let (address, simulator, report) = (address.clone(), simulator.clone(), Arc::clone(&report));
-                let caller = Caller { kind, pause, address, simulator, report, held: Arc::clone(&held) };
+                let caller = Caller { kind, pause, address, simulator, report, cached: Arc::clone(&cached) };
                 tasks.spawn(caller.call_until(stopped.clone()));
             }
         }
         Self { stop, tasks }
     }
 
-    /// Lets each end the call that it is at.
+    /// Stops the callers after their current call.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         while let Some(end) = self.tasks.join_next().await {
@@ -69,15 +70,16 @@ struct Caller {
     address: String,
     simulator: Simulator,
     report: Arc<Report>,
-    /// Sessions whose results were answered, the newest last.
-    held: Arc<Mutex<VecDeque<String>>>,
+    /// Sessions with a final result, the newest last.
+    cached: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl Caller {
     async fn call_until(self, stopped: watch::Receiver<bool>) {
         let mut polled = None;
         while !*stopped.borrow() {
-            let mut client = FaceLivenessServiceClient::connect(self.address.clone()).await.expect("it listens");
+            let mut client =
+                FaceLivenessServiceClient::connect(self.address.clone()).await.expect("the service listens");
             for _ in 0..CALLS_PER_CONNECTION {
                 self.call(&mut client, &mut polled).await;
                 sleep(self.pause).await;
@@ -88,46 +90,46 @@ impl Caller {
         }
     }
 
-    /// One call. Who polls stays with its session until that has ended.
+    /// Makes one call. A polling caller keeps its session until it is final.
     async fn call(&self, client: &mut FaceLivenessServiceClient<Channel>, polled: &mut Option<String>) {
         let (wait, limit) =
             (prost_types::Duration { seconds: 40, nanos: 0 }, Duration::from_millis(fastrand::u64(1..200)));
-        let mut asked = GetLivenessResultRequest { session_id: String::new(), ..Default::default() };
-        asked.session_id = match self.kind {
-            Kind::Hit | Kind::Images => match self.pick() {
+        let mut message = GetLivenessResultRequest { session_id: String::new(), ..Default::default() };
+        message.session_id = match self.kind {
+            Kind::Hit | Kind::Images => match self.choose_cached() {
                 Some(id) => id,
                 None => return,
             },
             Kind::Miss => self.place(Some(Duration::ZERO)),
-            Kind::Wait | Kind::GivenUp | Kind::Hurried => self.place(None),
+            Kind::Wait | Kind::Canceled | Kind::ShortDeadline => self.place(None),
             Kind::Poll => polled.take().unwrap_or_else(|| self.place(None)),
             Kind::Unknown => new_id(),
-            Kind::Malformed => "no session's id".to_owned(),
+            Kind::Malformed => "no session id".to_owned(),
         };
         if self.kind == Kind::Images {
-            asked.set_view(ResultView::Full);
+            message.set_view(ResultView::Full);
         }
-        asked.wait = matches!(self.kind, Kind::Wait | Kind::GivenUp).then_some(wait);
-        let (id, mut request) = (asked.session_id.clone(), Request::new(asked));
-        if self.kind == Kind::Hurried {
+        message.wait = matches!(self.kind, Kind::Wait | Kind::Canceled).then_some(wait);
+        let (id, mut request) = (message.session_id.clone(), Request::new(message));
+        if self.kind == Kind::ShortDeadline {
             request.set_timeout(limit);
         }
         let started = Instant::now();
         let call = client.get_liveness_result(request);
-        let end = match self.kind {
-            Kind::GivenUp => match tokio::time::timeout(limit, call).await {
-                Ok(end) => end,
-                Err(_) => return self.report.given_up(self.kind, started),
+        let result = match self.kind {
+            Kind::Canceled => match tokio::time::timeout(limit, call).await {
+                Ok(result) => result,
+                Err(_) => return self.report.canceled(self.kind, started),
             },
             _ => call.await,
         };
-        match end.map(|answer| answer.into_inner().result.unwrap_or_default().status()) {
+        match result.map(|response| response.into_inner().result.unwrap_or_default().status()) {
             Ok(status) if status.is_terminal() => {
-                self.report.answered(self.kind, started);
-                self.keep(id);
+                self.report.succeeded(self.kind, started);
+                self.add_cached(id);
             }
             Ok(_) => {
-                self.report.answered(self.kind, started);
+                self.report.succeeded(self.kind, started);
                 *polled = (self.kind == Kind::Poll).then_some(id);
             }
             Err(status) => {
@@ -137,15 +139,15 @@ impl Caller {
                     None if was_not_sent(&status) => NOT_SENT.to_owned(),
                     None => format!("{:?}: {}", status.code(), status.message()),
                 };
-                self.report.refused(self.kind, started, &reason);
-                // AWS still has it.
+                self.report.failed(self.kind, started, &reason);
+                // The session still exists.
                 *polled = (self.kind == Kind::Poll).then_some(id);
             }
         }
     }
 
-    /// A new session, whose stages last so long or as they do by default; every third has images.
-    /// The simulator forgets it after three minutes.
+    /// Creates a session with these times in CREATED and IN_PROGRESS, or the default ones. Every
+    /// third has images. The simulator deletes it after three minutes.
     fn place(&self, stages: Option<Duration>) -> String {
         let id = new_id();
         let images = if fastrand::u8(..3) == 0 { ImageStore::Inline } else { ImageStore::None };
@@ -154,26 +156,25 @@ impl Caller {
         id
     }
 
-    fn keep(&self, id: String) {
-        let mut held = self.held.lock().expect("nobody panics with it");
-        if held.contains(&id) {
+    fn add_cached(&self, id: String) {
+        let mut cached = self.cached.lock().expect("no code panics while it holds this lock");
+        if cached.contains(&id) {
             return;
         }
-        held.push_back(id);
-        if held.len() > HELD {
-            held.pop_front();
+        cached.push_back(id);
+        if cached.len() > HIT_SESSIONS {
+            cached.pop_front();
         }
     }
 
-    fn pick(&self) -> Option<String> {
-        let held = self.held.lock().expect("nobody panics with it");
-        fastrand::choice(held.iter()).cloned()
+    fn choose_cached(&self) -> Option<String> {
+        let cached = self.cached.lock().expect("no code panics while it holds this lock");
+        fastrand::choice(cached.iter()).cloned()
     }
 }
 
-/// Whether the caller's library took a call for a connection that the service had asked to end, and
-/// so did not send it, or not in time. The libraries of other languages send it again on the next
-/// connection.
+/// Returns whether the call failed before it was sent, because the service had ended the
+/// connection. gRPC libraries of other languages retry such a call on a new connection.
 fn was_not_sent(status: &Status) -> bool {
     let mut source = Error::source(status);
     while let Some(error) = source {
@@ -185,7 +186,7 @@ fn was_not_sent(status: &Status) -> bool {
         }
         source = error.source();
     }
-    // hyper's words, whose type is not at hand.
+    // hyper's message. The type of its error is private.
     status.message() == "operation was canceled"
 }
 

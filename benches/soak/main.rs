@@ -1,9 +1,7 @@
-//! Does the service stay as it is, however long it runs, whatever its callers do and whatever AWS
-//! does?
+//! Checks that memory, descriptors and errors stay within limits over time.
 //!
-//! The program itself, in a process of its own, for ten minutes or `SOAK_SECONDS`: every kind of
-//! caller at once, an AWS that fails in every way in turn, and counts of what was answered, of
-//! memory and of descriptors. Linux only: it reads `/proc`.
+//! Runs the program as a separate process for ten minutes or `SOAK_SECONDS`, with every kind of
+//! caller, while the simulated AWS has every kind of outage in turn. Linux only: it reads `/proc`.
 
 mod callers;
 mod program;
@@ -20,14 +18,14 @@ use upstream::Upstream;
 
 const DEFAULT_SECONDS: u64 = 600;
 
-/// The caches are full by then, and every trouble has happened once: memory is what it will be.
+/// By then, the caches are full and every outage has happened once, so memory is stable.
 const WARM_UP: Duration = Duration::from_secs(150);
 
 const SAMPLE_PERIOD: Duration = Duration::from_secs(5);
 
-/// When all callers have gone, the sessions that some of them left are still read to their end,
-/// which takes seconds.
-const AFTERMATH: Duration = Duration::from_secs(60);
+/// After the callers stop, polls of their sessions continue until those are final, which takes
+/// seconds.
+const MAX_DRAIN: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() {
@@ -42,18 +40,18 @@ async fn main() {
     let mut program = Program::start(&upstream.endpoint());
     let callers = Callers::start(program.address.clone(), upstream.simulator.clone(), Arc::clone(&report));
     let mut samples = Samples::new(warm_up);
-    let troubles = tokio::spawn(upstream.clone().trouble());
+    let outages = tokio::spawn(upstream.clone().run_outages());
     while samples.elapsed() < whole {
         tokio::time::sleep(SAMPLE_PERIOD.min(whole - samples.elapsed())).await;
         let sample = samples.take(&program).await;
         println!("{sample}, {}", report.line());
     }
-    troubles.abort();
-    upstream.calm();
+    outages.abort();
+    upstream.end_outage();
     callers.stop().await;
-    let left = samples.aftermath(&program, AFTERMATH).await;
+    let left = samples.drain(&program, MAX_DRAIN).await;
     println!("\n{}\n{}", report.table(), samples.table(&left));
-    let failed = [report.unexplained(), samples.broken_rules(&left), program.complaints()].concat();
+    let failed = [report.unexplained(), samples.broken_rules(&left), program.logged_errors()].concat();
     for sentence in &failed {
         println!("FAILED: {sentence}");
     }

@@ -1,5 +1,4 @@
-//! The program under test, in a process of its own, and what the system and its admin port tell of
-//! it.
+//! Starts the program, and reads its memory, descriptors, metrics and log.
 
 use std::{
     io::{BufRead, BufReader},
@@ -11,8 +10,8 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Caches that are full within the warm-up, so that what grows after it is no cache; a quota that
-/// is no bottleneck but when AWS throttles; and connections that end and begin anew all the time.
+/// The caches fill up during the warm-up, so that later growth is a leak. The quota matters only
+/// while AWS throttles. Connections end often.
 const FLAGS: [&str; 16] = [
     "serve",
     "--listen",
@@ -36,8 +35,8 @@ pub struct Program {
     child: Child,
     pub address: String,
     admin_address: String,
-    /// Lines of its log that nothing here explains.
-    complaints: Arc<Mutex<Vec<String>>>,
+    /// Log lines of level ERROR, and panics.
+    logged_errors: Arc<Mutex<Vec<String>>>,
 }
 
 impl Program {
@@ -56,50 +55,53 @@ impl Program {
             Some(event[name].as_str()?.to_owned())
         };
         let addresses = lines.find_map(|line| Some((value(&line, "address")?, value(&line, "admin_address")?)));
-        let (address, admin_address) = addresses.expect("it says where it listens");
-        let complaints: Arc<Mutex<Vec<String>>> = Arc::default();
-        let heard = Arc::clone(&complaints);
+        let (address, admin_address) = addresses.expect("the log has the addresses");
+        let logged_errors: Arc<Mutex<Vec<String>>> = Arc::default();
+        let collected = Arc::clone(&logged_errors);
         std::thread::spawn(move || {
             for line in lines {
-                // A panic is no JSON.
+                // A panic message is not JSON.
                 if value(&line, "level").is_none_or(|level| level == "ERROR") {
-                    heard.lock().expect("nobody panics with it").push(format!("it logged: {line}"));
+                    collected
+                        .lock()
+                        .expect("no code panics while it holds this lock")
+                        .push(format!("it logged: {line}"));
                 }
             }
         });
-        Self { child, address: format!("http://{address}"), admin_address, complaints }
+        Self { child, address: format!("http://{address}"), admin_address, logged_errors }
     }
 
     pub fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux reports VmRSS");
         line.trim().trim_end_matches(" kB").parse().expect("a number of kB")
     }
 
     pub fn descriptors(&self) -> u64 {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count() as u64
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the process runs").count() as u64
     }
 
-    /// The values of these metrics.
+    /// Returns the values of metrics.
     pub async fn metrics<const N: usize>(&self, names: [&str; N]) -> [u64; N] {
         let mut stream = TcpStream::connect(&self.admin_address).await.expect("the admin port is open");
         let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-        stream.write_all(request).await.expect("it is open");
+        stream.write_all(request).await.expect("the connection is open");
         let mut text = String::new();
-        stream.read_to_string(&mut text).await.expect("it is text");
+        stream.read_to_string(&mut text).await.expect("metrics are text");
         names.map(|name| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            line.expect("every series is there from the start").parse().expect("a whole number")
+            line.expect("every series exists from the start").parse().expect("a whole number")
         })
     }
 
-    /// Nothing, when all is well.
-    pub fn complaints(&self) -> Vec<String> {
-        self.complaints.lock().expect("nobody panics with it").clone()
+    /// Returns the logged errors.
+    pub fn logged_errors(&self) -> Vec<String> {
+        self.logged_errors.lock().expect("no code panics while it holds this lock").clone()
     }
 
     pub fn end(&mut self) {
-        self.child.kill().expect("it is ours to end");
-        self.child.wait().expect("it ends");
+        self.child.kill().expect("the process can be killed");
+        self.child.wait().expect("the process exits");
     }
 }

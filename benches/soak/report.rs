@@ -1,4 +1,4 @@
-//! What was asked, how it ended, and which trouble explains which error.
+//! Counts calls and their results, and explains each error by an outage.
 
 use std::{
     collections::BTreeMap,
@@ -10,50 +10,49 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A call that its caller's library did not send.
+/// A call that the gRPC library of the caller did not send.
 pub const NOT_SENT: &str = "not sent";
 
-/// Of 100,000 calls so many may not be sent: each connection ends once in some hundred calls, and
-/// the moment in which it goes wrong is short.
+/// The limit of calls that are not sent, per 100,000. Connections end after some hundred calls, and
+/// a call can meet that moment.
 const MAX_NOT_SENT: u64 = 10;
 
-/// A trouble of AWS.
+/// A kind of outage of AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
+pub enum Outage {
     Throttling,
     Failing,
     Hanging,
     Cutting,
     Malformed,
-    /// It restarts.
-    Gone,
+    Restarting,
 }
 
-impl Phase {
-    const ALL: [Self; 6] = [Self::Throttling, Self::Failing, Self::Hanging, Self::Cutting, Self::Malformed, Self::Gone];
+impl Outage {
+    const ALL: [Self; 6] =
+        [Self::Throttling, Self::Failing, Self::Hanging, Self::Cutting, Self::Malformed, Self::Restarting];
 
-    /// The errors that it may bring about.
+    /// Returns the reasons of errors that the outage can cause.
     fn reasons(self) -> &'static [&'static str] {
         match self {
             Self::Throttling => &["UPSTREAM_THROTTLED", "QUOTA_EXHAUSTED"],
             Self::Failing | Self::Cutting => &["UPSTREAM_UNAVAILABLE"],
             Self::Hanging => &["UPSTREAM_TIMEOUT"],
             Self::Malformed => &["UPSTREAM_MALFORMED"],
-            // Reads that were under way are cut, and what connects meanwhile is refused.
-            Self::Gone => &["UPSTREAM_UNAVAILABLE"],
+            // Reads in flight are cut, and new connections fail.
+            Self::Restarting => &["UPSTREAM_UNAVAILABLE"],
         }
     }
 
-    /// How long after its end it is still felt.
-    fn lingers(self) -> Duration {
+    /// Returns how long after its end the outage can cause errors.
+    fn after_effect(self) -> Duration {
         Duration::from_secs(match self {
-            // The rate comes back in 30 s, and a queue has to be worked off.
+            // The rate recovers in 30 s. Then the queue must drain.
             Self::Throttling => 40,
-            // Three attempts of 5 s; the last begins when the second has failed. Then it is
-            // remembered.
+            // Three attempts of 5 s, and then the error is cached.
             Self::Hanging => 25,
-            // An error is remembered for 6 s at most.
-            Self::Failing | Self::Cutting | Self::Malformed | Self::Gone => 8,
+            // An error is cached for at most 6 s.
+            Self::Failing | Self::Cutting | Self::Malformed | Self::Restarting => 8,
         })
     }
 }
@@ -68,81 +67,80 @@ pub enum Kind {
     Poll,
     Unknown,
     Malformed,
-    GivenUp,
-    Hurried,
+    Canceled,
+    ShortDeadline,
 }
 
 impl Kind {
-    /// The errors that this caller asks for.
+    /// Returns the reasons of errors that this kind causes itself.
     fn reasons(self) -> &'static [&'static str] {
         match self {
-            Self::Hit | Self::Miss | Self::Images | Self::Wait | Self::Poll | Self::GivenUp => &[],
+            Self::Hit | Self::Miss | Self::Images | Self::Wait | Self::Poll | Self::Canceled => &[],
             Self::Unknown => &["SESSION_NOT_FOUND"],
             Self::Malformed => &["INVALID_REQUEST"],
-            // Its own library may be the first to see the deadline pass, and says so without a
-            // reason.
-            Self::Hurried => &["DEADLINE_EXCEEDED", "QUOTA_EXHAUSTED", "Cancelled: Timeout expired"],
+            // The deadline may expire in the caller's library first, whose error has no reason.
+            Self::ShortDeadline => &["DEADLINE_EXCEEDED", "QUOTA_EXHAUSTED", "Cancelled: Timeout expired"],
         }
     }
 
-    /// Whether what AWS does may be felt. What is held is answered, whatever it does.
-    fn feels_aws(self) -> bool {
+    /// Returns whether an outage can affect this kind. Cache hits do not depend on AWS.
+    fn depends_on_aws(self) -> bool {
         !matches!(self, Self::Hit | Self::Malformed)
     }
 }
 
 #[derive(Default)]
 pub struct Report {
-    phases: Mutex<Vec<(Phase, Instant, Option<Instant>)>>,
-    ends: Mutex<BTreeMap<Kind, Ends>>,
+    outages: Mutex<Vec<(Outage, Instant, Option<Instant>)>>,
+    counts: Mutex<BTreeMap<Kind, Counts>>,
     requests: AtomicU64,
 }
 
 #[derive(Default)]
-struct Ends {
-    answered: u64,
-    given_up: u64,
+struct Counts {
+    succeeded: u64,
+    canceled: u64,
     slowest: Duration,
-    /// Errors by reason and explanation; nothing where there is none.
+    /// The number of errors by reason and explanation.
     errors: BTreeMap<(String, Option<String>), u64>,
 }
 
-/// A phase that is on until it is dropped.
-pub struct Lasts<'a>(&'a Report);
+/// Ends the current outage in the report when dropped.
+pub struct OutageGuard<'a>(&'a Report);
 
-impl Drop for Lasts<'_> {
+impl Drop for OutageGuard<'_> {
     fn drop(&mut self) {
-        if let Some((_, _, end)) = self.0.phases().last_mut() {
+        if let Some((_, _, end)) = self.0.outages().last_mut() {
             *end = Some(Instant::now());
         }
     }
 }
 
 impl Report {
-    pub fn begin(&self, phase: Phase) -> Lasts<'_> {
-        self.phases().push((phase, Instant::now(), None));
-        Lasts(self)
+    pub fn begin(&self, outage: Outage) -> OutageGuard<'_> {
+        self.outages().push((outage, Instant::now(), None));
+        OutageGuard(self)
     }
 
-    pub fn answered(&self, kind: Kind, started: Instant) {
-        self.end(kind, started, |ends| ends.answered += 1);
+    pub fn succeeded(&self, kind: Kind, started: Instant) {
+        self.count(kind, started, |counts| counts.succeeded += 1);
     }
 
-    pub fn given_up(&self, kind: Kind, started: Instant) {
-        self.end(kind, started, |ends| ends.given_up += 1);
+    pub fn canceled(&self, kind: Kind, started: Instant) {
+        self.count(kind, started, |counts| counts.canceled += 1);
     }
 
-    pub fn refused(&self, kind: Kind, started: Instant, reason: &str) {
+    pub fn failed(&self, kind: Kind, started: Instant, reason: &str) {
         let explanation = self.explanation(kind, started, reason);
-        self.end(kind, started, |ends| *ends.errors.entry((reason.to_owned(), explanation)).or_default() += 1);
+        self.count(kind, started, |counts| *counts.errors.entry((reason.to_owned(), explanation)).or_default() += 1);
     }
 
-    fn end(&self, kind: Kind, started: Instant, count: impl FnOnce(&mut Ends)) {
+    fn count(&self, kind: Kind, started: Instant, count: impl FnOnce(&mut Counts)) {
         self.requests.fetch_add(1, Relaxed);
-        let mut ends = self.ends();
-        let ends = ends.entry(kind).or_default();
-        ends.slowest = ends.slowest.max(started.elapsed());
-        count(ends);
+        let mut counts = self.counts();
+        let counts = counts.entry(kind).or_default();
+        counts.slowest = counts.slowest.max(started.elapsed());
+        count(counts);
     }
 
     fn explanation(&self, kind: Kind, started: Instant, reason: &str) -> Option<String> {
@@ -150,73 +148,73 @@ impl Report {
             return Some("the connection ended".to_owned());
         }
         if kind.reasons().contains(&reason) {
-            return Some("asked for".to_owned());
+            return Some("expected".to_owned());
         }
-        let phases = self.phases();
-        let felt = |(phase, _, end): &(Phase, Instant, Option<Instant>)| {
-            let is_over = end.is_some_and(|end| end + phase.lingers() < started);
-            kind.feels_aws() && phase.reasons().contains(&reason) && !is_over
+        let outages = self.outages();
+        let explains = |(outage, _, end): &(Outage, Instant, Option<Instant>)| {
+            let is_over = end.is_some_and(|end| end + outage.after_effect() < started);
+            kind.depends_on_aws() && outage.reasons().contains(&reason) && !is_over
         };
-        let phase = phases.iter().rev().find(|phase| felt(phase));
-        phase.map(|(phase, _, _)| format!("AWS: {phase:?}"))
+        let outage = outages.iter().rev().find(|outage| explains(outage));
+        outage.map(|(outage, _, _)| format!("AWS: {outage:?}"))
     }
 
-    /// One sentence for each error that nothing explains.
+    /// Returns a sentence for each error without an explanation.
     pub fn unexplained(&self) -> Vec<String> {
         let (mut sentences, mut not_sent) = (Vec::new(), 0);
-        for (kind, ends) in &*self.ends() {
-            for ((reason, explanation), count) in &ends.errors {
+        for (kind, counts) in &*self.counts() {
+            for ((reason, explanation), count) in &counts.errors {
                 not_sent += if reason == NOT_SENT { *count } else { 0 };
                 if explanation.is_none() {
-                    sentences.push(format!("{kind:?}: {count} times {reason}, which nothing explains"));
+                    sentences.push(format!("{kind:?}: {count} errors {reason} that no outage explains"));
                 }
             }
-            if ends.answered + ends.given_up == 0 && kind.reasons().is_empty() {
-                sentences.push(format!("{kind:?}: not one was answered"));
+            if counts.succeeded + counts.canceled == 0 && kind.reasons().is_empty() {
+                sentences.push(format!("{kind:?}: no call succeeded"));
             }
         }
-        let most = MAX_NOT_SENT.max(self.requests.load(Relaxed) * MAX_NOT_SENT / 100_000);
-        if not_sent > most {
-            sentences.push(format!("{not_sent} calls were not sent, more than {most}"));
+        let max = MAX_NOT_SENT.max(self.requests.load(Relaxed) * MAX_NOT_SENT / 100_000);
+        if not_sent > max {
+            sentences.push(format!("{not_sent} calls were not sent, more than {max}"));
         }
         sentences
     }
 
     pub fn line(&self) -> String {
-        let phase = self.phases().last().filter(|(_, _, end)| end.is_none()).map(|(phase, _, _)| *phase);
-        let phase = phase.map_or_else(String::new, |phase| format!(", AWS: {phase:?}"));
-        format!("{} requests{phase}", self.requests.load(Relaxed))
+        let outage = self.outages().last().filter(|(_, _, end)| end.is_none()).map(|(outage, _, _)| *outage);
+        let outage = outage.map_or_else(String::new, |outage| format!(", AWS: {outage:?}"));
+        format!("{} requests{outage}", self.requests.load(Relaxed))
     }
 
     pub fn table(&self) -> String {
         let mut table = String::from(
-            "| kind | requests | answered | given up | slowest | errors |\n| --- | ---: | ---: | ---: | ---: | --- |\n",
+            "| kind | requests | succeeded | canceled | slowest | errors |\n| --- | ---: | ---: | ---: | ---: | --- |\n",
         );
-        for (kind, Ends { answered, given_up, slowest, errors }) in &*self.ends() {
-            let all = answered + given_up + errors.values().sum::<u64>();
-            let told = |((reason, why), count): (&(String, Option<String>), &u64)| {
+        for (kind, Counts { succeeded, canceled, slowest, errors }) in &*self.counts() {
+            let all = succeeded + canceled + errors.values().sum::<u64>();
+            let describe = |((reason, why), count): (&(String, Option<String>), &u64)| {
                 format!("{count} {reason} ({})", why.as_deref().unwrap_or("UNEXPLAINED"))
             };
-            let errors: Vec<_> = errors.iter().map(told).collect();
+            let errors: Vec<_> = errors.iter().map(describe).collect();
             let slowest = slowest.as_secs_f64();
             let line =
-                format!("| {kind:?} | {all} | {answered} | {given_up} | {slowest:.2} s | {} |", errors.join(", "));
-            writeln!(table, "{line}").expect("a string takes all");
+                format!("| {kind:?} | {all} | {succeeded} | {canceled} | {slowest:.2} s | {} |", errors.join(", "));
+            writeln!(table, "{line}").expect("writing to a string cannot fail");
         }
-        for phase in Phase::ALL {
-            let times = self.phases().iter().filter(|(other, ..)| *other == phase).count();
-            let (reasons, lingers) = (phase.reasons().join(", "), phase.lingers().as_secs());
-            writeln!(table, "AWS {phase:?}, {times} times, explains {reasons} until {lingers} s after")
-                .expect("a string takes all");
+        for outage in Outage::ALL {
+            let times = self.outages().iter().filter(|(other, ..)| *other == outage).count();
+            let (reasons, seconds) = (outage.reasons().join(", "), outage.after_effect().as_secs());
+            writeln!(table, "AWS {outage:?}, {times} times, explains {reasons} until {seconds} s after its end")
+                .expect("writing to a string cannot fail");
         }
         table
     }
 
-    fn phases(&self) -> MutexGuard<'_, Vec<(Phase, Instant, Option<Instant>)>> {
-        self.phases.lock().expect("nobody panics with it")
+    fn outages(&self) -> MutexGuard<'_, Vec<(Outage, Instant, Option<Instant>)>> {
+        self.outages.lock().expect("no code panics while it holds this lock")
     }
 
-    fn ends(&self) -> MutexGuard<'_, BTreeMap<Kind, Ends>> {
-        self.ends.lock().expect("nobody panics with it")
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<Kind, Counts>> {
+        self.counts.lock().expect("no code panics while it holds this lock")
     }
 }

@@ -1,4 +1,4 @@
-//! What the program took, over time, and the rules for it.
+//! Samples of memory, descriptors and connections, and their limits.
 
 use crate::program::Program;
 use std::{
@@ -6,18 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Memory after the warm-up and at the end are medians of so many samples: single ones depend on
-/// what is under way.
+/// The number of samples of which the medians after the warm-up and at the end are taken. Single
+/// samples depend on requests in flight.
 const MEDIAN_OF: usize = 6;
 
-/// What memory may grow by after the warm-up. What glibc keeps of what was freed differs by some MB
-/// with the trouble that AWS is in. Ten minutes are some 300,000 requests: a leak of 60 bytes in
-/// each is more.
+/// The limit of growth after the warm-up. Freed memory that glibc keeps differs by some MB between
+/// outages. In ten minutes, some 300,000 requests exceed the limit with a leak of 60 bytes each.
 const MAX_GROWTH_KIB: i64 = 16 * 1024;
 
-/// When all have left: its sockets and pipes, the connections to AWS that are kept for the next
-/// time, and those of this bench's scrapes.
-const MAX_DESCRIPTORS_MORE: i64 = 64;
+/// The limit of descriptors after the drain: listeners, pipes, pooled connections to AWS, and
+/// connections of this benchmark to the admin port.
+const MAX_DESCRIPTORS_LEFT: i64 = 64;
 
 const NAMES: [&str; 3] = ["face_liveness_connections", "face_liveness_requests_in_flight", "face_liveness_polls"];
 
@@ -58,31 +57,31 @@ impl Samples {
     }
 
     pub async fn take(&mut self, program: &Program) -> Sample {
-        let sample = self.look(program).await;
+        let sample = self.sample(program).await;
         self.all.push(sample);
         sample
     }
 
-    async fn look(&self, program: &Program) -> Sample {
+    async fn sample(&self, program: &Program) -> Sample {
         let [connections, in_flight, polls] = program.metrics(NAMES).await;
         let (resident_kib, descriptors) = (program.resident_kib(), program.descriptors());
         Sample { at: self.elapsed(), resident_kib, descriptors, connections, in_flight, polls }
     }
 
-    /// What is left when all callers have gone: looked at until nothing is, or for so long.
-    pub async fn aftermath(&self, program: &Program, longest: Duration) -> Sample {
+    /// Samples until all connections, requests and polls have ended, or until the timeout.
+    pub async fn drain(&self, program: &Program, timeout: Duration) -> Sample {
         let began = Instant::now();
         loop {
-            let sample = self.look(program).await;
-            let is_quiet = (sample.connections, sample.in_flight, sample.polls) == (0, 0, 0);
-            if is_quiet || began.elapsed() > longest {
+            let sample = self.sample(program).await;
+            let is_drained = (sample.connections, sample.in_flight, sample.polls) == (0, 0, 0);
+            if is_drained || began.elapsed() > timeout {
                 return sample;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
-    /// Memory after the warm-up, and at the end, in KiB.
+    /// Returns memory after the warm-up and at the end, in KiB.
     fn ends(&self) -> (i64, i64) {
         let warm: Vec<_> = self.warm().collect();
         let median = |samples: &[&Sample]| {
@@ -98,7 +97,7 @@ impl Samples {
         self.all.iter().filter(|sample| sample.at >= self.warm_up)
     }
 
-    /// The slope of a line through the memory of the second half, in KiB a minute.
+    /// Returns the slope of memory in the second half, in KiB per minute (linear regression).
     fn slope(&self) -> f64 {
         let half = self.all.last().map_or(Duration::ZERO, |last| last.at / 2);
         let points = self.all.iter().filter(|sample| sample.at >= half);
@@ -106,10 +105,10 @@ impl Samples {
             points.map(|sample| (sample.at.as_secs_f64() / 60.0, sample.resident_kib as f64)).collect();
         let count = points.len() as f64;
         let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0 / count, y + point.1 / count));
-        let (up, along) = points
-            .iter()
-            .fold((0.0, 0.0), |(up, along), point| (up + (point.0 - x) * (point.1 - y), along + (point.0 - x).powi(2)));
-        up / along
+        let (covariance, variance) = points.iter().fold((0.0, 0.0), |(covariance, variance), point| {
+            (covariance + (point.0 - x) * (point.1 - y), variance + (point.0 - x).powi(2))
+        });
+        covariance / variance
     }
 
     pub fn table(&self, left: &Sample) -> String {
@@ -117,10 +116,10 @@ impl Samples {
         let (first, last) = (self.warm().next().expect("a sample"), self.all.last().expect("a sample"));
         let mib = |kib: i64| kib as f64 / 1024.0;
         format!(
-            "| | after the warm-up | at the end | when all had gone |\n| --- | ---: | ---: | ---: |\n\
+            "| | after the warm-up | at the end | after the drain |\n| --- | ---: | ---: | ---: |\n\
              | memory | {:.1} MiB | {:.1} MiB | {:.1} MiB |\n| descriptors | {} | {} | {} |\n\
              | connections | {} | {} | {} |\n| polls | {} | {} | {} |\n\
-             Memory's slope over the second half: {:+.2} MiB a minute.\n",
+             Memory's slope over the second half: {:+.2} MiB per minute.\n",
             mib(begin),
             mib(end),
             mib(left.resident_kib as i64),
@@ -137,7 +136,7 @@ impl Samples {
         )
     }
 
-    /// One sentence for each rule that does not hold.
+    /// Returns a sentence for each exceeded limit.
     pub fn broken_rules(&self, left: &Sample) -> Vec<String> {
         let (begin, end) = self.ends();
         let rules = [
@@ -146,8 +145,8 @@ impl Samples {
             (left.in_flight > 0, format!("{} requests are left in flight", left.in_flight)),
             (left.polls > 0, format!("{} polls are left", left.polls)),
             (
-                left.descriptors as i64 > MAX_DESCRIPTORS_MORE,
-                format!("{} descriptors are left, more than {MAX_DESCRIPTORS_MORE}", left.descriptors),
+                left.descriptors as i64 > MAX_DESCRIPTORS_LEFT,
+                format!("{} descriptors are left, more than {MAX_DESCRIPTORS_LEFT}", left.descriptors),
             ),
         ];
         rules.into_iter().filter(|(broken, _)| *broken).map(|(_, sentence)| sentence).collect()

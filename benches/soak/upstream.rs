@@ -1,7 +1,6 @@
-//! An AWS that fails in every way in turn: by the simulator's faults, and by a road to it that is
-//! cut.
+//! A simulated AWS with outages: faults of the simulator, and a proxy that cuts connections.
 
-use crate::report::{Phase, Report};
+use crate::report::{Outage, Report};
 use face_liveness_facade::simulator::{self, Fault, FaultKind, Simulator};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -13,15 +12,15 @@ use tokio::{
 
 const LATENCY: Duration = Duration::from_millis(20);
 
-/// How long AWS is well, and how long it is not.
-const WELL: Duration = Duration::from_secs(14);
-const ILL: Duration = Duration::from_secs(3);
+/// The time without and with an outage.
+const BETWEEN_OUTAGES: Duration = Duration::from_secs(14);
+const OUTAGE: Duration = Duration::from_secs(3);
 
 #[derive(Clone)]
 pub struct Upstream {
     pub simulator: Simulator,
     address: SocketAddr,
-    /// Whether the road is open.
+    /// Whether the proxy accepts connections.
     open: Arc<watch::Sender<bool>>,
     report: Arc<Report>,
 }
@@ -36,12 +35,12 @@ impl Upstream {
         };
         let simulator = Simulator::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-        let hidden = listener.local_addr().expect("a bound socket has an address");
+        let simulator_address = listener.local_addr().expect("a bound socket has an address");
         tokio::spawn(simulator.clone().serve(listener, std::future::pending()));
-        let road = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-        let address = road.local_addr().expect("a bound socket has an address");
+        let proxy = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = proxy.local_addr().expect("a bound socket has an address");
         let open = Arc::new(watch::Sender::new(true));
-        tokio::spawn(carry(road, address, hidden, open.subscribe()));
+        tokio::spawn(forward(proxy, address, simulator_address, open.subscribe()));
         Self { simulator, address, open, report }
     }
 
@@ -49,66 +48,71 @@ impl Upstream {
         format!("http://{}", self.address)
     }
 
-    /// One trouble after the other, for as long as it is polled.
-    pub async fn trouble(self) {
+    /// Starts and ends outages, forever.
+    pub async fn run_outages(self) {
         let error = |code: &str, status| FaultKind::Error { code: code.into(), status, message: None };
         let raw = |status, body: &str| FaultKind::Raw { status, content_type: None, body: body.into() };
         loop {
-            for (phase, fault) in [
-                (Phase::Throttling, Some(error("ThrottlingException", 400))),
-                (Phase::Failing, Some(error("InternalServerError", 500))),
-                (Phase::Gone, None),
-                (Phase::Hanging, Some(FaultKind::Hang)),
-                (Phase::Cutting, Some(FaultKind::CutBody)),
-                (Phase::Malformed, Some(raw(200, "{\"SessionId\": 7}"))),
-                (Phase::Failing, Some(raw(503, "<h1>Down</h1>"))),
-                (Phase::Hanging, Some(FaultKind::HangBody)),
+            for (outage, fault) in [
+                (Outage::Throttling, Some(error("ThrottlingException", 400))),
+                (Outage::Failing, Some(error("InternalServerError", 500))),
+                (Outage::Restarting, None),
+                (Outage::Hanging, Some(FaultKind::Hang)),
+                (Outage::Cutting, Some(FaultKind::CutBody)),
+                (Outage::Malformed, Some(raw(200, "{\"SessionId\": 7}"))),
+                (Outage::Failing, Some(raw(503, "<h1>Down</h1>"))),
+                (Outage::Hanging, Some(FaultKind::HangBody)),
             ] {
-                sleep(WELL).await;
-                let _lasts = self.report.begin(phase);
+                sleep(BETWEEN_OUTAGES).await;
+                let _outage = self.report.begin(outage);
                 match fault {
                     Some(fault) => self.simulator.script(Fault::new(fault)),
                     None => drop(self.open.send_replace(false)),
                 }
-                sleep(ILL).await;
-                self.calm();
+                sleep(OUTAGE).await;
+                self.end_outage();
             }
         }
     }
 
-    /// All is well again.
-    pub fn calm(&self) {
+    /// Ends the current outage.
+    pub fn end_outage(&self) {
         self.simulator.clear_faults();
         self.open.send_replace(true);
     }
 }
 
-/// Carries connections to `hidden` while the road is open. Closed, it has no listener and cuts what
-/// is on it, as a host does that restarts.
-async fn carry(road: TcpListener, address: SocketAddr, hidden: SocketAddr, mut open: watch::Receiver<bool>) {
-    let mut road = Some(road);
+/// Forwards connections to the simulator while `open` is true. Otherwise closes the listener and
+/// all connections, as a host that restarts.
+async fn forward(
+    proxy: TcpListener,
+    address: SocketAddr,
+    simulator_address: SocketAddr,
+    mut open: watch::Receiver<bool>,
+) {
+    let mut proxy = Some(proxy);
     loop {
-        let listener = match road.take() {
+        let listener = match proxy.take() {
             Some(listener) => listener,
-            None => TcpListener::bind(address).await.expect("nobody else took the port"),
+            None => TcpListener::bind(address).await.expect("no other process took the port"),
         };
-        let mut carried = JoinSet::new();
+        let mut connections = JoinSet::new();
         let closed = async { drop(open.wait_for(|open| !*open).await) };
         let accept = async {
             loop {
-                let Ok((mut near, _)) = listener.accept().await else { continue };
-                carried.spawn(async move {
-                    let mut far = TcpStream::connect(hidden).await?;
-                    tokio::io::copy_bidirectional(&mut near, &mut far).await
+                let Ok((mut client, _)) = listener.accept().await else { continue };
+                connections.spawn(async move {
+                    let mut upstream = TcpStream::connect(simulator_address).await?;
+                    tokio::io::copy_bidirectional(&mut client, &mut upstream).await
                 });
-                while carried.try_join_next().is_some() {}
+                while connections.try_join_next().is_some() {}
             }
         };
         tokio::select! {
             () = closed => {}
             () = accept => {}
         }
-        drop((listener, carried));
+        drop((listener, connections));
         if open.wait_for(|open| *open).await.is_err() {
             return;
         }

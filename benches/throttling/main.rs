@@ -1,38 +1,38 @@
-//! How late do callers learn that a session has finished, when AWS grants 25 (or 5) reads a second?
+//! Measures the delay between the end of a session and the callers' final response, with AWS quotas
+//! of 25 and 5 reads per second.
 //!
-//! The same callers, against the same simulated AWS: by the AWS SDK directly, with its standard and
-//! its adaptive retries, and by this service, polling and waiting. Prints a table, holds it against
-//! the goals, and draws the delays as `docs/throttling.svg`.
+//! The same callers read the same simulated sessions with the AWS SDK (standard and adaptive
+//! retries) and with this service (polling and waiting). Prints a table, checks the goals, and
+//! draws
+//! `docs/throttling.svg`.
 
 mod callers;
 mod chart;
 #[path = "../../tests/integration/redis.rs"]
-#[expect(dead_code, reason = "tests do more with a store than start it")]
+#[expect(dead_code, reason = "the tests use more of it")]
 mod redis;
 mod report;
 mod scenario;
 
-use callers::By;
-use report::Outcome;
-use scenario::{Account, Scenario};
+use report::Measurement;
+use scenario::{Account, Scenario, Setup};
 use tokio::task::JoinSet;
 
-/// The service's rows are the median of so many runs; the SDK's show what the service is for, and
-/// one run does.
+/// Runs of the service, of which the table shows the median. The SDK runs once, for comparison.
 const ROUNDS: u64 = 3;
 
 #[tokio::main]
 async fn main() {
-    // `cargo bench` passes flags of its own, and `cargo test --benches` must not take minutes.
+    // `cargo test --benches` passes `--test`, and must not take minutes.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let mut outcomes = direct().await;
+    let mut measurements = direct().await;
     for round in 1..=ROUNDS {
         eprintln!("the service, round {round} of {ROUNDS}");
-        outcomes.extend(service(round).await);
+        measurements.extend(service(round).await);
     }
-    let rows = report::medians(outcomes);
+    let rows = report::medians(measurements);
     println!("{}", report::table(&rows));
     chart::draw(&rows, "docs/throttling.svg").expect("docs/ can be written to");
     let missed = report::missed_goals(&rows);
@@ -42,39 +42,39 @@ async fn main() {
     std::process::exit(i32::from(!missed.is_empty()));
 }
 
-/// The AWS SDK without this service, all at once: each has an AWS of its own, and they cost little.
-async fn direct() -> Vec<Outcome> {
-    eprintln!("the AWS SDK, directly");
+/// Runs the AWS SDK without this service, concurrently, each against its own simulator.
+async fn direct() -> Vec<Measurement> {
+    eprintln!("the AWS SDK without this service");
     let mut runs = JoinSet::new();
-    for by in [By::SdkStandard, By::SdkAdaptive] {
+    for setup in [Setup::SdkStandard, Setup::SdkAdaptive] {
         for scenario in [Scenario::EvenFinish, Scenario::RealChecks] {
             for account in [Account::LARGE, Account::SMALL] {
-                runs.spawn(callers::run(scenario, account, by, 0));
+                runs.spawn(callers::run(scenario, account, setup, 0));
             }
         }
     }
     runs.join_all().await
 }
 
-async fn service(round: u64) -> Vec<Outcome> {
+async fn service(round: u64) -> Vec<Measurement> {
     let mut runs = JoinSet::new();
-    for by in [By::Polling, By::Waiting] {
+    for setup in [Setup::Polling, Setup::Waiting] {
         for scenario in [Scenario::EvenFinish, Scenario::RealChecks] {
             for account in [Account::LARGE, Account::SMALL] {
-                runs.spawn(callers::run(scenario, account, by, round));
+                runs.spawn(callers::run(scenario, account, setup, round));
             }
         }
     }
-    runs.spawn(callers::run(Scenario::EvenFinish, Account::LARGE, By::WaitingAtFourTimesTheQuota, round));
-    runs.spawn(callers::run(Scenario::EvenFinish, Account::SMALL, By::WaitingAtFourTimesTheQuota, round));
-    let mut outcomes = runs.join_all().await;
-    // Beside each other, so that they meet the same machine.
+    runs.spawn(callers::run(Scenario::EvenFinish, Account::LARGE, Setup::WaitingWithQuadrupleQuota, round));
+    runs.spawn(callers::run(Scenario::EvenFinish, Account::SMALL, Setup::WaitingWithQuadrupleQuota, round));
+    let mut measurements = runs.join_all().await;
+    // Concurrently, so that both run under the same conditions.
     let mut runs = JoinSet::new();
-    for by in [By::WaitingOnReplicas, By::WaitingOnReplicasApart] {
+    for setup in [Setup::WaitingOnSharingReplicas, Setup::WaitingOnSeparateReplicas] {
         for scenario in [Scenario::EvenFinish, Scenario::RealChecks] {
-            runs.spawn(callers::run(scenario, Account::LARGE, by, round));
+            runs.spawn(callers::run(scenario, Account::LARGE, setup, round));
         }
     }
-    outcomes.extend(runs.join_all().await);
-    outcomes
+    measurements.extend(runs.join_all().await);
+    measurements
 }

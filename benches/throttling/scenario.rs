@@ -1,8 +1,8 @@
-//! The sessions: when each begins, and when it ends.
+//! The sessions of a run, the quota, and what the callers read from.
 
 use std::time::Duration;
 
-/// AWS's quota and how many sessions are under way.
+/// AWS's quota, and the number of concurrent sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Account {
     pub reads_per_second: u32,
@@ -10,32 +10,61 @@ pub struct Account {
 }
 
 impl Account {
-    /// us-east-1 and us-west-2: AWS's own quota and limit of sessions.
+    /// AWS's default quota and session limit in us-east-1 and us-west-2.
     pub const LARGE: Self = Self { reads_per_second: 25, sessions: 75 };
-    /// Every other region.
+    /// AWS's defaults in every other region.
     pub const SMALL: Self = Self { reads_per_second: 5, sessions: 15 };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scenario {
-    /// All sessions are in progress from the start, and finish evenly over 20 s.
+    /// All sessions are in progress from the start, and finish one after the other in 20 s.
     EvenFinish,
-    /// For a minute each place is always taken: people hesitate for 2 to 40 s, and the check takes
-    /// 6 to 12 s.
+    /// For a minute, a new session starts whenever one ends. It is CREATED for 2 to 40 s, and
+    /// IN_PROGRESS for 6 to 12 s.
     RealChecks,
 }
 
-/// One session's life, counted from the start of the run.
+/// What the callers read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Setup {
+    SdkStandard,
+    SdkAdaptive,
+    Polling,
+    Waiting,
+    /// The service is configured with four times the quota, as if others used three quarters of it.
+    WaitingWithQuadrupleQuota,
+    /// Five replicas with a shared cache. The callers of a session use different ones.
+    WaitingOnSharingReplicas,
+    /// Five replicas without a shared cache, each with a fifth of the quota.
+    WaitingOnSeparateReplicas,
+}
+
+impl Setup {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SdkStandard => "AWS SDK, standard retries",
+            Self::SdkAdaptive => "AWS SDK, adaptive retries",
+            Self::Polling => "this service, polling",
+            Self::Waiting => "this service, wait",
+            Self::WaitingWithQuadrupleQuota => "this service, wait, others took 3/4",
+            Self::WaitingOnSharingReplicas => "five replicas that share, wait",
+            Self::WaitingOnSeparateReplicas => "five replicas apart, wait",
+        }
+    }
+}
+
+/// The times of a session, from the start of the run.
 #[derive(Clone, Copy, Debug)]
-pub struct Life {
-    pub begins: Duration,
+pub struct SessionTimes {
+    pub start: Duration,
     pub created_for: Duration,
     pub in_progress_for: Duration,
 }
 
-impl Life {
-    pub fn ends(&self) -> Duration {
-        self.begins + self.created_for + self.in_progress_for
+impl SessionTimes {
+    pub fn end(&self) -> Duration {
+        self.start + self.created_for + self.in_progress_for
     }
 }
 
@@ -50,38 +79,37 @@ impl Scenario {
         }
     }
 
-    /// The lives of all sessions. The same for every run of a scenario, so that those who are
-    /// compared meet the same.
-    pub fn lives(self, account: Account) -> Vec<Life> {
+    /// Returns the times of all sessions. They are the same in every run, so that runs can be
+    /// compared.
+    pub fn sessions(self, account: Account) -> Vec<SessionTimes> {
         match self {
             Self::EvenFinish => (1..=account.sessions)
-                .map(|number| Life {
-                    begins: Duration::ZERO,
+                .map(|number| SessionTimes {
+                    start: Duration::ZERO,
                     created_for: Duration::ZERO,
                     in_progress_for: EVEN_FINISH * number / account.sessions,
                 })
                 .collect(),
             Self::RealChecks => {
                 let mut random = fastrand::Rng::with_seed(7);
-                (0..account.sessions).flat_map(|_| place(&mut random)).collect()
+                (0..account.sessions).flat_map(|_| consecutive_sessions(&mut random)).collect()
             }
         }
     }
 }
 
-/// The sessions that follow each other in one of the places. The first is somewhere in its
-/// hesitation when the run starts.
-fn place(random: &mut fastrand::Rng) -> Vec<Life> {
-    let mut lives = Vec::new();
-    let mut begins = Duration::ZERO;
-    while begins < REAL_CHECKS {
-        let hesitates = between(random, 2.0, 40.0);
-        let created_for = if lives.is_empty() { hesitates.mul_f64(random.f64()) } else { hesitates };
-        let life = Life { begins, created_for, in_progress_for: between(random, 6.0, 12.0) };
-        begins = life.ends();
-        lives.push(life);
+/// Returns sessions that follow each other. The first one was created before the run starts.
+fn consecutive_sessions(random: &mut fastrand::Rng) -> Vec<SessionTimes> {
+    let mut sessions = Vec::new();
+    let mut start = Duration::ZERO;
+    while start < REAL_CHECKS {
+        let hesitation = between(random, 2.0, 40.0);
+        let created_for = if sessions.is_empty() { hesitation.mul_f64(random.f64()) } else { hesitation };
+        let session = SessionTimes { start, created_for, in_progress_for: between(random, 6.0, 12.0) };
+        start = session.end();
+        sessions.push(session);
     }
-    lives
+    sessions
 }
 
 fn between(random: &mut fastrand::Rng, low: f64, high: f64) -> Duration {

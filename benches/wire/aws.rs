@@ -1,5 +1,5 @@
-//! The AWS behind the service. It has every session there is, all of them succeeded: the simulator
-//! keeps ten thousand, and growth wants a million.
+//! A simulated AWS in which every session id exists and has succeeded. The simulator keeps only ten
+//! thousand sessions, and `growth` needs a million.
 
 use axum::{Json, Router, body::Bytes, extract::State};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 const IMAGES: usize = 3;
 pub const IMAGE_BYTES: usize = 100_000;
 
-/// The ids of sessions with images begin so, those of the others not.
-const PICTURED: &str = "face";
+/// The prefix of the ids of sessions with images.
+const IMAGES_PREFIX: &str = "face";
 
-/// Starts it, and answers where.
+/// Starts the server, and returns its URL.
 pub async fn start() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
@@ -32,22 +32,23 @@ fn image(bytes: Vec<u8>) -> Value {
 async fn read(State(images): State<Vec<Value>>, request: Bytes) -> Json<Value> {
     let request: Value = serde_json::from_slice(&request).expect("the SDK sends JSON");
     let id = request["SessionId"].as_str().expect("it names a session");
-    let mut answer = json!({
+    let mut response = json!({
         "SessionId": id, "Status": "SUCCEEDED", "Confidence": 99.5, "AuditImages": [],
         "Challenge": {"Type": "FaceMovementAndLightChallenge", "Version": "2.0.0"}, "Metadata": {"SDKType": "web"},
     });
-    if id.starts_with(PICTURED) {
-        answer["ReferenceImage"] = images[0].clone();
-        answer["AuditImages"] = images[1..].into();
+    if id.starts_with(IMAGES_PREFIX) {
+        response["ReferenceImage"] = images[0].clone();
+        response["AuditImages"] = images[1..].into();
     }
-    Json(answer)
+    Json(response)
 }
 
-/// The id of a session without images, or with three.
-pub fn plain(number: usize) -> String {
+/// Returns the id of a session without images.
+pub fn id_without_images(number: usize) -> String {
     format!("0123abcd-0000-4000-8000-{number:012x}")
 }
 
-pub fn pictured(number: usize) -> String {
-    format!("{PICTURED}0000-0000-4000-8000-{number:012x}")
+/// Returns the id of a session with three images.
+pub fn id_with_images(number: usize) -> String {
+    format!("{IMAGES_PREFIX}0000-0000-4000-8000-{number:012x}")
 }

@@ -1,5 +1,5 @@
-//! Whether a hit costs the same among a million results as among a hundred, and what a result
-//! takes.
+//! Compares a hit among a million cached results with one among a hundred, and measures the memory
+//! of a result.
 
 use crate::{
     aws,
@@ -11,7 +11,7 @@ use crate::{
 const FEW: usize = 100;
 const MANY: usize = 1_000_000;
 const READS: usize = 60_000;
-/// Such an answer is so long on the wire.
+/// The length of a response on the wire.
 const RESULT_BYTES: f64 = 137.0;
 
 pub async fn measure(endpoint: &str) -> Vec<Goal> {
@@ -19,10 +19,10 @@ pub async fn measure(endpoint: &str) -> Vec<Goal> {
     let (few, many) = (start.service(&[]), start.service(&["--result-cache-entries=1100000"]));
     pin(std::process::id(), BOTH_CORES);
     for service in [&few, &many] {
-        readers::read_all(service, (0..FEW).map(aws::plain)).await;
+        readers::read_all(service, (0..FEW).map(aws::id_without_images)).await;
     }
     let before = many.resident_bytes();
-    readers::read_all(&many, (FEW..MANY).map(aws::plain)).await;
+    readers::read_all(&many, (FEW..MANY).map(aws::id_without_images)).await;
     let each = (many.resident_bytes() - before) / (MANY - FEW) as f64 - RESULT_BYTES;
     pin(std::process::id(), CALLER_CORE);
     let mut spent = [const { Vec::new() }; 2];
@@ -31,7 +31,7 @@ pub async fn measure(endpoint: &str) -> Vec<Goal> {
     }
     for round in 0..=ROUNDS {
         for (spent, (service, sessions)) in spent.iter_mut().zip([(&few, FEW), (&many, MANY)]) {
-            let microseconds = read_any(service, sessions, u64::from(round)).await;
+            let microseconds = read_random(service, sessions, u64::from(round)).await;
             // The first round warms up.
             spent.extend((round > 0).then_some(microseconds));
         }
@@ -44,10 +44,10 @@ pub async fn measure(endpoint: &str) -> Vec<Goal> {
     ]
 }
 
-/// Each read is of another session, with no order in it: in microseconds.
-async fn read_any(service: &Process, sessions: usize, seed: u64) -> f64 {
+/// Reads random sessions, and returns the CPU time of a read in microseconds.
+async fn read_random(service: &Process, sessions: usize, seed: u64) -> f64 {
     let mut random = fastrand::Rng::with_seed(seed);
     let before = service.cpu();
-    readers::read_all(service, (0..READS).map(move |_| aws::plain(random.usize(..sessions)))).await;
+    readers::read_all(service, (0..READS).map(move |_| aws::id_without_images(random.usize(..sessions)))).await;
     (service.cpu() - before).as_secs_f64() * 1e6 / READS as f64
 }

@@ -1,4 +1,4 @@
-//! h2load: the same request again and again, eighty at a time on eight connections.
+//! Sends a request repeatedly with h2load: 80 concurrent calls on eight connections.
 
 use crate::process::{CALLER_CORE, Process};
 use face_liveness_facade::proto::GetLivenessResultRequest;
@@ -9,7 +9,7 @@ use std::{
 
 const PATH: &str = "/faceliveness.v1.FaceLivenessService/GetLivenessResult";
 
-/// A request as it stands on the wire, in a file, and how it is sent.
+/// A file with a request, and how h2load sends it.
 pub struct Load {
     pub file: PathBuf,
     pub requests: u32,
@@ -20,13 +20,14 @@ pub struct Load {
 impl Load {
     pub fn new(folder: &Path, name: &str, request: &GetLivenessResultRequest, requests: u32) -> Self {
         let message = prost::Message::encode_to_vec(request);
-        let head = [&[0][..], &u32::try_from(message.len()).expect("it is short").to_be_bytes()].concat();
+        let head = [&[0][..], &u32::try_from(message.len()).expect("the length fits 32 bits").to_be_bytes()].concat();
         let file = folder.join(format!("{name}.request"));
-        std::fs::write(&file, [head, message].concat()).expect("the folder is ours");
+        std::fs::write(&file, [head, message].concat()).expect("the folder is writable");
         Self { file, requests, connections: 8, streams: 10 }
     }
 
-    /// Sends them all. h2load sees HTTP's status only: gRPC's is in the service's metrics.
+    /// Sends the requests. h2load checks only the HTTP status. The gRPC codes are in the metrics of
+    /// the service.
     pub fn send(&self, server: &Process, requests: u32) {
         let numbers = [requests, self.connections, self.streams].map(|number| number.to_string());
         let output = Command::new("taskset")
@@ -35,12 +36,12 @@ impl Load {
             .arg(&self.file)
             .arg(format!("http://{}{PATH}", server.address))
             .output()
-            .expect("h2load is there: scripts/tools bench");
+            .expect("h2load is installed: scripts/tools bench");
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.contains(&format!("{requests} succeeded, 0 failed")), "not every request was answered:\n{text}");
+        assert!(text.contains(&format!("{requests} succeeded, 0 failed")), "not every request succeeded:\n{text}");
     }
 
-    /// The server's time on a processor per request, in microseconds.
+    /// Returns the server's CPU time per request, in microseconds.
     pub fn microseconds(&self, server: &Process) -> f64 {
         let before = server.cpu();
         self.send(server, self.requests);

@@ -1,12 +1,12 @@
-//! What does an answer cost, in time on a processor, next to what any server must spend? And what
-//! does the service take beside it?
+//! Measures the CPU time of a response, compared with baseline servers, and the memory of the
+//! service.
 //!
-//! The program itself and the yardsticks, each in a process of its own, in the same run. Prints a
-//! table, holds it against the goals, and draws the hits as `docs/performance.svg`. A word leaves
-//! out the rest: `hits`, `misses`, `footprint`, `growth`; `instructions` is CI's gate. Linux only:
-//! it reads `/proc`.
+//! The program and the baselines run as separate processes. Prints a table, checks the goals, and
+//! draws `docs/performance.svg`. Arguments select parts: `hits`, `misses`, `footprint`, `growth`.
+//! CI runs `instructions`. Linux only: it reads `/proc`.
 
 mod aws;
+mod baselines;
 mod chart;
 mod footprint;
 mod growth;
@@ -17,7 +17,6 @@ mod misses;
 mod process;
 mod readers;
 mod table;
-mod yardsticks;
 
 use std::path::Path;
 use table::Goal;
@@ -26,18 +25,18 @@ use table::Goal;
 async fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     if let [flag, name, argument] = &arguments[..]
-        && flag == "--yardstick"
+        && flag == "--baseline"
     {
-        return yardsticks::run(name, argument).await;
+        return baselines::run(name, argument).await;
     }
     if arguments.iter().any(|argument| argument == "--test") {
         return;
     }
     let folder = std::env::temp_dir().join(format!("face-liveness-facade-wire-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("there is room for files");
+    std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
     let parts: Vec<_> = arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with('-')).collect();
     let goals = measure(&folder, &parts).await;
-    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+    std::fs::remove_dir_all(&folder).expect("the folder can be removed");
     println!("{}", table::table(&goals));
     let missed: Vec<_> = goals.iter().filter_map(Goal::miss).collect();
     missed.iter().for_each(|sentence| println!("MISSED: {sentence}"));
@@ -53,9 +52,9 @@ async fn measure(folder: &Path, parts: &[&str]) -> Vec<Goal> {
     let wanted = |part| parts.is_empty() || parts.contains(&part);
     let mut goals = Vec::new();
     if wanted("hits") {
-        let (hits, reached) = hits::measure(folder, &endpoint).await;
+        let (hits, hit_goals) = hits::measure(folder, &endpoint).await;
         chart::draw(&hits, "docs/performance.svg").expect("docs/ can be written to");
-        goals.extend(reached);
+        goals.extend(hit_goals);
     }
     if wanted("misses") {
         goals.push(misses::measure(&endpoint).await);

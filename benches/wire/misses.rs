@@ -1,5 +1,5 @@
-//! What the service spends on a miss beyond what the AWS SDK does on the same call: one caller, one
-//! call after the other.
+//! Measures the CPU time of a miss, beyond the AWS SDK's for the same call. One caller makes one
+//! call at a time.
 
 use crate::{
     aws,
@@ -14,16 +14,16 @@ const READS: usize = 1_500;
 pub async fn measure(endpoint: &str) -> Goal {
     let start = Start { endpoint, workers: 1, under: &[] };
     let service = start.service(&["--image-cache-size=2GiB"]);
-    let mut sdk = start.yardstick("bare-sdk", "");
+    let mut sdk = start.baseline("bare-sdk", "");
     let (mut input, mut output) = sdk.pipes();
     let mut client = readers::client(&service).await;
     let mut spent = [const { Vec::new() }; 2];
     for round in 0..=ROUNDS as usize {
-        let ids: Vec<_> = (0..READS).map(|number| aws::plain(round * READS + number)).collect();
+        let ids: Vec<_> = (0..READS).map(|number| aws::id_without_images(round * READS + number)).collect();
         let before = [sdk.cpu(), service.cpu()];
         for id in &ids {
-            writeln!(input, "{id}").expect("it reads");
-            output.read_line(&mut String::new()).expect("it says that it has read");
+            writeln!(input, "{id}").expect("the process reads");
+            output.read_line(&mut String::new()).expect("the process prints a line per read");
         }
         for id in ids {
             readers::read(&mut client, readers::request(id, 1)).await;

@@ -1,4 +1,4 @@
-//! A server under test, in a process of its own, and what the system tells of it.
+//! Starts a server as a process, and reads its CPU time and memory.
 
 use std::{
     io::{BufRead, BufReader},
@@ -10,25 +10,25 @@ use tokio::{
     net::TcpStream,
 };
 
-/// One worker has one core; who asks has the other. Two workers have both.
+/// One worker has one core, and the callers the other. Two workers have both.
 pub const SERVER_CORE: &str = "0";
 pub const CALLER_CORE: &str = "1";
 pub const BOTH_CORES: &str = "0,1";
 
-const ANSWERED: &str = r#"grpc_server_handled_total{grpc_code="OK",grpc_method="GetLivenessResult",grpc_service="faceliveness.v1.FaceLivenessService",grpc_type="unary"}"#;
+const HANDLED: &str = r#"grpc_server_handled_total{grpc_code="OK",grpc_method="GetLivenessResult",grpc_service="faceliveness.v1.FaceLivenessService",grpc_type="unary"}"#;
 
 pub struct Process {
     child: Child,
     pub address: String,
     admin_address: String,
-    /// From its start until it was ready.
+    /// The time until it was ready.
     pub start: Duration,
 }
 
 /// How a server is started.
 #[derive(Clone, Copy)]
 pub struct Start<'a> {
-    /// Where it finds AWS.
+    /// The URL of the simulated AWS.
     pub endpoint: &'a str,
     pub workers: u32,
     /// A program that runs the server, with its arguments.
@@ -36,7 +36,7 @@ pub struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// The service, with room for all that is asked of it.
+    /// Starts the service with limits that the benchmark does not reach.
     pub fn service(self, flags: &[&str]) -> Process {
         let mut command = self.command(env!("CARGO_BIN_EXE_face-liveness-facade"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
@@ -46,11 +46,11 @@ impl Start<'_> {
         Process::start(command.args(flags), "ready")
     }
 
-    /// This program as one of the yardsticks.
-    pub fn yardstick(self, name: &str, answer: &str) -> Process {
+    /// Starts this program as a baseline.
+    pub fn baseline(self, name: &str, argument: &str) -> Process {
         let this = std::env::current_exe().expect("this program is a file");
         let mut command = self.command(this.to_str().expect("its path is text"));
-        Process::start(command.args(["--yardstick", name, answer]), "listening")
+        Process::start(command.args(["--baseline", name, argument]), "listening")
     }
 
     fn command(&self, program: &str) -> Command {
@@ -70,7 +70,7 @@ impl Process {
     fn start(command: &mut Command, ready: &str) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let began = Instant::now();
-        let mut child = command.spawn().expect("taskset is there, and the program starts");
+        let mut child = command.spawn().expect("taskset is installed, and the program starts");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
         let (mut address, mut admin_address) = (String::new(), String::new());
         for line in lines.by_ref() {
@@ -87,9 +87,9 @@ impl Process {
         Self { child, address, admin_address, start }
     }
 
-    /// The time that all its threads have spent on a processor, to the nanosecond.
+    /// Returns the CPU time of all threads.
     pub fn cpu(&self) -> Duration {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the process runs");
         let spent = tasks.filter_map(|task| {
             let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
             text.split(' ').next()?.parse::<u64>().ok()
@@ -98,20 +98,20 @@ impl Process {
     }
 
     pub fn resident_bytes(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux reports VmRSS");
         line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number of kB") * 1024.0
     }
 
-    /// How many calls the service has answered with OK.
-    pub async fn answered(&self) -> u64 {
+    /// Returns the number of calls with status OK.
+    pub async fn handled(&self) -> u64 {
         let mut stream = TcpStream::connect(&self.admin_address).await.expect("the admin port is open");
         let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-        stream.write_all(request).await.expect("it is open");
+        stream.write_all(request).await.expect("the connection is open");
         let mut text = String::new();
-        stream.read_to_string(&mut text).await.expect("it is text");
-        let value = text.lines().find_map(|line| line.strip_prefix(ANSWERED)?.strip_prefix(' '));
-        value.expect("every series is there from the start").parse().expect("a whole number")
+        stream.read_to_string(&mut text).await.expect("metrics are text");
+        let value = text.lines().find_map(|line| line.strip_prefix(HANDLED)?.strip_prefix(' '));
+        value.expect("every series exists from the start").parse().expect("a whole number")
     }
 
     pub fn pipes(&mut self) -> (ChildStdin, BufReader<ChildStdout>) {
@@ -119,20 +119,20 @@ impl Process {
         (self.child.stdin.take().expect("it is piped, and taken once"), BufReader::new(output))
     }
 
-    /// From now on on these cores only.
+    /// Restricts the process to these cores.
     pub fn pin(&self, cores: &str) {
         pin(self.child.id(), cores);
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Sends SIGTERM, and waits until the process has exited.
     pub fn end(mut self) {
         let id = self.child.id().to_string();
-        Command::new("kill").arg(id).status().expect("it is ours to end");
-        self.child.wait().expect("it ends");
+        Command::new("kill").arg(id).status().expect("kill is installed");
+        self.child.wait().expect("the process exits");
     }
 }
 
-/// Whatever becomes of this program, no server stays.
+/// Kills the server also when this program panics.
 impl Drop for Process {
     fn drop(&mut self) {
         self.child.kill().ok();
@@ -142,5 +142,5 @@ impl Drop for Process {
 
 pub fn pin(process: u32, cores: &str) {
     let taskset = Command::new("taskset").args(["-a", "-c", "-p", cores, &process.to_string()]).output();
-    assert!(taskset.expect("taskset is there").status.success());
+    assert!(taskset.expect("taskset is installed").status.success());
 }

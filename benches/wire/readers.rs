@@ -1,4 +1,4 @@
-//! Callers with a gRPC library, for what h2load cannot: another session each time.
+//! Callers that read a different session in each call, which h2load cannot.
 
 use crate::process::Process;
 use face_liveness_facade::proto::{
@@ -10,12 +10,12 @@ use tonic::transport::Channel;
 
 type Client = FaceLivenessServiceClient<Channel>;
 
-/// As h2load has them.
+/// The same as h2load's.
 const CONNECTIONS: usize = 8;
 const CALLS_PER_CONNECTION: usize = 10;
 
 pub async fn client(server: &Process) -> Client {
-    FaceLivenessServiceClient::connect(format!("http://{}", server.address)).await.expect("it listens")
+    FaceLivenessServiceClient::connect(format!("http://{}", server.address)).await.expect("the server listens")
 }
 
 pub fn request(session_id: String, view: i32) -> GetLivenessResultRequest {
@@ -23,10 +23,10 @@ pub fn request(session_id: String, view: i32) -> GetLivenessResultRequest {
 }
 
 pub async fn read(client: &mut Client, request: GetLivenessResultRequest) -> GetLivenessResultResponse {
-    client.get_liveness_result(request).await.expect("an answer").into_inner()
+    client.get_liveness_result(request).await.expect("the call succeeds").into_inner()
 }
 
-/// Reads all these sessions, eighty at a time.
+/// Reads sessions, with 80 concurrent calls.
 pub async fn read_all(server: &Process, ids: impl Iterator<Item = String> + Send + 'static) {
     let ids = Arc::new(Mutex::new(ids));
     let mut callers = JoinSet::new();
@@ -35,7 +35,7 @@ pub async fn read_all(server: &Process, ids: impl Iterator<Item = String> + Send
         for _ in 0..CALLS_PER_CONNECTION {
             let (mut client, ids) = (client.clone(), Arc::clone(&ids));
             callers.spawn(async move {
-                let next = || ids.lock().expect("nobody panics with it").next();
+                let next = || ids.lock().expect("no code panics while it holds this lock").next();
                 while let Some(id) = next() {
                     read(&mut client, request(id, 1)).await;
                 }

@@ -1,11 +1,11 @@
-//! What was to be reached, and what was measured.
+//! Goals and measurements.
 
 use std::fmt::Write;
 
-/// Medians of so many.
+/// The number of rounds of which the median counts.
 pub const ROUNDS: u32 = 5;
 
-/// Something that must not be more than its limit.
+/// A measurement and its limit.
 pub struct Goal {
     name: &'static str,
     measured: f64,
@@ -22,7 +22,7 @@ impl Goal {
         self.measured <= self.limit
     }
 
-    /// How it was missed.
+    /// Describes by how much the limit was exceeded, if it was.
     pub fn miss(&self) -> Option<String> {
         let more = 100.0 * (self.measured / self.limit - 1.0);
         let Self { name, measured, limit, unit } = self;
@@ -37,7 +37,7 @@ pub fn table(goals: &[Goal]) -> String {
         let digits = if *unit == "×" { 2 } else { usize::from(*measured < 10.0) };
         let reached = if goal.is_reached() { "yes" } else { "**no**" };
         writeln!(table, "| {name} | {limit} {unit} | {measured:.digits$} {unit} | {reached} |")
-            .expect("a string grows");
+            .expect("writing to a string cannot fail");
     }
     table
 }

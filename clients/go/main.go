@@ -1,4 +1,4 @@
-// Asks whether the person of an Amazon Rekognition Face Liveness session is live, and exits 0 only then.
+// Gets the verdict of an Amazon Rekognition Face Liveness session. Exits 0 only if the person is live.
 //
 //	go generate    # the first time builds buf, which takes a few minutes
 //	go run . [ADDRESS [SESSION_ID [WAIT_SECONDS]]]
@@ -30,36 +30,36 @@ import (
 	pb "example.com/caller/gen/faceliveness/v1"
 )
 
-// Who retries, how often and on which replicas: the same for every language.
+// Retries and load balancing, the same for every language.
 //
 //go:embed gen/service-config.json
 var serviceConfig string
 
-// On AWS's scale of 0 to 100. The service may have a higher threshold of its own, which then decides.
+// On AWS's scale of 0 to 100. A higher threshold of the service takes precedence.
 const minConfidence = 80
 
-// What a call may take beyond its wait: a read from AWS, and retries.
-const timeToAnswer = 5 * time.Second
+// The time of a call in addition to its wait: for a read from AWS, and retries.
+const timeToRespond = 5 * time.Second
 
-// Action is what a caller does next.
+// Action is the next step of the caller.
 type Action string
 
 const (
 	Live           Action = "live"
 	NotLive        Action = "not live"
-	AskAgain       Action = "pending: ask again"
+	CallAgain      Action = "pending: ask again"
 	NewSession     Action = "offer a new session"
-	MendCall       Action = "mend the call"
+	FixCall        Action = "fix the call"
 	TellOperator   Action = "tell the operator"
 	RetryLater     Action = "retry later"
 	AnotherReplica Action = "ask another replica"
 )
 
-// Decision is an action, and where it comes from.
+// Decision is an action and its reason.
 type Decision struct {
 	Action     Action
-	Reason     string         // Why there is no verdict. Empty when there is one.
-	RetryAfter *time.Duration // How long to wait before asking again, when the service says so.
+	Reason     string         // Why there is no verdict. Empty if there is one.
+	RetryAfter *time.Duration // The delay before a retry, if the service sends one.
 }
 
 func (d Decision) String() string {
@@ -73,17 +73,17 @@ func (d Decision) String() string {
 	return text
 }
 
-// FaceLiveness asks for a session's verdict, and waits that long for the session to end. It retries as the service
-// config says, all within one deadline.
+// FaceLiveness gets the verdict of a session, and waits for a final status. The library retries as the service config
+// says, within one deadline.
 func FaceLiveness(ctx context.Context, client pb.FaceLivenessServiceClient, sessionID string, wait time.Duration) Decision {
-	ctx, cancel := context.WithTimeout(ctx, wait+timeToAnswer)
+	ctx, cancel := context.WithTimeout(ctx, wait+timeToRespond)
 	defer cancel()
-	// For meshes that choose the replica by a header's hash, so that all who ask for a session meet the one that knows
-	// it. Access logs record headers, hence a hash and not the id.
+	// For meshes that choose the replica by the hash of a header, so that all calls of a session reach one replica.
+	// A hash and not the id, because access logs record headers.
 	route := sha256.Sum256([]byte(sessionID))
 	ctx = metadata.AppendToOutgoingContext(ctx, "x-face-liveness-route", hex.EncodeToString(route[:8]))
 
-	answer, err := client.GetLivenessResult(ctx, &pb.GetLivenessResultRequest{
+	response, err := client.GetLivenessResult(ctx, &pb.GetLivenessResultRequest{
 		SessionId:     sessionID,
 		Wait:          durationpb.New(wait),
 		MinConfidence: proto.Float32(minConfidence),
@@ -91,18 +91,18 @@ func FaceLiveness(ctx context.Context, client pb.FaceLivenessServiceClient, sess
 	if err != nil {
 		return afterError(status.Convert(err))
 	}
-	return afterAnswer(answer.GetVerdict())
+	return afterVerdict(response.GetVerdict())
 }
 
-// Only VERDICT_LIVE lets anybody in, whatever verdicts there will be.
-func afterAnswer(verdict pb.Verdict) Decision {
+// Only VERDICT_LIVE means live, also if verdicts are added.
+func afterVerdict(verdict pb.Verdict) Decision {
 	switch verdict {
 	case pb.Verdict_VERDICT_LIVE:
 		return Decision{Action: Live}
 	case pb.Verdict_VERDICT_NOT_LIVE:
 		return Decision{Action: NotLive}
 	case pb.Verdict_VERDICT_PENDING:
-		return Decision{Action: AskAgain}
+		return Decision{Action: CallAgain}
 	case pb.Verdict_VERDICT_INCONCLUSIVE:
 		return Decision{Action: NewSession, Reason: verdict.String()}
 	default:
@@ -111,7 +111,7 @@ func afterAnswer(verdict pb.Verdict) Decision {
 }
 
 func afterError(failure *status.Status) Decision {
-	// An error without ErrorInfo comes from the library or from a proxy, and its code is all there is.
+	// An error without ErrorInfo comes from the library or from a proxy. It has only a code.
 	decision := Decision{Reason: code.Code(failure.Code()).String()}
 	for _, detail := range failure.Details() {
 		switch detail := detail.(type) {
@@ -131,7 +131,7 @@ func whatToDo(reason string, code codes.Code) Action {
 	case "SESSION_NOT_FOUND", "SESSION_GONE":
 		return NewSession
 	case "INVALID_REQUEST", "UPSTREAM_INVALID_PARAMETER", "IMAGES_NOT_ALLOWED":
-		return MendCall
+		return FixCall
 	case "CLIENT_NOT_ALLOWED", "UPSTREAM_ACCESS_DENIED", "UPSTREAM_CREDENTIALS":
 		return TellOperator
 	case "UPSTREAM_MALFORMED", "INTERNAL", "UPSTREAM_UNKNOWN":
@@ -143,7 +143,7 @@ func whatToDo(reason string, code codes.Code) Action {
 	case "SHUTTING_DOWN":
 		return AnotherReplica
 	}
-	// A reason of tomorrow, or none.
+	// An unknown reason, or none.
 	switch code {
 	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded:
 		return RetryLater
@@ -175,13 +175,13 @@ func ask(args []string) (Decision, error) {
 	if err != nil {
 		return Decision{}, err
 	}
-	// A service keeps one channel as long as it runs: calls share its connections and the
+	// Use one channel for the lifetime of a service: calls share its connections and the
 	// throttling of retries.
 	conn, err := grpc.NewClient(address,
 		// TLS: credentials.NewTLS(&tls.Config{RootCAs: ...}); mutual TLS: with Certificates, too.
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultServiceConfig(serviceConfig),
-		// Or a replica that vanishes without a word would be waited for.
+		// Detects a replica that disappears without closing the connection.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: time.Minute, Timeout: 20 * time.Second}),
 	)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Asks whether the person of an Amazon Rekognition Face Liveness session is live, and exits 0 only then.
+// Gets the verdict of an Amazon Rekognition Face Liveness session. Exits 0 only if the person is live.
 //
 //   npm ci
 //   node face-liveness.mjs [ADDRESS [SESSION_ID [WAIT_SECONDS]]]
@@ -9,58 +9,58 @@ import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
 import { fromJSON, loadSync } from "@grpc/proto-loader";
 
-// The stubs: the file is loaded as it is.
+// Loads the proto file without generated stubs.
 const PROTO = "faceliveness/v1/face_liveness_service.proto";
 const includeDirs = [fileURLToPath(new URL("../../proto", import.meta.url))];
 const stubs = grpc.loadPackageDefinition(loadSync(PROTO, { includeDirs, enums: String })).faceliveness.v1;
 
-// Who retries, how often and on which replicas: the same for every language.
+// Retries and load balancing, the same for every language.
 const SERVICE_CONFIG = readFileSync(new URL("../service-config.json", import.meta.url), "utf8");
 
-// On AWS's scale of 0 to 100. The service may have a higher threshold of its own, which then decides.
+// On AWS's scale of 0 to 100. A higher threshold of the service takes precedence.
 const MIN_CONFIDENCE = 80;
 
-// What a call may take beyond its wait, in seconds: a read from AWS, and retries.
-const TIME_TO_ANSWER = 5;
+// Seconds of a call in addition to its wait: for a read from AWS, and retries.
+const TIME_TO_RESPOND = 5;
 
-// What a caller does next.
+// The next step of the caller.
 const Action = {
   LIVE: "live",
   NOT_LIVE: "not live",
-  ASK_AGAIN: "pending: ask again",
+  CALL_AGAIN: "pending: ask again",
   NEW_SESSION: "offer a new session",
-  MEND_CALL: "mend the call",
+  FIX_CALL: "fix the call",
   TELL_OPERATOR: "tell the operator",
   RETRY_LATER: "retry later",
   ANOTHER_REPLICA: "ask another replica",
 };
 
-// Asks for a session's verdict, and waits that many seconds for the session to end. It retries as the service config
-// says, all within one deadline.
+// Gets the verdict of a session, and waits that many seconds for a final status. The library retries as the service
+// config says, within one deadline.
 function faceLiveness(client, sessionId, wait) {
   const request = { sessionId, wait: { seconds: wait }, minConfidence: MIN_CONFIDENCE };
   const metadata = new grpc.Metadata();
-  // For meshes that choose the replica by a header's hash, so that all who ask for a session meet the one that knows
-  // it. Access logs record headers, hence a hash and not the id.
+  // For meshes that choose the replica by the hash of a header, so that all calls of a session reach one replica.
+  // A hash and not the id, because access logs record headers.
   metadata.set("x-face-liveness-route", createHash("sha256").update(sessionId).digest("hex").slice(0, 16));
-  const deadline = Date.now() + (wait + TIME_TO_ANSWER) * 1000;
+  const deadline = Date.now() + (wait + TIME_TO_RESPOND) * 1000;
 
   return new Promise((resolve) => {
-    client.getLivenessResult(request, metadata, { deadline }, (error, answer) => {
-      resolve(error ? afterError(error) : afterAnswer(answer.verdict));
+    client.getLivenessResult(request, metadata, { deadline }, (error, response) => {
+      resolve(error ? afterError(error) : afterVerdict(response.verdict));
     });
   });
 }
 
-// Only VERDICT_LIVE lets anybody in, whatever verdicts there will be.
-function afterAnswer(verdict) {
+// Only VERDICT_LIVE means live, also if verdicts are added.
+function afterVerdict(verdict) {
   switch (verdict) {
     case "VERDICT_LIVE":
       return { action: Action.LIVE };
     case "VERDICT_NOT_LIVE":
       return { action: Action.NOT_LIVE };
     case "VERDICT_PENDING":
-      return { action: Action.ASK_AGAIN };
+      return { action: Action.CALL_AGAIN };
     case "VERDICT_INCONCLUSIVE":
       return { action: Action.NEW_SESSION, reason: verdict };
     default:
@@ -69,7 +69,7 @@ function afterAnswer(verdict) {
 }
 
 function afterError(error) {
-  // An error without ErrorInfo comes from the library or from a proxy, and its code is all there is.
+  // An error without ErrorInfo comes from the library or from a proxy. It has only a code.
   const { reason = grpc.status[error.code], retryAfter } = details(error);
   return { action: whatToDo(reason, error.code), reason, retryAfter };
 }
@@ -82,7 +82,7 @@ function whatToDo(reason, code) {
     case "INVALID_REQUEST":
     case "UPSTREAM_INVALID_PARAMETER":
     case "IMAGES_NOT_ALLOWED":
-      return Action.MEND_CALL;
+      return Action.FIX_CALL;
     case "CLIENT_NOT_ALLOWED":
     case "UPSTREAM_ACCESS_DENIED":
     case "UPSTREAM_CREDENTIALS":
@@ -100,7 +100,7 @@ function whatToDo(reason, code) {
     case "SHUTTING_DOWN":
       return Action.ANOTHER_REPLICA;
   }
-  // A reason of tomorrow, or none.
+  // An unknown reason, or none.
   switch (code) {
     case grpc.status.UNAVAILABLE:
     case grpc.status.RESOURCE_EXHAUSTED:
@@ -111,8 +111,8 @@ function whatToDo(reason, code) {
   }
 }
 
-// grpc-js leaves the details of an error as bytes, and no small package has the files of google.rpc: these are the
-// fields of google/rpc/status.proto and error_details.proto that are read here.
+// grpc-js does not decode error details, and no small package has the protos of google.rpc. These are the used fields
+// of google/rpc/status.proto and error_details.proto.
 const message = (fields) => ({ fields });
 const nested = {
   Status: message({ details: { rule: "repeated", type: "Any", id: 3 } }),
@@ -147,12 +147,12 @@ function inWords({ action, reason, retryAfter }) {
 
 const [address = "127.0.0.1:50051", sessionId = "facade00-0000-4000-8000-000000000001", wait = 5] =
   process.argv.slice(2);
-// A service keeps one client as long as it runs: calls share its connections and the
+// Use one client for the lifetime of a service: calls share its connections and the
 // throttling of retries.
 // TLS: grpc.credentials.createSsl(rootCertificates); mutual TLS: with the private key and the certificate chain, too.
 const client = new stubs.FaceLivenessService(address, grpc.credentials.createInsecure(), {
   "grpc.service_config": SERVICE_CONFIG,
-  // Or a replica that vanishes without a word would be waited for.
+  // Detects a replica that disappears without closing the connection.
   "grpc.keepalive_time_ms": 60_000,
   "grpc.keepalive_timeout_ms": 20_000,
 });

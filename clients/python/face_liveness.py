@@ -1,4 +1,4 @@
-"""Asks whether the person of an Amazon Rekognition Face Liveness session is live, and exits 0 only then.
+"""Gets the verdict of an Amazon Rekognition Face Liveness session. Exits 0 only if the person is live.
 
     python3 -m venv .venv && . .venv/bin/activate && pip install -r requirements.txt
     python -m grpc_tools.protoc -I../../proto --python_out=. --grpc_python_out=. faceliveness/v1/face_liveness_service.proto
@@ -19,24 +19,24 @@ from grpc_status import rpc_status
 from faceliveness.v1 import face_liveness_service_pb2 as pb
 from faceliveness.v1.face_liveness_service_pb2_grpc import FaceLivenessServiceStub
 
-# Who retries, how often and on which replicas: the same for every language.
+# Retries and load balancing, the same for every language.
 SERVICE_CONFIG = pathlib.Path(__file__).resolve().parent.parent / "service-config.json"
 
-# On AWS's scale of 0 to 100. The service may have a higher threshold of its own, which then decides.
+# On AWS's scale of 0 to 100. A higher threshold of the service takes precedence.
 MIN_CONFIDENCE = 80
 
-# What a call may take beyond its wait, in seconds: a read from AWS, and retries.
-TIME_TO_ANSWER = 5
+# Seconds of a call in addition to its wait: for a read from AWS, and retries.
+TIME_TO_RESPOND = 5
 
 
 class Action(enum.Enum):
-    """What a caller does next."""
+    """The next step of the caller."""
 
     LIVE = "live"
     NOT_LIVE = "not live"
-    ASK_AGAIN = "pending: ask again"
+    CALL_AGAIN = "pending: ask again"
     NEW_SESSION = "offer a new session"
-    MEND_CALL = "mend the call"
+    FIX_CALL = "fix the call"
     TELL_OPERATOR = "tell the operator"
     RETRY_LATER = "retry later"
     ANOTHER_REPLICA = "ask another replica"
@@ -44,11 +44,11 @@ class Action(enum.Enum):
 
 @dataclass
 class Decision:
-    """An action, and where it comes from."""
+    """An action and its reason."""
 
     action: Action
     reason: str | None = None  # Why there is no verdict.
-    retry_after: float | None = None  # Seconds to wait before asking again, when the service says so.
+    retry_after: float | None = None  # The delay before a retry in seconds, if the service sends one.
 
     def __str__(self):
         text = self.action.value
@@ -60,33 +60,33 @@ class Decision:
 
 
 def face_liveness(stub, session_id, wait):
-    """Asks for a session's verdict, and waits that many seconds for the session to end.
+    """Gets the verdict of a session, and waits that many seconds for a final status.
 
     It retries as the service config says, all within one deadline.
     """
     request = pb.GetLivenessResultRequest(
         session_id=session_id, wait=Duration(seconds=wait), min_confidence=MIN_CONFIDENCE
     )
-    # For meshes that choose the replica by a header's hash, so that all who ask for a session meet the one that knows
-    # it. Access logs record headers, hence a hash and not the id.
+    # For meshes that choose the replica by the hash of a header, so that all calls of a session reach one replica.
+    # A hash and not the id, because access logs record headers.
     route = hashlib.sha256(session_id.encode()).hexdigest()[:16]
     metadata = [("x-face-liveness-route", route)]
     try:
-        answer = stub.GetLivenessResult(request, timeout=wait + TIME_TO_ANSWER, metadata=metadata)
+        response = stub.GetLivenessResult(request, timeout=wait + TIME_TO_RESPOND, metadata=metadata)
     except grpc.RpcError as error:
         return after_error(error)
-    return after_answer(answer.verdict)
+    return after_verdict(response.verdict)
 
 
-def after_answer(verdict):
-    """Only VERDICT_LIVE lets anybody in, whatever verdicts there will be."""
+def after_verdict(verdict):
+    """Only VERDICT_LIVE means live, also if verdicts are added."""
     match verdict:
         case pb.VERDICT_LIVE:
             return Decision(Action.LIVE)
         case pb.VERDICT_NOT_LIVE:
             return Decision(Action.NOT_LIVE)
         case pb.VERDICT_PENDING:
-            return Decision(Action.ASK_AGAIN)
+            return Decision(Action.CALL_AGAIN)
         case pb.VERDICT_INCONCLUSIVE:
             return Decision(Action.NEW_SESSION, "VERDICT_INCONCLUSIVE")
         case _:
@@ -94,7 +94,7 @@ def after_answer(verdict):
 
 
 def after_error(error):
-    # An error without ErrorInfo comes from the library or from a proxy, and its code is all there is.
+    # An error without ErrorInfo comes from the library or from a proxy. It has only a code.
     reason, retry_after = error.code().name, None
     status, info, retry = rpc_status.from_call(error), ErrorInfo(), RetryInfo()
     for detail in status.details if status else ():
@@ -110,7 +110,7 @@ def what_to_do(reason, code):
         case "SESSION_NOT_FOUND" | "SESSION_GONE":
             return Action.NEW_SESSION
         case "INVALID_REQUEST" | "UPSTREAM_INVALID_PARAMETER" | "IMAGES_NOT_ALLOWED":
-            return Action.MEND_CALL
+            return Action.FIX_CALL
         case "CLIENT_NOT_ALLOWED" | "UPSTREAM_ACCESS_DENIED" | "UPSTREAM_CREDENTIALS":
             return Action.TELL_OPERATOR
         case "UPSTREAM_MALFORMED" | "INTERNAL" | "UPSTREAM_UNKNOWN":
@@ -123,7 +123,7 @@ def what_to_do(reason, code):
             return Action.RETRY_LATER  # With more time.
         case "SHUTTING_DOWN":
             return Action.ANOTHER_REPLICA
-    # A reason of tomorrow, or none.
+    # An unknown reason, or none.
     match code:
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.RESOURCE_EXHAUSTED | grpc.StatusCode.DEADLINE_EXCEEDED:
             return Action.RETRY_LATER
@@ -134,11 +134,11 @@ def what_to_do(reason, code):
 def main(address="127.0.0.1:50051", session_id="facade00-0000-4000-8000-000000000001", wait="5"):
     options = [
         ("grpc.service_config", SERVICE_CONFIG.read_text()),
-        # Or a replica that vanishes without a word would be waited for.
+        # Detects a replica that disappears without closing the connection.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
     ]
-    # A service keeps one channel as long as it runs: calls share its connections and the
+    # Use one channel for the lifetime of a service: calls share its connections and the
     # throttling of retries.
     # TLS: grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=...), options); mutual TLS: with
     # private_key and certificate_chain, too.

@@ -1,15 +1,14 @@
-//! The challenge of a session: which kind, and in which version.
+//! The challenge of a session: its type and version.
 //!
-//! The same type is read from the control surface, in lower case, and written to AWS's answers, in
-//! AWS's names. How one is chosen from a creator's preferences is the request's.
+//! The control API reads these types in lower case. Responses have AWS's names.
 
 use serde::{Deserialize, Serialize};
 
-/// The challenge that the person was set.
+/// A challenge in a version.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all(serialize = "PascalCase"), deny_unknown_fields)]
 pub struct Challenge {
-    /// `Type` at AWS.
+    /// AWS's `Type`.
     #[serde(rename(serialize = "Type", deserialize = "type"))]
     pub kind: ChallengeType,
     /// Three numbers with dots between, such as `1.0.0`.
@@ -17,7 +16,7 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// The challenge in the version that is current.
+    /// Returns the challenge in its current version.
     pub fn of(kind: ChallengeType) -> Self {
         let version = match kind {
             ChallengeType::FaceMovementAndLightChallenge => "2.0.0",
@@ -27,10 +26,10 @@ impl Challenge {
     }
 }
 
-/// The challenges that AWS has; in JSON by the same names.
+/// A challenge of AWS. In JSON the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum ChallengeType {
-    /// The face moves, and the screen flashes colours. The default.
+    /// The face moves, and the screen flashes colors. The default.
     FaceMovementAndLightChallenge,
     /// The face moves, with no flashes.
     FaceMovementChallenge,

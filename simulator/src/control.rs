@@ -1,15 +1,15 @@
-//! The control surface under `/simulator/`, for tests in any language: faults, placed sessions and
-//! counts.
+//! The control API under `/simulator/`, for tests in any language: faults, sessions with a fixed
+//! id, and request counts.
 //!
-//! What it takes and gives is plain JSON, with no signature and no AWS protocol. What is refused
-//! gets a 400 and a sentence.
+//! It speaks plain JSON, without signatures and without the AWS protocol. An invalid request gets
+//! status 400 and a sentence.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, State},
+    extract::{self, DefaultBodyLimit, Path},
     http::StatusCode,
     routing::{get, post, put},
 };
@@ -17,31 +17,31 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
-    Simulator,
     challenge::Challenge,
     fault::Fault,
     feedback::Feedback,
     session::{ImageStore, Outcome, Pace, Session},
+    state::State,
     validate,
 };
 
-/// No session in good faith comes near, and each one kept may be that large.
-const MOST_SESSION: usize = 16 * 1024;
+/// Bytes of a session's JSON. Real ones are far smaller, and each stored session may be that large.
+const MAX_SESSION_BYTES: usize = 16 * 1024;
 
-/// Room for a raw fault with a body as long as AWS's longest answer, 1.4 MB.
-const MOST_BODY: usize = 2 * 1024 * 1024;
+/// Bytes of a request. A raw fault can have a body as long as AWS's longest response, 1.4 MB.
+const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
-type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
+type BadRequest = (StatusCode, Json<Value>);
 
-pub(crate) fn routes(simulator: Simulator) -> Router {
+pub(crate) fn routes(state: Arc<State>) -> Router {
     Router::new()
         .route("/simulator", get(help))
         .route("/simulator/", get(help))
         .route("/simulator/faults", post(add_fault).get(list_faults).delete(clear_faults))
-        .route("/simulator/sessions/{id}", put(place_session).layer(DefaultBodyLimit::max(MOST_SESSION)))
+        .route("/simulator/sessions/{id}", put(place_session).layer(DefaultBodyLimit::max(MAX_SESSION_BYTES)))
         .route("/simulator/requests", get(count_requests))
-        .layer(DefaultBodyLimit::max(MOST_BODY))
-        .with_state(simulator)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(state)
 }
 
 async fn help() -> Json<Value> {
@@ -87,34 +87,38 @@ async fn help() -> Json<Value> {
     }))
 }
 
-async fn add_fault(State(simulator): State<Simulator>, body: Bytes) -> Answer {
+async fn add_fault(extract::State(state): extract::State<Arc<State>>, body: Bytes) -> Result<Json<Value>, BadRequest> {
     let fault: Fault = parse(&body)?;
-    simulator.state.faults.add(fault).map_err(refusal)?;
-    list_faults(State(simulator)).await
+    state.faults.add(fault).map_err(bad_request)?;
+    list_faults(extract::State(state)).await
 }
 
-async fn list_faults(State(simulator): State<Simulator>) -> Answer {
-    Ok(Json(json!({"faults": simulator.state.faults.list()})))
+async fn list_faults(extract::State(state): extract::State<Arc<State>>) -> Result<Json<Value>, BadRequest> {
+    Ok(Json(json!({"faults": state.faults.list()})))
 }
 
-async fn clear_faults(State(simulator): State<Simulator>) -> Answer {
-    Ok(Json(json!({"cleared": simulator.state.faults.clear()})))
+async fn clear_faults(extract::State(state): extract::State<Arc<State>>) -> Result<Json<Value>, BadRequest> {
+    Ok(Json(json!({"cleared": state.faults.clear()})))
 }
 
-async fn count_requests(State(simulator): State<Simulator>) -> Answer {
-    Ok(Json(json!(simulator.state.tally.report())))
+async fn count_requests(extract::State(state): extract::State<Arc<State>>) -> Result<Json<Value>, BadRequest> {
+    Ok(Json(json!(state.counts.report())))
 }
 
-async fn place_session(State(simulator): State<Simulator>, Path(id): Path<String>, body: Bytes) -> Answer {
+async fn place_session(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, BadRequest> {
     if !validate::is_session_id(&id) {
-        return Err(refusal("A session id must be a UUID of 36 characters in lower case."));
+        return Err(bad_request("A session id must be a UUID of 36 characters in lower case."));
     }
     let placement: Placement = if body.is_empty() { Placement::default() } else { parse(&body)? };
-    simulator.place(placement.session(&id)?);
+    state.sessions.place(placement.session(&id)?);
     Ok(Json(json!({"session_id": id})))
 }
 
-/// A session in JSON. What is left out is as in [`Session::new`].
+/// A session in JSON. An absent member has the value of [`Session::new`].
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Placement {
@@ -132,41 +136,41 @@ struct Placement {
 }
 
 impl Placement {
-    fn session(self, id: &str) -> Result<Session, (StatusCode, Json<Value>)> {
+    fn session(self, id: &str) -> Result<Session, BadRequest> {
         if self.audit_images.is_some_and(|number| number > 4) {
-            return Err(refusal("audit_images must be a number from 0 to 4."));
+            return Err(bad_request("audit_images must be a number from 0 to 4."));
         }
         if let Some(Outcome::Succeeded { confidence: Some(confidence) }) = self.outcome
             && !(0.0..=100.0).contains(&confidence)
         {
-            return Err(refusal("A confidence must be a number from 0 to 100."));
+            return Err(bad_request("A confidence must be a number from 0 to 100."));
         }
-        let usual = Session::new(id);
+        let default = Session::new(id);
         Ok(Session {
-            pace: self.pace.unwrap_or(usual.pace),
-            outcome: self.outcome.unwrap_or(usual.outcome),
-            audit_images: self.audit_images.unwrap_or(usual.audit_images),
-            images: self.images.unwrap_or(usual.images),
+            pace: self.pace.unwrap_or(default.pace),
+            outcome: self.outcome.unwrap_or(default.outcome),
+            audit_images: self.audit_images.unwrap_or(default.audit_images),
+            images: self.images.unwrap_or(default.images),
             created_for: self.created_for_ms.map(Duration::from_millis),
             in_progress_for: self.in_progress_for_ms.map(Duration::from_millis),
-            challenge: self.challenge.unwrap_or(usual.challenge),
-            feedback: self.feedback.unwrap_or(usual.feedback),
-            sdk_type: self.sdk_type.unwrap_or(usual.sdk_type),
-            id: usual.id,
+            challenge: self.challenge.unwrap_or(default.challenge),
+            feedback: self.feedback.unwrap_or(default.feedback),
+            sdk_type: self.sdk_type.unwrap_or(default.sdk_type),
+            id: default.id,
         })
     }
 }
 
-/// Tells null, which takes a member away, from a member left out, which keeps the usual one.
+/// Distinguishes null, which removes a member, from an absent member, which keeps the default.
 fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, (StatusCode, Json<Value>)> {
-    serde_json::from_slice(body).map_err(|error| refusal(&format!("The body cannot be read: {error}.")))
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, BadRequest> {
+    serde_json::from_slice(body).map_err(|error| bad_request(&format!("The body cannot be read: {error}.")))
 }
 
-fn refusal(sentence: &str) -> (StatusCode, Json<Value>) {
+fn bad_request(sentence: &str) -> BadRequest {
     (StatusCode::BAD_REQUEST, Json(json!({"error": sentence})))
 }
 
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_can_be_placed_in_json() {
+    fn a_session_is_placed_from_json() {
         let placed = session(&json!({
             "pace": {"frozen": "REVIEW"}, "outcome": {"succeeded": {"confidence": 12.5}}, "audit_images": 2,
             "images": {"s3": {"bucket": "b"}}, "created_for_ms": 1, "challenge": {"type": "FaceMovementChallenge",
@@ -194,20 +198,20 @@ mod tests {
         assert_eq!(placed.created_for, Some(Duration::from_millis(1)));
         assert_eq!(placed.challenge.unwrap().kind, ChallengeType::FaceMovementChallenge);
         assert_eq!((placed.feedback.len(), placed.sdk_type), (1, None));
-        let usual = session(&json!({"outcome": {"succeeded": {}}})).unwrap();
-        assert_eq!(usual.outcome, Outcome::Succeeded { confidence: None });
-        assert!(usual.challenge.is_some() && usual.sdk_type.is_some());
+        let default = session(&json!({"outcome": {"succeeded": {}}})).unwrap();
+        assert_eq!(default.outcome, Outcome::Succeeded { confidence: None });
+        assert!(default.challenge.is_some() && default.sdk_type.is_some());
     }
 
     #[test]
-    fn a_wrong_session_is_told_what_is_wrong() {
-        for (json, wrong) in [
+    fn the_error_names_what_is_wrong_with_a_session() {
+        for (json, expected) in [
             (json!({"audit_images": 5}), "0 to 4"),
             (json!({"outcome": {"succeeded": {"confidence": 101}}}), "0 to 100"),
             (json!({"outcome": "won"}), "unknown variant"),
             (json!({"tempo": 1}), "unknown field"),
         ] {
-            assert!(session(&json).unwrap_err().contains(wrong));
+            assert!(session(&json).unwrap_err().contains(expected));
         }
     }
 }

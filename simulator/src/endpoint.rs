@@ -1,15 +1,15 @@
-//! One request of an AWS client, from its target to its answer.
+//! Handles a request of an AWS client.
 //!
-//! The order is AWS's: protocol, operation, signature, quota, JSON, constraints, session. A
-//! scripted fault comes after the operation and before the rest. Nothing is logged here of a
-//! session but eight characters of its id.
+//! The order of checks is AWS's: protocol, operation, signature, quota, JSON, constraints, session.
+//! A scripted fault applies right after the operation is known. Of a session, only eight characters
+//! of its id are logged.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{Request, State},
+    extract::{self, Request},
     http::{
         HeaderMap, HeaderValue, Method, Response, StatusCode,
         header::{CONTENT_LENGTH, CONTENT_TYPE},
@@ -18,29 +18,45 @@ use axum::{
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
-    Simulator, Stopping, answer,
     fault::FaultKind,
-    request, signature, torn,
+    request, results_response, signature,
+    state::State,
+    truncated_body,
     wire::{self, ApiError, Operation, Reply},
 };
 
-/// No request of the model comes near: its longest members are 2,048 and 950 characters.
-const MOST_BODY: usize = 64 * 1024;
+/// Bytes of a request. The longest members of the model have 2,048 and 950 characters.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// An id that is longer is no session's, and is not worth remembering.
-const MOST_ID: usize = 64;
+/// A longer id is invalid, and is not stored.
+const MAX_ID_BYTES: usize = 64;
 
-pub(crate) fn routes(simulator: Simulator, stopping: Stopping) -> Router {
-    Router::new().route("/", any(receive)).fallback(stray).with_state(Endpoint { simulator, stopping })
+pub(crate) fn routes(state: Arc<State>, shutdown: Shutdown) -> Router {
+    Router::new().route("/", any(receive)).fallback(not_the_protocol).with_state(Endpoint { state, shutdown })
+}
+
+/// The shutdown of the server, which ends scripted delays. None without a server.
+#[derive(Clone)]
+pub(crate) struct Shutdown(pub Option<watch::Receiver<bool>>);
+
+impl Shutdown {
+    pub async fn wait(self) {
+        match self.0 {
+            // An error means that the sender was dropped, and so the server has ended.
+            Some(mut shutdown) => drop(shutdown.wait_for(|shutdown| *shutdown).await),
+            None => std::future::pending().await,
+        }
+    }
 }
 
 #[derive(Clone)]
 struct Endpoint {
-    simulator: Simulator,
-    stopping: Stopping,
+    state: Arc<State>,
+    shutdown: Shutdown,
 }
 
 struct Call {
@@ -50,28 +66,28 @@ struct Call {
     session_id: Option<String>,
 }
 
-async fn receive(State(endpoint): State<Endpoint>, request: Request) -> Response<Body> {
+async fn receive(extract::State(endpoint): extract::State<Endpoint>, request: Request) -> Response<Body> {
     let (head, body) = request.into_parts();
     if head.method != Method::POST || !is_json(&head.headers) {
-        return stray().await;
+        return not_the_protocol().await;
     }
-    let refused = |error: ApiError| {
+    let reject = |error: ApiError| {
         tracing::info!(operation = "none", outcome = %error.code, "request");
         let reply = Reply::from(error);
         wire::response(reply.status, reply.body)
     };
     let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
-    let Some(operation) = target.and_then(Operation::of_target) else {
-        return refused(ApiError::unknown_operation());
+    let Some(operation) = target.and_then(Operation::from_target) else {
+        return reject(ApiError::unknown_operation());
     };
-    let Ok(body) = to_bytes(body, MOST_BODY).await else {
-        return refused(ApiError::too_large());
+    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
+        return reject(ApiError::too_large());
     };
     let session_id = session_id(&body);
     endpoint.respond(Call { operation, headers: head.headers, body, session_id }).await
 }
 
-async fn stray() -> Response<Body> {
+async fn not_the_protocol() -> Response<Body> {
     tracing::info!(operation = "none", outcome = "not the protocol", "request");
     wire::not_the_protocol()
 }
@@ -82,25 +98,25 @@ fn is_json(headers: &HeaderMap) -> bool {
     ["application/x-amz-json-1.1", "application/json"].iter().any(|known| kind.eq_ignore_ascii_case(known))
 }
 
-/// The session id of a request that need not be valid, for faults, counts and the log.
+/// Returns the session id of a request that may be invalid, for faults, counts and the log.
 fn session_id(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
-    body.get("SessionId")?.as_str().filter(|id| id.len() <= MOST_ID).map(str::to_owned)
+    body.get("SessionId")?.as_str().filter(|id| id.len() <= MAX_ID_BYTES).map(str::to_owned)
 }
 
 impl Endpoint {
     async fn respond(&self, call: Call) -> Response<Body> {
-        let state = &self.simulator.state;
-        state.tally.count(call.operation, call.session_id.as_deref());
+        let state = &self.state;
+        state.counts.receive(call.operation, call.session_id.as_deref());
         let fault = state.faults.take(call.operation, call.session_id.as_deref());
         self.pause(state.latency).await;
         let Some(fault) = fault else {
             let reply = self.reply(&call, true);
-            self.end(&call, &reply.outcome);
+            self.record(&call, &reply.outcome);
             return wire::response(reply.status, reply.body);
         };
-        // Noted beforehand, for the caller of a faulted request may leave at any moment.
-        self.end(&call, fault.name());
+        // Recorded first, because the caller of a faulted request can cancel at any moment.
+        self.record(&call, fault.name());
         self.fail(&call, fault).await
     }
 
@@ -116,11 +132,11 @@ impl Endpoint {
                 wire::response(reply.status, reply.body)
             }
             FaultKind::Hang => {
-                self.stopping.clone().wait().await;
+                self.shutdown.clone().wait().await;
                 wire::response(StatusCode::SERVICE_UNAVAILABLE, Body::empty())
             }
-            FaultKind::HangBody => tear(&self.reply(call, false), self.stopping.clone().wait()),
-            FaultKind::CutBody => tear(&self.reply(call, false), async {}),
+            FaultKind::HangBody => truncate(&self.reply(call, false), self.shutdown.clone().wait()),
+            FaultKind::CutBody => truncate(&self.reply(call, false), async {}),
             FaultKind::Raw { status, content_type, body } => {
                 let mut response = Response::new(Body::from(body));
                 *response.status_mut() = valid(status);
@@ -133,175 +149,58 @@ impl Endpoint {
     }
 
     fn reply(&self, call: &Call, metered: bool) -> Reply {
-        self.answer(call, metered).unwrap_or_else(Reply::from)
+        self.process(call, metered).unwrap_or_else(Reply::from)
     }
 
-    fn answer(&self, call: &Call, metered: bool) -> Result<Reply, ApiError> {
-        let state = &self.simulator.state;
+    fn process(&self, call: &Call, metered: bool) -> Result<Reply, ApiError> {
+        let state = &self.state;
         signature::check(&call.headers)?;
         if metered && !state.quota.take(call.operation) {
             return Err(ApiError::throttled());
         }
         let (outcome, body) = match call.operation {
             Operation::CreateFaceLivenessSession => {
-                let creation = request::creation(&call.body, Uuid::new_v4().to_string())?;
+                let creation = request::parse_creation(&call.body, Uuid::new_v4().to_string())?;
                 let id = state.sessions.create(creation.session, creation.token);
                 let id = id.ok_or_else(ApiError::too_many_sessions)?;
                 ("CREATED".to_owned(), json!({"SessionId": id}).to_string().into())
             }
             Operation::GetFaceLivenessSessionResults => {
-                let id = request::read(&call.body)?;
+                let id = request::parse_read(&call.body)?;
                 let (session, status) = state.sessions.read(&id).ok_or_else(ApiError::session_not_found)?;
-                (status.as_str().to_owned(), answer::body(&session, &status))
+                (status.as_str().to_owned(), results_response::body(&session, &status))
             }
         };
         Ok(Reply { status: StatusCode::OK, body, outcome })
     }
 
-    fn end(&self, call: &Call, outcome: &str) {
-        self.simulator.state.tally.end(call.operation, outcome);
+    fn record(&self, call: &Call, outcome: &str) {
+        self.state.counts.complete(call.operation, outcome);
         let session: String = call.session_id.iter().flat_map(|id| id.chars()).take(8).collect();
         tracing::info!(operation = call.operation.name(), outcome, session, "request");
     }
 
-    /// Cut short by a stop, so that a long latency does not hold it up.
+    /// Sleeps, or returns early at a shutdown, so that a long latency does not delay it.
     async fn pause(&self, time: Duration) {
         if !time.is_zero() {
             tokio::select! {
                 () = tokio::time::sleep(time) => {}
-                () = self.stopping.clone().wait() => {}
+                () = self.shutdown.clone().wait() => {}
             }
         }
     }
 }
 
-fn tear(reply: &Reply, until: impl Future<Output = ()> + Send + 'static) -> Response<Body> {
-    let mut response = wire::response(reply.status, torn::body(&reply.body, until));
+fn truncate(reply: &Reply, until: impl Future<Output = ()> + Send + 'static) -> Response<Body> {
+    let mut response = wire::response(reply.status, truncated_body::body(&reply.body, until));
     response.headers_mut().insert(CONTENT_LENGTH, reply.body.len().into());
     response
 }
 
-/// A status that cannot be is refused when a fault is added, so the other branch is only for the
-/// compiler.
+/// Converts the status of a fault, which was validated when the fault was added.
 fn valid(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::http::header::AUTHORIZATION;
-    use tokio::{sync::watch, time::Instant};
-
-    use super::*;
-    use crate::{Config, Fault, Pace, Session, Status};
-
-    const ID: &str = "0123abcd-0000-4000-8000-0123456789ab";
-    const SIGNED: &str =
-        "AWS4-HMAC-SHA256 Credential=k/20261101/eu-west-1/rekognition/aws4_request, SignedHeaders=host, Signature=0f";
-
-    fn endpoint(config: Config) -> (Endpoint, watch::Sender<bool>) {
-        let (stop, stopping) = watch::channel(false);
-        let simulator = Simulator::new(config);
-        simulator.place(Session { pace: Pace::Frozen(Status::Created), ..Session::new(ID) });
-        (Endpoint { simulator, stopping: Stopping(Some(stopping)) }, stop)
-    }
-
-    fn read(id: &str) -> Request {
-        Request::post("/")
-            .header(CONTENT_TYPE, "application/x-amz-json-1.1")
-            .header("x-amz-target", "RekognitionService.GetFaceLivenessSessionResults")
-            .header(AUTHORIZATION, SIGNED)
-            .body(json!({"SessionId": id}).to_string().into())
-            .unwrap()
-    }
-
-    /// The status and the error's code, or the session's status.
-    async fn send(endpoint: &Endpoint, request: Request) -> (u16, String) {
-        let response = receive(State(endpoint.clone()), request).await;
-        assert!(response.headers().contains_key("x-amzn-requestid"));
-        let status = response.status().as_u16();
-        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let outcome = [&body["__type"], &body["Status"]].into_iter().find_map(Value::as_str);
-        (status, outcome.unwrap_or_default().to_owned())
-    }
-
-    #[tokio::test]
-    async fn each_step_has_its_refusal() {
-        let (endpoint, _stop) = endpoint(Config::default());
-        let change = |change: fn(&mut Request)| {
-            let mut request = read(ID);
-            change(&mut request);
-            request
-        };
-        for (request, expected) in [
-            (read(ID), (200, "CREATED")),
-            (change(|request| *request.method_mut() = Method::GET), (404, "")),
-            (change(|request| drop(request.headers_mut().remove(CONTENT_TYPE))), (404, "")),
-            (change(|request| drop(request.headers_mut().remove("x-amz-target"))), (400, "UnknownOperationException")),
-            (
-                change(|request| *request.body_mut() = vec![b' '; 70_000].into()),
-                (413, "RequestEntityTooLargeException"),
-            ),
-            (
-                change(|request| drop(request.headers_mut().remove(AUTHORIZATION))),
-                (400, "MissingAuthenticationTokenException"),
-            ),
-            (change(|request| *request.body_mut() = "{".into()), (400, "SerializationException")),
-            (read("no id"), (400, "ValidationException")),
-            (read(&ID.replace('b', "c")), (400, "SessionNotFoundException")),
-        ] {
-            assert_eq!(send(&endpoint, request).await, (expected.0, expected.1.to_owned()));
-        }
-        assert_eq!((endpoint.simulator.reads(), endpoint.simulator.reads_of(ID)), (5, 2));
-    }
-
-    #[tokio::test]
-    async fn a_faulted_request_counts_and_takes_nothing_from_the_quota() {
-        let (endpoint, _stop) = endpoint(Config { quota_tps: 1, ..Config::default() });
-        let error = FaultKind::Error { code: "AccessDeniedException".into(), status: 403, message: None };
-        endpoint.simulator.script(Fault { times: Some(1), ..Fault::new(error) });
-        assert_eq!(send(&endpoint, read(ID)).await, (403, "AccessDeniedException".to_owned()));
-        assert_eq!(send(&endpoint, read(ID)).await.0, 200);
-        assert_eq!(send(&endpoint, read(ID)).await, (400, "ThrottlingException".to_owned()));
-        assert_eq!((endpoint.simulator.reads(), endpoint.simulator.throttled()), (3, 1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn latencies_add_up_and_a_stop_ends_them() {
-        let (endpoint, stop) = endpoint(Config { latency: Duration::from_millis(20), ..Config::default() });
-        endpoint.simulator.script(Fault::new(FaultKind::Latency { ms: 500 }));
-        let began = Instant::now();
-        assert_eq!(send(&endpoint, read(ID)).await.1, "CREATED");
-        assert_eq!(began.elapsed().as_millis() / 10, 52);
-        endpoint.simulator.clear_faults();
-        endpoint.simulator.script(Fault::new(FaultKind::Hang));
-        let (answer, ()) = tokio::join!(receive(State(endpoint.clone()), read(ID)), async {
-            tokio::time::sleep(Duration::from_secs(60)).await;
-            stop.send_replace(true);
-        });
-        assert_eq!((answer.status().as_u16(), began.elapsed().as_secs()), (503, 60));
-    }
-
-    #[tokio::test]
-    async fn a_cut_body_promises_more_than_it_gives() {
-        let (endpoint, _stop) = endpoint(Config::default());
-        endpoint.simulator.script(Fault::new(FaultKind::CutBody));
-        let response = receive(State(endpoint), read(ID)).await;
-        assert!(response.headers()[CONTENT_LENGTH].to_str().unwrap().parse::<usize>().unwrap() > 50);
-        assert!(to_bytes(response.into_body(), usize::MAX).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_raw_fault_does_not_look_like_aws() {
-        let (endpoint, _stop) = endpoint(Config::default());
-        let raw = FaultKind::Raw { status: 429, content_type: Some("text/html".into()), body: "busy".into() };
-        endpoint.simulator.script(Fault::new(raw));
-        let response = receive(State(endpoint), read(ID)).await;
-        assert_eq!(
-            (response.status().as_u16(), &response.headers()[CONTENT_TYPE]),
-            (429, &"text/html".parse().unwrap())
-        );
-        assert!(!response.headers().contains_key("x-amzn-requestid"));
-    }
-}
+mod tests;

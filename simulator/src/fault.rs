@@ -1,7 +1,7 @@
-//! Faults that a test scripts: which requests they meet and what happens to those.
+//! Scripted faults: which requests they match, and what happens to those.
 //!
-//! They match in the order in which they were added, and a used-up one disappears. What a kind does
-//! on the wire is the endpoint's; here nothing waits and nothing is sent.
+//! Faults match in the order in which they were added, and are removed when used up. The endpoint
+//! carries them out.
 
 use std::{
     mem,
@@ -13,39 +13,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::wire::Operation;
 
-/// Faults kept at a time. Each request looks through them all.
-const MOST: usize = 100;
+/// Faults kept at a time. Each request searches all of them.
+const MAX_FAULTS: usize = 100;
 
-/// What goes wrong, for whom and how often. A request meets one fault at the most; it counts as
-/// received, and takes nothing from the quota.
+/// A fault, the requests that it matches, and how often. A request matches at most one fault. It
+/// counts as received, and does not use the quota.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// `None` is either.
+    /// `None` matches both operations.
     #[serde(default)]
     pub operation: Option<Operation>,
-    /// `None` is any session, and a creation.
+    /// `None` matches any session, and creations.
     #[serde(default)]
     pub session_id: Option<String>,
-    /// How many requests; `None` is all until the faults are cleared.
+    /// Number of requests. `None` means all until the faults are cleared.
     #[serde(default)]
     pub times: Option<u32>,
-    /// What goes wrong.
+    /// What happens to a matching request.
     pub kind: FaultKind,
 }
 
 impl Fault {
-    /// A fault for every request until it is cleared.
+    /// Creates a fault that matches every request until it is cleared.
     pub fn new(kind: FaultKind) -> Self {
         Self { operation: None, session_id: None, times: None, kind }
     }
 }
 
-/// What happens to a request that meets a fault.
+/// What happens to a request that matches a fault.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FaultKind {
-    /// An error of AWS's form.
+    /// The response is an error in AWS's form.
     Error {
         /// `__type` and `Code`, such as `ThrottlingException` or
         /// `com.amazonaws.rekognition#AccessDeniedException`.
@@ -53,29 +53,29 @@ pub enum FaultKind {
         /// HTTP status, 200..=599.
         #[serde(default = "bad_request")]
         status: u16,
-        /// `None` leaves the message out.
+        /// `None` omits the message.
         #[serde(default)]
         message: Option<String>,
     },
-    /// The usual answer, that many milliseconds of real time late.
+    /// The normal response, delayed.
     Latency {
-        /// On top of the simulator's own latency.
+        /// Milliseconds of real time, added to the simulator's latency.
         ms: u64,
     },
-    /// No answer at all, until the caller leaves or the simulator stops.
+    /// No response until the caller cancels or the simulator shuts down.
     Hang,
-    /// The usual answer's headers and half of its body, and then nothing.
+    /// The headers and half of the body of the normal response, and then nothing.
     HangBody,
-    /// The same, and then the connection is closed.
+    /// The headers and half of the body. Then the connection is closed.
     CutBody,
-    /// An answer of somebody between the caller and AWS, without a request id.
+    /// A response as of a proxy between the caller and AWS, without a request id.
     Raw {
         /// HTTP status, 200..=599.
         status: u16,
-        /// `None` leaves the header out.
+        /// `None` omits the header.
         #[serde(default)]
         content_type: Option<String>,
-        /// Sent as it is.
+        /// Sent unchanged.
         #[serde(default)]
         body: String,
     },
@@ -86,7 +86,7 @@ fn bad_request() -> u16 {
 }
 
 impl FaultKind {
-    /// What the log and the counts call it.
+    /// Returns the name in the log and in the counts.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Error { .. } => "fault: error",
@@ -104,14 +104,14 @@ impl FaultKind {
                 Err("A fault's status must be a number from 200 to 599.")
             }
             Self::Raw { content_type: Some(kind), .. } if HeaderValue::from_str(kind).is_err() => {
-                Err("A fault's content_type must be fit for an HTTP header.")
+                Err("A fault's content_type must be a valid HTTP header value.")
             }
             _ => Ok(()),
         }
     }
 }
 
-/// The faults in waiting.
+/// The faults that can still match.
 #[derive(Default)]
 pub(crate) struct Faults {
     faults: Mutex<Vec<Fault>>,
@@ -121,17 +121,17 @@ impl Faults {
     pub fn add(&self, fault: Fault) -> Result<(), &'static str> {
         fault.kind.check()?;
         if fault.times == Some(0) {
-            return Err("A fault's times must be at least 1; leave it out for a fault that lasts until it is cleared.");
+            return Err("A fault's times must be at least 1. Without it, the fault lasts until it is cleared.");
         }
         let mut faults = self.lock();
-        if faults.len() >= MOST {
-            return Err("There are 100 faults already, and that is the most; clear them first.");
+        if faults.len() >= MAX_FAULTS {
+            return Err("The maximum of 100 faults is reached. Clear them first.");
         }
         faults.push(fault);
         Ok(())
     }
 
-    /// What the request is to meet, used up by one.
+    /// Returns the fault that a request matches, and counts its use.
     pub fn take(&self, operation: Operation, session_id: Option<&str>) -> Option<FaultKind> {
         let mut faults = self.lock();
         let at = faults.iter().position(|fault| {
@@ -152,7 +152,7 @@ impl Faults {
         self.lock().clone()
     }
 
-    /// How many there were.
+    /// Removes all faults, and returns their number.
     pub fn clear(&self) -> usize {
         mem::take(&mut *self.lock()).len()
     }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_read_from_json() {
+    fn faults_are_parsed_from_json() {
         let error = FaultKind::Error { code: "X".into(), status: 400, message: None };
         assert_eq!(fault(r#"{"kind": {"error": {"code": "X"}}}"#).unwrap(), Fault::new(error));
         let hang = fault(r#"{"kind": "hang", "operation": "GetFaceLivenessSessionResults", "times": 2}"#).unwrap();
@@ -195,15 +195,15 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_fault_is_told_what_is_wrong() {
-        for (json, wrong) in [
+    fn the_error_names_what_is_wrong_with_a_fault() {
+        for (json, expected) in [
             (r#"{"kind": "hung"}"#, "unknown variant `hung`"),
             (r#"{"kind": "hang", "count": 1}"#, "unknown field `count`"),
             (r#"{"kind": {"error": {"kode": "X"}}}"#, "unknown field `kode`"),
             (r#"{"times": 1}"#, "missing field `kind`"),
         ] {
             let error = fault(json).unwrap_err();
-            assert!(error.contains(wrong), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
         let raw = FaultKind::Raw { status: 99, content_type: None, body: String::new() };
         assert!(Faults::default().add(Fault::new(raw)).unwrap_err().contains("status"));
@@ -212,9 +212,9 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_most() {
+    fn the_number_of_faults_is_limited() {
         let faults = Faults::default();
-        for _ in 0..MOST {
+        for _ in 0..MAX_FAULTS {
             faults.add(Fault::new(FaultKind::Hang)).unwrap();
         }
         assert!(faults.add(Fault::new(FaultKind::Hang)).is_err());

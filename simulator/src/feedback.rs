@@ -1,7 +1,6 @@
-//! The feedback that may come with a success: what in the video spoke against the person.
+//! The feedback of a session: conditions in the video that lowered the confidence.
 //!
-//! The same type is read from the control surface, in lower case, and written to AWS's answers, in
-//! AWS's names. It never decides anything: a session's confidence is its own.
+//! The control API reads these types in lower case. Responses have AWS's names.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +14,9 @@ pub struct Feedback {
     pub message: String,
 }
 
-/// See <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_FeedbackItem.html>; in JSON
-/// by AWS's names.
+/// A code of
+/// <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_FeedbackItem.html>.
+/// In JSON AWS's name.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FeedbackCode {
@@ -24,9 +24,9 @@ pub enum FeedbackCode {
     FaceNotVisible,
     /// Something covered the face.
     FaceObstructionDetected,
-    /// The video was blurred or broken.
+    /// The video was blurred or distorted.
     LowVideoQualityDetected,
-    /// The face was not where the oval asked for it.
+    /// The face was not in the oval.
     FaceNotAligned,
     /// The eyes were closed.
     EyesClosedDetected,
@@ -34,7 +34,7 @@ pub enum FeedbackCode {
     LowLightingDetected,
     /// It was too bright.
     HighLightingDetected,
-    /// One that AWS has yet to invent.
+    /// A code that AWS does not have yet.
     #[serde(untagged)]
     Other(String),
 }

@@ -1,28 +1,28 @@
-//! A stand-in for Amazon Rekognition Face Liveness that speaks its protocol, AWS JSON 1.1 over
-//! plain HTTP.
+//! A simulator of Amazon Rekognition Face Liveness. It speaks AWS JSON 1.1 over plain HTTP.
 //!
-//! Any AWS SDK can talk to it with any credentials: `CreateFaceLivenessSession` and
-//! `GetFaceLivenessSessionResults` answer as AWS does, sessions live and end on a clock that can be
-//! set faster, images are JPEGs of drawn people, and faults can be scripted from Rust or under
-//! `/simulator/`. What it answers follows
+//! Any AWS SDK can call it, with any credentials. `CreateFaceLivenessSession` and
+//! `GetFaceLivenessSessionResults` respond as AWS does. Sessions progress on a clock with a
+//! configurable speed. Images are JPEGs of drawn people. Faults are scripted from Rust or under
+//! `/simulator/`. Responses follow
 //! <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_GetFaceLivenessSessionResults.html>.
-//! It must never know who is calling it, and nothing in it may grow without a bound.
+//! Nothing here depends on who calls it, and every collection has a bound.
 
-mod answer;
+mod bounded_map;
 mod challenge;
 mod control;
 mod endpoint;
 mod fault;
 mod feedback;
-mod newest;
 mod portrait;
 mod quota;
 mod request;
+mod request_counts;
+mod results_response;
 mod session;
 mod sessions;
 mod signature;
-mod tally;
-mod torn;
+mod state;
+mod truncated_body;
 mod validate;
 mod wire;
 
@@ -38,28 +38,28 @@ pub use self::{
     sessions::MAX_SESSIONS,
     wire::Operation,
 };
+use self::{endpoint::Shutdown, state::State};
 
-/// How long a stop waits for requests under way before it leaves them. Hanging faults are released
-/// at once; this is for a client that sends half a request, or reads half an answer, and then
-/// nothing.
-const DRAIN: Duration = Duration::from_secs(2);
+/// How long a shutdown waits for requests in flight. A hanging fault ends at once, but a client may
+/// stop halfway through its request or its response.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How the simulator behaves where a session does not say otherwise.
+/// The defaults of sessions, and limits that apply to all requests.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Requests of each operation a second, with a burst of one second; beyond them the answer is
-    /// `ThrottlingException`. 0 is no quota.
+    /// Requests per second of each operation, with a burst of one second. Above it, requests fail
+    /// with `ThrottlingException`. 0 means no quota.
     pub quota_tps: u32,
-    /// Real time that every answer takes, on top of its making.
+    /// Real time added to every response.
     pub latency: Duration,
-    /// How long a session is CREATED, as if its owner had yet to open the camera.
+    /// How long a session is CREATED, as if the person had not opened the camera yet.
     pub created_for: Duration,
-    /// How long it is IN_PROGRESS after that.
+    /// How long the session is IN_PROGRESS after that.
     pub in_progress_for: Duration,
-    /// When it and its images are gone, counted from its creation; three minutes at AWS.
+    /// Lifetime of a session and its images, from its creation. Three minutes at AWS.
     pub gone_after: Duration,
-    /// Simulated seconds in a real one, for the three times above. 0 stands still; what is no such
-    /// number counts as 1.
+    /// Simulated seconds per real second, for the three times above. 0 stops the clock. A negative,
+    /// infinite or NaN value counts as 1.
     pub speed: f64,
 }
 
@@ -76,22 +76,14 @@ impl Default for Config {
     }
 }
 
-/// The simulator: a handle that is cheap to clone, all clones being the same one.
+/// A handle of one simulator. Clones are cheap and share its state.
 #[derive(Clone)]
 pub struct Simulator {
     state: Arc<State>,
 }
 
-struct State {
-    latency: Duration,
-    sessions: sessions::Sessions,
-    faults: fault::Faults,
-    quota: quota::Quota,
-    tally: tally::Tally,
-}
-
 impl Simulator {
-    /// A simulator with no sessions and no faults.
+    /// Creates a simulator without sessions and faults.
     pub fn new(config: Config) -> Self {
         let Config { quota_tps, latency, created_for, in_progress_for, gone_after, speed } = config;
         let times = session::Times::new(created_for, in_progress_for, gone_after, speed);
@@ -101,89 +93,74 @@ impl Simulator {
                 sessions: sessions::Sessions::new(times),
                 faults: fault::Faults::default(),
                 quota: quota::Quota::new(quota_tps),
-                tally: tally::Tally::default(),
+                counts: request_counts::RequestCounts::default(),
             }),
         }
     }
 
-    /// Serves until `stop` is done and the requests under way have ended, or two seconds have
-    /// passed.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let (stopped, stopping) = watch::channel(false);
-        let stopping = Stopping(Some(stopping));
-        let routes = self.routes(stopping.clone());
-        let server = axum::serve(listener, routes).with_graceful_shutdown(async move {
-            stop.await;
-            stopped.send_replace(true);
+    /// Serves until `shutdown` completes. Then drains for at most two seconds.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let (sender, receiver) = watch::channel(false);
+        let draining = Shutdown(Some(receiver));
+        let server = axum::serve(listener, self.routes(draining.clone())).with_graceful_shutdown(async move {
+            shutdown.await;
+            sender.send_replace(true);
         });
         tokio::select! {
-            ended = async { server.await } => ended,
-            () = async { stopping.wait().await; tokio::time::sleep(DRAIN).await } => Ok(()),
+            result = async { server.await } => result,
+            () = async { draining.wait().await; tokio::time::sleep(DRAIN_TIMEOUT).await } => Ok(()),
         }
     }
 
-    /// The simulator without a socket, for a client in the same process.
+    /// Returns the simulator without a socket, for a client in the same process.
     pub fn router(&self) -> axum::Router {
-        self.routes(Stopping(None))
+        self.routes(Shutdown(None))
     }
 
-    fn routes(&self, stopping: Stopping) -> axum::Router {
-        endpoint::routes(self.clone(), stopping).merge(control::routes(self.clone()))
+    fn routes(&self, shutdown: Shutdown) -> axum::Router {
+        endpoint::routes(Arc::clone(&self.state), shutdown).merge(control::routes(Arc::clone(&self.state)))
     }
 
-    /// Puts a session there, in the place of one with the same id. Beyond [`MAX_SESSIONS`] the
-    /// oldest makes way.
+    /// Adds a session, or replaces the one with the same id. Above [`MAX_SESSIONS`], the oldest
+    /// session is evicted.
     pub fn place(&self, session: Session) {
         self.state.sessions.place(session);
     }
 
-    /// Adds a fault behind those already there. At most 100 are kept; one more is refused with a
-    /// warning in the log.
+    /// Appends a fault. At most 100 are kept. One more is rejected, and a warning is logged.
     pub fn script(&self, fault: Fault) {
         if let Err(reason) = self.state.faults.add(fault) {
             tracing::warn!(reason, "fault not added");
         }
     }
 
-    /// Forgets all faults; requests that already met one are not released.
+    /// Removes all faults. Requests that already match one are not affected.
     pub fn clear_faults(&self) {
         self.state.faults.clear();
     }
 
-    /// Requests of `GetFaceLivenessSessionResults` received so far, whatever came of them.
+    /// Returns the number of `GetFaceLivenessSessionResults` requests, failed ones included.
     pub fn reads(&self) -> u64 {
-        self.state.tally.received(Operation::GetFaceLivenessSessionResults)
+        self.state.counts.received(Operation::GetFaceLivenessSessionResults)
     }
 
-    /// Those among them for one session. The counts of the newest 10,000 ids are kept.
+    /// Returns the number of reads of one session. Only the newest 10,000 ids are counted.
     pub fn reads_of(&self, session_id: &str) -> u64 {
-        self.state.tally.reads_of(session_id)
+        self.state.counts.reads_of(session_id)
     }
 
-    /// Reads that were answered with this status or error code, such as `SUCCEEDED`.
-    pub fn reads_answered(&self, outcome: &str) -> u64 {
-        self.state.tally.ended(Operation::GetFaceLivenessSessionResults, outcome)
+    /// Returns the number of reads with a status or an error code, such as `SUCCEEDED`.
+    pub fn reads_with_outcome(&self, outcome: &str) -> u64 {
+        self.state.counts.completed(Operation::GetFaceLivenessSessionResults, outcome)
     }
 
-    /// Requests of either operation that the quota refused; scripted throttling is not among them.
+    /// Returns the number of requests that the quota rejected, without scripted throttling.
     pub fn throttled(&self) -> u64 {
-        self.state.quota.refused()
-    }
-}
-
-/// Resolves when the server that holds it stops, so that nothing scripted to hang can hold it up.
-#[derive(Clone)]
-struct Stopping(Option<watch::Receiver<bool>>);
-
-impl Stopping {
-    async fn wait(self) {
-        match self.0 {
-            // An error means that the sender is gone, and with it the server: that is a stop as
-            // well.
-            Some(mut stopped) => drop(stopped.wait_for(|stopped| *stopped).await),
-            // Without a server there is none to stop.
-            None => std::future::pending().await,
-        }
+        self.state.quota.rejected()
     }
 }
 
@@ -194,7 +171,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_hanging_fault_does_not_hold_the_stop() {
+    async fn a_hanging_fault_does_not_delay_the_shutdown() {
         let simulator = Simulator::new(Config::default());
         simulator.script(Fault::new(FaultKind::Hang));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
@@ -202,12 +179,12 @@ mod tests {
         let head = "POST / HTTP/1.1\r\nhost: s\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: 0\r\n\
                     x-amz-target: RekognitionService.GetFaceLivenessSessionResults\r\n\r\n";
         client.write_all(head.as_bytes()).unwrap();
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = tokio::spawn(simulator.clone().serve(listener, async { drop(stopped.await) }));
+        let (stop, shutdown) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(simulator.clone().serve(listener, async { drop(shutdown.await) }));
         while simulator.reads() == 0 {
             tokio::task::yield_now().await;
         }
         stop.send(()).unwrap();
-        tokio::time::timeout(DRAIN, serving).await.expect("the stop releases the request").unwrap().unwrap();
+        tokio::time::timeout(DRAIN_TIMEOUT, serving).await.expect("the shutdown ends the request").unwrap().unwrap();
     }
 }

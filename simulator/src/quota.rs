@@ -1,8 +1,6 @@
-//! The transactions a second that an account is allowed, for each operation apart, as AWS counts
-//! them.
+//! AWS's quota: transactions per second, for each operation.
 //!
-//! A bucket of one second's tokens fills evenly and each request takes one. Faulted requests never
-//! come here.
+//! A token bucket with a burst of one second. Faulted requests take no token.
 
 use std::sync::{
     Mutex,
@@ -16,7 +14,7 @@ use crate::wire::Operation;
 pub(crate) struct Quota {
     tps: u32,
     buckets: Mutex<[Bucket; Operation::ALL.len()]>,
-    refused: AtomicU64,
+    rejected: AtomicU64,
 }
 
 #[derive(Clone, Copy)]
@@ -28,10 +26,10 @@ struct Bucket {
 impl Quota {
     pub fn new(tps: u32) -> Self {
         let full = Bucket { tokens: f64::from(tps), filled: Instant::now() };
-        Self { tps, buckets: Mutex::new([full; Operation::ALL.len()]), refused: AtomicU64::new(0) }
+        Self { tps, buckets: Mutex::new([full; Operation::ALL.len()]), rejected: AtomicU64::new(0) }
     }
 
-    /// Whether the request may pass.
+    /// Takes a token, and returns whether there was one.
     pub fn take(&self, operation: Operation) -> bool {
         if self.tps == 0 {
             return true;
@@ -39,19 +37,19 @@ impl Quota {
         let mut buckets = self.buckets.lock().expect("no code panics while it holds this lock");
         let bucket = &mut buckets[operation as usize];
         let now = Instant::now();
-        let grown = (now - bucket.filled).as_secs_f64() * f64::from(self.tps);
-        bucket.tokens = (bucket.tokens + grown).min(f64::from(self.tps));
+        let added = (now - bucket.filled).as_secs_f64() * f64::from(self.tps);
+        bucket.tokens = (bucket.tokens + added).min(f64::from(self.tps));
         bucket.filled = now;
         if bucket.tokens < 1.0 {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+            self.rejected.fetch_add(1, Ordering::Relaxed);
             return false;
         }
         bucket.tokens -= 1.0;
         true
     }
 
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
     }
 }
 
@@ -66,7 +64,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_operation_has_a_second_of_burst_and_its_rate() {
+    async fn each_operation_has_its_rate_and_a_burst_of_one_second() {
         let quota = Quota::new(5);
         let [create, get] = Operation::ALL;
         assert_eq!((passed(&quota, get), passed(&quota, create)), (5, 5));
@@ -74,11 +72,11 @@ mod tests {
         assert_eq!(passed(&quota, get), 2);
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(passed(&quota, get), 5);
-        assert_eq!(quota.refused(), 63);
+        assert_eq!(quota.rejected(), 63);
     }
 
     #[tokio::test]
-    async fn nought_is_no_quota() {
+    async fn zero_means_no_quota() {
         assert_eq!(passed(&Quota::new(0), Operation::GetFaceLivenessSessionResults), 20);
     }
 }

@@ -1,8 +1,8 @@
-//! The two requests: from JSON, through the model's constraints, to what they ask for.
+//! Parses and validates the two requests.
 //!
 //! Shapes are of API version 2016-06-27,
-//! <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_CreateFaceLivenessSession.html>. Members that
-//! the model does not have are passed over, as AWS does. Nothing is looked up or stored here.
+//! <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_CreateFaceLivenessSession.html>. Unknown
+//! members are ignored, as AWS does. Nothing is looked up or stored here.
 
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -15,8 +15,8 @@ use crate::{
 
 const CHALLENGES: [&str; 2] = ["FaceMovementAndLightChallenge", "FaceMovementChallenge"];
 
-/// How a `ClientRequestToken` begins that chooses the session's outcome.
-const OUTCOME: &str = "outcome-";
+/// The prefix of a `ClientRequestToken` that chooses the session's outcome.
+const OUTCOME_PREFIX: &str = "outcome-";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -62,15 +62,15 @@ struct Versions {
     maximum: Option<String>,
 }
 
-/// A session to be made, and the token that makes it only once.
+/// A session to create, and the token that makes its creation idempotent.
 #[derive(Debug)]
 pub(crate) struct Creation {
     pub session: Session,
     pub token: Option<String>,
 }
 
-/// The session id of a `GetFaceLivenessSessionResults`.
-pub(crate) fn read(body: &[u8]) -> Result<String, ApiError> {
+/// Parses a `GetFaceLivenessSessionResults` request, and returns its session id.
+pub(crate) fn parse_read(body: &[u8]) -> Result<String, ApiError> {
     let ReadRequest { session_id } = parse(body)?;
     let mut violations = Violations::default();
     violations.check_required("sessionId", session_id.as_deref(), &validate::SESSION_ID);
@@ -78,8 +78,8 @@ pub(crate) fn read(body: &[u8]) -> Result<String, ApiError> {
     Ok(session_id.unwrap_or_default())
 }
 
-/// The session that a `CreateFaceLivenessSession` asks for, under the id that is to be its own.
-pub(crate) fn creation(body: &[u8], id: String) -> Result<Creation, ApiError> {
+/// Parses a `CreateFaceLivenessSession` request, and returns the session under the given id.
+pub(crate) fn parse_creation(body: &[u8], id: String) -> Result<Creation, ApiError> {
     let request: CreateRequest = parse(body)?;
     let mut violations = Violations::default();
     request.check(&mut violations);
@@ -87,23 +87,22 @@ pub(crate) fn creation(body: &[u8], id: String) -> Result<Creation, ApiError> {
     let CreateRequest { settings, client_request_token: token, .. } = request;
     let Settings { output_config, audit_images_limit, challenge_preferences } = settings.unwrap_or_default();
     let mut session = Session::new(id);
-    // The model has a range of 0 to 4; its documentation says that what lies outside counts as the
-    // nearer end.
+    // AWS's documentation: a value outside of 0 to 4 counts as the nearest one within.
     session.audit_images = audit_images_limit.unwrap_or(0).clamp(0, 4) as u8;
     if let Some(OutputConfig { bucket: Some(bucket), prefix }) = output_config {
         session.images = ImageStore::S3 { bucket, prefix: prefix.unwrap_or_default(), version: None };
     }
     if let Some(preferences) = challenge_preferences.filter(|preferences| !preferences.is_empty()) {
-        session.challenge = Some(preferred(&preferences)?);
+        session.challenge = Some(preferred_challenge(&preferences)?);
     }
-    if let Some(outcome) = token.as_deref().and_then(|token| token.strip_prefix(OUTCOME)) {
-        session.outcome = chosen(outcome)?;
+    if let Some(outcome) = token.as_deref().and_then(|token| token.strip_prefix(OUTCOME_PREFIX)) {
+        session.outcome = parse_outcome(outcome)?;
     }
     Ok(Creation { session, token })
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    // Serde would take a list for a structure; AWS does not.
+    // Serde accepts a list for a structure. AWS does not.
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(ApiError::serialization("The body must be a JSON object."));
     }
@@ -130,27 +129,27 @@ impl CreateRequest {
     }
 }
 
-/// The first preference whose range holds the version that is current.
-fn preferred(preferences: &[ChallengePreference]) -> Result<Challenge, ApiError> {
+/// Returns the first preferred challenge whose version range includes the current version.
+fn preferred_challenge(preferences: &[ChallengePreference]) -> Result<Challenge, ApiError> {
     let current = |preference: &ChallengePreference| {
         let kind = match preference.r#type.as_deref() {
             Some("FaceMovementChallenge") => ChallengeType::FaceMovementChallenge,
             _ => ChallengeType::FaceMovementAndLightChallenge,
         };
         let challenge = Challenge::of(kind);
-        let version = validate::version(&challenge.version)?;
+        let version = validate::parse_version(&challenge.version)?;
         let Some(Versions { minimum, maximum }) = &preference.versions else { return Some(challenge) };
-        let bound = |text: &Option<String>, open| text.as_deref().and_then(validate::version).unwrap_or(open);
+        let bound = |text: &Option<String>, open| text.as_deref().and_then(validate::parse_version).unwrap_or(open);
         (bound(minimum, [0; 3])..=bound(maximum, [u16::MAX; 3])).contains(&version).then_some(challenge)
     };
-    let unmet = || ApiError::invalid_parameter("No preferred challenge is available in a version you accept.");
-    preferences.iter().find_map(current).ok_or_else(unmet)
+    let none_available = || ApiError::invalid_parameter("No preferred challenge is available in a version you accept.");
+    preferences.iter().find_map(current).ok_or_else(none_available)
 }
 
-/// The outcome named behind `outcome-`: `succeeded`, `failed`, `expired`, `pending` or
-/// `confidence-<0..100>`, each alone or with `-` and anything behind it. Another name is refused,
-/// for it is a test's typing error.
-fn chosen(name: &str) -> Result<Outcome, ApiError> {
+/// Parses the text after `outcome-`: `succeeded`, `failed`, `expired`, `pending` or
+/// `confidence-<0..100>`, alone or followed by `-` and any text. Other names are rejected, because
+/// they are typing errors.
+fn parse_outcome(name: &str) -> Result<Outcome, ApiError> {
     let mut words = name.split('-');
     let outcome = match words.next() {
         Some("succeeded") => Some(Outcome::Succeeded { confidence: Some(99.0) }),
@@ -178,16 +177,16 @@ mod tests {
     use super::*;
 
     fn create(body: &Value) -> Result<Session, ApiError> {
-        creation(body.to_string().as_bytes(), "id".to_owned()).map(|creation| creation.session)
+        parse_creation(body.to_string().as_bytes(), "id".to_owned()).map(|creation| creation.session)
     }
 
-    fn refusal(body: &Value) -> String {
+    fn error_of(body: &Value) -> String {
         let error = create(body).unwrap_err();
         format!("{} {}", error.code, error.message.unwrap_or_default())
     }
 
     #[test]
-    fn a_creator_chooses_images_and_challenge() {
+    fn a_request_chooses_images_and_challenge() {
         let session = create(&json!({"KmsKeyId": "alias/a", "Settings": {
             "OutputConfig": {"S3Bucket": "bucket", "S3KeyPrefix": "p"},
             "AuditImagesLimit": 9,
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_constraint_names_its_member() {
+    fn every_violation_names_its_member() {
         for (body, path) in [
             (json!({"KmsKeyId": ""}), "kmsKeyId"),
             (json!({"ClientRequestToken": "a b"}), "clientRequestToken"),
@@ -237,19 +236,19 @@ mod tests {
                 "settings.challengePreferences.1.member.versions.minimum",
             ),
         ] {
-            let refusal = refusal(&body);
-            assert!(refusal.starts_with("ValidationException "), "{refusal}");
-            assert!(refusal.contains(&format!("at '{path}' failed")), "{refusal}");
+            let error = error_of(&body);
+            assert!(error.starts_with("ValidationException "), "{error}");
+            assert!(error.contains(&format!("at '{path}' failed")), "{error}");
         }
     }
 
     #[test]
-    fn what_is_not_the_shape_is_a_serialization_error() {
+    fn malformed_json_is_a_serialization_error() {
         for body in ["", "{", "[]", "null", r#"["a"]"#, r#"{"SessionId": 5}"#] {
-            assert_eq!(read(body.as_bytes()).unwrap_err().code, "SerializationException", "{body}");
+            assert_eq!(parse_read(body.as_bytes()).unwrap_err().code, "SerializationException", "{body}");
         }
-        assert_eq!(read(b"{}").unwrap_err().code, "ValidationException");
+        assert_eq!(parse_read(b"{}").unwrap_err().code, "ValidationException");
         let id = "0123abcd-0000-4000-8000-0123456789ab";
-        assert_eq!(read(json!({"SessionId": id, "New": [1]}).to_string().as_bytes()).unwrap(), id);
+        assert_eq!(parse_read(json!({"SessionId": id, "New": [1]}).to_string().as_bytes()).unwrap(), id);
     }
 }

@@ -1,6 +1,6 @@
-//! What a session is, and what its status is at a moment of its life.
+//! A session, and its status at a given age.
 //!
-//! Time comes in as an argument: nothing here reads a clock, holds a lock or knows of HTTP.
+//! Time is an argument: nothing here reads a clock, holds a lock or knows HTTP.
 
 use std::time::Duration;
 
@@ -12,36 +12,36 @@ use crate::{
     portrait,
 };
 
-/// A Face Liveness session. Fill in what matters and take the rest from [`Session::new`]:
+/// A Face Liveness session. Set some fields, and take the others from [`Session::new`]:
 /// `Session { audit_images: 2, ..Session::new(id) }`.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// 36 characters, a UUID in lower case; AWS's pattern is not checked here.
+    /// A lower-case UUID. AWS's pattern is not checked here.
     pub id: String,
-    /// What moves it on.
+    /// What advances its status.
     pub pace: Pace,
-    /// How it ends.
+    /// Its final status.
     pub outcome: Outcome,
-    /// Audit images in the answer, 0..=4; more counts as 4.
+    /// Audit images in the response, 0..=4. More counts as 4.
     pub audit_images: u8,
-    /// Where its images go.
+    /// Where its images are stored.
     pub images: ImageStore,
-    /// Simulated time as CREATED; `None` takes the simulator's.
+    /// Simulated time as CREATED. `None` means the simulator's.
     pub created_for: Option<Duration>,
-    /// Simulated time as IN_PROGRESS; `None` takes the simulator's.
+    /// Simulated time as IN_PROGRESS. `None` means the simulator's.
     pub in_progress_for: Option<Duration>,
-    /// `None` leaves the member out, as AWS did before it had a choice of challenges.
+    /// `None` omits the member, as AWS did before it offered a choice of challenges.
     pub challenge: Option<Challenge>,
-    /// Given with SUCCEEDED only, as an empty list too. AWS sends 10 at the most.
+    /// Present with SUCCEEDED only, also as an empty list. AWS sends at most 10.
     pub feedback: Vec<Feedback>,
-    /// `Metadata.SDKType`, 1 to 64 characters, given with SUCCEEDED and FAILED; `None` leaves
-    /// `Metadata` out.
+    /// `Metadata.SDKType`, 1 to 64 characters, present with SUCCEEDED and FAILED. `None` omits
+    /// `Metadata`.
     pub sdk_type: Option<String>,
 }
 
 impl Session {
-    /// A living session that will succeed with a confidence between 98 and 100, with inline images
-    /// and no audit images, under the challenge that is AWS's default.
+    /// Creates a session that succeeds with a confidence between 98 and 100. It has an inline
+    /// reference image, no audit images, and AWS's default challenge.
     pub fn new(id: impl Into<String>) -> Self {
         let id = id.into();
         let confidence = 98.0 + fastrand::Rng::with_seed(portrait::hash(&id)).f32() * 2.0;
@@ -59,7 +59,7 @@ impl Session {
         }
     }
 
-    /// The status after `age` of real time, or `None` when the session is gone.
+    /// Returns the status after `age` of real time, or `None` when the session has been deleted.
     pub(crate) fn status_at(&self, age: Duration, times: &Times) -> Option<Status> {
         if let Pace::Frozen(status) = &self.pace {
             return Some(status.clone());
@@ -76,36 +76,36 @@ impl Session {
     }
 }
 
-/// What moves a session on.
+/// What advances the status of a session.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pace {
-    /// The clock, from the moment it is created or placed.
+    /// The clock, from its creation.
     Living,
-    /// The clock, from the moment it is first read.
+    /// The clock, from its first read.
     FromFirstRead,
-    /// Nothing: it stands in that status for ever and is never gone.
+    /// Nothing: it keeps this status, and is never deleted.
     Frozen(Status),
 }
 
-/// How a session ends.
+/// The final status of a session.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Outcome {
-    /// The analysis came to an end. That says nothing about a live face: the confidence does.
+    /// The analysis completed. The confidence decides whether the face is live.
     Succeeded {
-        /// 0 to 100; `None` leaves it out of the answer.
+        /// 0 to 100. `None` omits it.
         confidence: Option<f32>,
     },
-    /// The analysis broke off: no confidence and no images.
+    /// The analysis failed: no confidence and no images.
     Failed,
     /// The person took too long: no confidence and no images.
     Expired,
-    /// Never: it stays IN_PROGRESS until it is gone.
+    /// None: it stays IN_PROGRESS until it is deleted.
     Pending,
-    /// In a status that AWS has yet to invent.
+    /// A status that AWS does not have yet.
     Other {
-        /// Its name on the wire.
+        /// The name on the wire.
         status: String,
     },
 }
@@ -122,26 +122,26 @@ impl Outcome {
     }
 }
 
-/// `Status` of an answer; in JSON its AWS name, or any other string.
+/// The `Status` of a response. In JSON AWS's name, or any other string.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub enum Status {
-    /// Nobody has opened the camera yet.
+    /// The person has not opened the camera yet.
     Created,
-    /// The video is streaming, or being analysed.
+    /// The video is streaming or being analyzed.
     InProgress,
-    /// The analysis is done.
+    /// The analysis completed.
     Succeeded,
-    /// The analysis broke off.
+    /// The analysis failed.
     Failed,
     /// The session was not used in time.
     Expired,
-    /// For tests of what a client does with a status it does not know.
+    /// A status that clients do not know.
     Other(String),
 }
 
 impl Status {
-    /// The name on the wire.
+    /// Returns the name on the wire.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Created => "CREATED",
@@ -167,28 +167,28 @@ impl From<String> for Status {
     }
 }
 
-/// Where a session's images go. Only its creator can choose, by `OutputConfig`.
+/// Where the images of a session are stored. `OutputConfig` of its creation decides.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ImageStore {
-    /// Into the answer, as base64.
+    /// In the response, as base64.
     Inline,
-    /// Into a bucket, under `<prefix>/<session id>/`; the answer names the objects, and nothing is
+    /// In a bucket, under `<prefix>/<session id>/`. The response names the objects. Nothing is
     /// uploaded.
     S3 {
         /// 3 to 255 characters.
         bucket: String,
-        /// Up to 950 characters; empty is none.
+        /// At most 950 characters, or empty.
         #[serde(default)]
         prefix: String,
-        /// Of each object, as a versioned bucket has it; 1 to 1,024 characters.
+        /// The version of each object in a versioned bucket, 1 to 1,024 characters.
         version: Option<String>,
     },
-    /// Nowhere: AWS promises images only when possible.
+    /// Not at all: AWS guarantees no images.
     None,
 }
 
-/// The simulator's times and how fast they pass.
+/// The simulator's default times, and its speed.
 pub(crate) struct Times {
     created_for: Duration,
     in_progress_for: Duration,
@@ -216,20 +216,20 @@ mod tests {
         Times::new(seconds(5), seconds(8), seconds(180), speed)
     }
 
-    fn life(session: &Session, times: &Times, ages: &[u64]) -> Vec<Option<Status>> {
+    fn statuses(session: &Session, times: &Times, ages: &[u64]) -> Vec<Option<Status>> {
         ages.iter().map(|age| session.status_at(Duration::from_secs(*age), times)).collect()
     }
 
     #[test]
-    fn a_session_is_created_then_in_progress_then_done_then_gone() {
+    fn a_session_is_created_then_in_progress_then_final_then_deleted() {
         let session = Session::new("s");
         let expected = [Some(Status::Created), Some(Status::InProgress), Some(Status::Succeeded), None];
-        assert_eq!(life(&session, &times(1.0), &[4, 5, 13, 180]), expected);
-        assert_eq!(life(&session, &times(10.0), &[0, 1, 2, 18]), expected);
+        assert_eq!(statuses(&session, &times(1.0), &[4, 5, 13, 180]), expected);
+        assert_eq!(statuses(&session, &times(10.0), &[0, 1, 2, 18]), expected);
     }
 
     #[test]
-    fn every_outcome_has_its_status_and_pending_has_none() {
+    fn every_outcome_has_its_final_status_and_pending_has_none() {
         for (outcome, status) in [
             (Outcome::Failed, Status::Failed),
             (Outcome::Expired, Status::Expired),
@@ -237,25 +237,25 @@ mod tests {
             (Outcome::Other { status: "REVIEW".into() }, Status::Other("REVIEW".into())),
         ] {
             let session = Session { outcome, ..Session::new("s") };
-            assert_eq!(life(&session, &times(1.0), &[179, 180]), [Some(status), None]);
+            assert_eq!(statuses(&session, &times(1.0), &[179, 180]), [Some(status), None]);
         }
     }
 
     #[test]
-    fn own_times_win_and_a_frozen_session_stays() {
+    fn times_of_a_session_override_defaults_and_a_frozen_one_stays() {
         let at_once = Some(Duration::ZERO);
         let session = Session { created_for: at_once, in_progress_for: at_once, ..Session::new("s") };
-        assert_eq!(life(&session, &times(1.0), &[0]), [Some(Status::Succeeded)]);
+        assert_eq!(statuses(&session, &times(1.0), &[0]), [Some(Status::Succeeded)]);
         let frozen = Session { pace: Pace::Frozen(Status::Created), ..Session::new("s") };
-        assert_eq!(life(&frozen, &times(1.0), &[0, 1_000_000]), [Some(Status::Created), Some(Status::Created)]);
+        assert_eq!(statuses(&frozen, &times(1.0), &[0, 1_000_000]), [Some(Status::Created), Some(Status::Created)]);
     }
 
     #[test]
-    fn no_speed_is_too_odd_to_count() {
+    fn an_invalid_speed_counts_as_one() {
         for speed in [f64::NAN, f64::INFINITY, -1.0] {
-            assert_eq!(life(&Session::new("s"), &times(speed), &[5]), [Some(Status::InProgress)]);
+            assert_eq!(statuses(&Session::new("s"), &times(speed), &[5]), [Some(Status::InProgress)]);
         }
-        assert_eq!(life(&Session::new("s"), &times(f64::MAX), &[5]), [None]);
-        assert_eq!(life(&Session::new("s"), &times(0.0), &[500]), [Some(Status::Created)]);
+        assert_eq!(statuses(&Session::new("s"), &times(f64::MAX), &[5]), [None]);
+        assert_eq!(statuses(&Session::new("s"), &times(0.0), &[500]), [Some(Status::Created)]);
     }
 }

@@ -1,7 +1,6 @@
-//! The sessions there are, and when the clock of each began.
+//! All sessions, and when the clock of each started.
 //!
-//! No task watches over a session: its status is worked out when it is read, and the gone ones are
-//! swept out as new ones come in. No lock is held for longer than one look.
+//! The status of a session is computed when it is read. Insertions delete expired sessions.
 
 use std::{
     collections::HashMap,
@@ -13,21 +12,21 @@ use tokio::time::Instant;
 
 use crate::session::{Pace, Session, Status, Times};
 
-/// The most sessions kept at a time, gone ones not counted. It is 55 a second at AWS's three
-/// minutes, more than the default quota of an account; a session takes about half a kilobyte.
+/// The maximum number of sessions. With AWS's lifetime of three minutes it allows 55 per second,
+/// more than the default quota of an account. A session takes about half a kilobyte.
 pub const MAX_SESSIONS: usize = 10_000;
 
-/// Sweeping looks at every session, so it must not happen on every creation.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// The minimum time between sweeps, because a sweep visits every session.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) struct Sessions {
     times: Times,
-    held: Mutex<Held>,
+    stored: Mutex<Stored>,
 }
 
-struct Held {
+struct Stored {
     sessions: HashMap<String, Entry>,
-    /// Which session a `ClientRequestToken` made.
+    /// Session ids by `ClientRequestToken`.
     tokens: HashMap<String, String>,
     swept: Instant,
 }
@@ -35,74 +34,73 @@ struct Held {
 struct Entry {
     session: Arc<Session>,
     placed: Instant,
-    /// When its clock began: `None` for one that waits for its first read.
-    began: Option<Instant>,
+    /// When its clock started. `None` before the first read, with [`Pace::FromFirstRead`].
+    started: Option<Instant>,
 }
 
 impl Sessions {
     pub fn new(times: Times) -> Self {
-        let held = Held { sessions: HashMap::new(), tokens: HashMap::new(), swept: Instant::now() };
-        Self { times, held: Mutex::new(held) }
+        let stored = Stored { sessions: HashMap::new(), tokens: HashMap::new(), swept: Instant::now() };
+        Self { times, stored: Mutex::new(stored) }
     }
 
-    /// The id of the session created, or of the one that the same token created before; `None` when
-    /// there are too many.
+    /// Returns the id of the created session, or of the one that the same token created. Returns
+    /// `None` if there are too many sessions.
     pub fn create(&self, session: Session, token: Option<String>) -> Option<String> {
         let now = Instant::now();
-        let mut held = self.held();
-        if let Some(id) = token.as_ref().and_then(|token| held.tokens.get(token))
-            && held.sessions.get(id).is_some_and(|entry| entry.status(now, &self.times).is_some())
+        let mut stored = self.lock();
+        if let Some(id) = token.as_ref().and_then(|token| stored.tokens.get(token))
+            && stored.sessions.get(id).is_some_and(|entry| entry.status(now, &self.times).is_some())
         {
             return Some(id.clone());
         }
-        held.sweep(now, &self.times);
-        if held.sessions.len() >= MAX_SESSIONS {
+        stored.sweep(now, &self.times);
+        if stored.sessions.len() >= MAX_SESSIONS {
             return None;
         }
         let id = session.id.clone();
         if let Some(token) = token {
-            held.tokens.insert(token, id.clone());
+            stored.tokens.insert(token, id.clone());
         }
-        held.insert(session, now);
+        stored.insert(session, now);
         Some(id)
     }
 
-    /// Unlike a creator, who can be told to come back, a test cannot be refused its session: the
-    /// oldest makes way.
+    /// Adds or replaces a session. Tests rely on it, so it evicts the oldest instead of failing.
     pub fn place(&self, session: Session) {
         let now = Instant::now();
-        let mut held = self.held();
-        held.sweep(now, &self.times);
-        if held.sessions.len() >= MAX_SESSIONS && !held.sessions.contains_key(&session.id) {
-            let oldest = held.sessions.iter().min_by_key(|(_, entry)| entry.placed).map(|(id, _)| id.clone());
-            held.sessions.remove(&oldest.expect("a full map has an oldest entry"));
+        let mut stored = self.lock();
+        stored.sweep(now, &self.times);
+        if stored.sessions.len() >= MAX_SESSIONS && !stored.sessions.contains_key(&session.id) {
+            let oldest = stored.sessions.iter().min_by_key(|(_, entry)| entry.placed).map(|(id, _)| id.clone());
+            stored.sessions.remove(&oldest.expect("a full map has an oldest entry"));
         }
-        held.insert(session, now);
+        stored.insert(session, now);
     }
 
-    /// A session and its status now; `None` when it is unknown or gone.
+    /// Returns a session and its status, or `None` if it is unknown or expired.
     pub fn read(&self, id: &str) -> Option<(Arc<Session>, Status)> {
         let now = Instant::now();
-        let mut held = self.held();
-        let entry = held.sessions.get_mut(id)?;
-        entry.began.get_or_insert(now);
+        let mut stored = self.lock();
+        let entry = stored.sessions.get_mut(id)?;
+        entry.started.get_or_insert(now);
         let status = entry.status(now, &self.times)?;
         Some((Arc::clone(&entry.session), status))
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().expect("no code panics while it holds this lock")
+    fn lock(&self) -> MutexGuard<'_, Stored> {
+        self.stored.lock().expect("no code panics while it holds this lock")
     }
 }
 
-impl Held {
+impl Stored {
     fn insert(&mut self, session: Session, now: Instant) {
-        let began = if session.pace == Pace::FromFirstRead { None } else { Some(now) };
-        self.sessions.insert(session.id.clone(), Entry { session: Arc::new(session), placed: now, began });
+        let started = if session.pace == Pace::FromFirstRead { None } else { Some(now) };
+        self.sessions.insert(session.id.clone(), Entry { session: Arc::new(session), placed: now, started });
     }
 
     fn sweep(&mut self, now: Instant, times: &Times) {
-        if self.sessions.len() < MAX_SESSIONS && now - self.swept < SWEEP_EVERY {
+        if self.sessions.len() < MAX_SESSIONS && now - self.swept < SWEEP_INTERVAL {
             return;
         }
         self.swept = now;
@@ -114,7 +112,7 @@ impl Held {
 
 impl Entry {
     fn status(&self, now: Instant, times: &Times) -> Option<Status> {
-        let age = self.began.map_or(Duration::ZERO, |began| now - began);
+        let age = self.started.map_or(Duration::ZERO, |started| now - started);
         self.session.status_at(age, times)
     }
 }
@@ -135,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_session_lives_by_the_clock_and_is_dropped_when_gone() {
+    async fn a_session_follows_the_clock_and_is_deleted_after_its_lifetime() {
         let sessions = sessions();
         sessions.create(Session::new("a"), Some("token".into())).unwrap();
         assert_eq!(status(&sessions, "a"), Some(Status::Created));
@@ -144,12 +142,12 @@ mod tests {
         tokio::time::advance(GONE_AFTER).await;
         assert_eq!(status(&sessions, "a"), None);
         sessions.place(Session::new("b"));
-        assert!(!sessions.held().sessions.contains_key("a"));
-        assert!(sessions.held().tokens.is_empty());
+        assert!(!sessions.lock().sessions.contains_key("a"));
+        assert!(sessions.lock().tokens.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_session_can_wait_for_its_first_read() {
+    async fn the_clock_can_start_at_the_first_read() {
         let sessions = sessions();
         sessions.place(Session { pace: Pace::FromFirstRead, ..Session::new("a") });
         tokio::time::advance(GONE_AFTER * 2).await;
@@ -159,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_same_token_is_the_same_session_while_it_exists() {
+    async fn a_token_returns_its_session_while_it_exists() {
         let sessions = sessions();
         let create = |id: &str| sessions.create(Session::new(id), Some("token".into())).unwrap();
         assert_eq!(create("a"), "a");
@@ -169,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn there_is_a_most() {
+    async fn the_number_of_sessions_is_limited() {
         let sessions = sessions();
         let frozen = |id: String| Session { pace: Pace::Frozen(Status::Created), ..Session::new(id) };
         sessions.place(frozen("oldest".into()));
@@ -177,10 +175,10 @@ mod tests {
         for number in 1..MAX_SESSIONS {
             sessions.place(frozen(number.to_string()));
         }
-        assert_eq!(sessions.create(Session::new("refused"), None), None);
+        assert_eq!(sessions.create(Session::new("rejected"), None), None);
         assert!(status(&sessions, "oldest").is_some());
         sessions.place(frozen("one more".into()));
         assert_eq!(status(&sessions, "oldest"), None);
-        assert_eq!(sessions.held().sessions.len(), MAX_SESSIONS);
+        assert_eq!(sessions.lock().sessions.len(), MAX_SESSIONS);
     }
 }

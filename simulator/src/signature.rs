@@ -1,7 +1,6 @@
-//! Whether a request is signed in the form of Signature Version 4 for Rekognition.
+//! Checks that a request has a Signature Version 4 for Rekognition.
 //!
-//! Only the form counts: the signature itself is never worked out, so any credentials pass. Nothing
-//! of the header may be logged.
+//! Only the form is checked, so any credentials pass. The header must not be logged.
 
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 
@@ -33,7 +32,7 @@ fn fault(header: &str) -> Option<String> {
     if let Some(missing) = ["Credential", "SignedHeaders", "Signature"].into_iter().find(|name| value(name).is_none()) {
         return Some(format!("Authorization header requires '{missing}' parameter."));
     }
-    // From the right, for a made-up access key may have a slash in it.
+    // From the right, because a made-up access key may contain a slash.
     let mut scope = value("Credential")?.rsplitn(5, '/');
     let [end, service, region, date, key] = std::array::from_fn(|_| scope.next().unwrap_or_default());
     if end != "aws4_request" || region.is_empty() || date.len() != 8 || key.is_empty() {
@@ -66,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_signature_for_rekognition_does_not() {
+    fn a_malformed_or_foreign_signature_is_rejected() {
         assert_eq!(code(None).unwrap(), "MissingAuthenticationTokenException");
         for header in [
             "",

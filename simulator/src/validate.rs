@@ -1,53 +1,53 @@
-//! The constraints of the service model, and the sentence AWS makes of what breaks them.
+//! The constraints of the service model, and AWS's messages for violations.
 //!
-//! Patterns are checked by hand and shown as the model writes them. What a member is for is not
-//! known here.
+//! Patterns are checked by functions, and shown as the model writes them.
 
 use crate::wire::ApiError;
 
-/// Violations told one by one; the rest are only counted, for a request can hold thousands.
-const MOST_TOLD: usize = 10;
+/// Violations listed in the message. The others are only counted, because a request can have
+/// thousands.
+const MAX_LISTED: usize = 10;
 
-/// What a string member must be. Lengths in characters.
+/// The constraints of a string member. Lengths are in characters.
 pub(crate) struct Text {
-    pub least: usize,
-    pub most: usize,
+    pub min: usize,
+    pub max: usize,
     pub pattern: &'static str,
-    pub fits: fn(&str) -> bool,
+    pub matches: fn(&str) -> bool,
 }
 
 pub(crate) const SESSION_ID: Text = Text {
-    least: 36,
-    most: 36,
+    min: 36,
+    max: 36,
     pattern: "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
-    fits: is_session_id,
+    matches: is_session_id,
 };
 
 pub(crate) const KMS_KEY_ID: Text = Text {
-    least: 1,
-    most: 2048,
+    min: 1,
+    max: 2048,
     pattern: "^[A-Za-z0-9][A-Za-z0-9:_/+=,@.-]{0,2048}$",
-    fits: |value| value.starts_with(|c: char| c.is_ascii_alphanumeric()) && all(value, ":_/+=,@.-"),
+    matches: |value| value.starts_with(|c: char| c.is_ascii_alphanumeric()) && all(value, ":_/+=,@.-"),
 };
 
 pub(crate) const CLIENT_REQUEST_TOKEN: Text =
-    Text { least: 1, most: 64, pattern: "^[a-zA-Z0-9-_]+$", fits: |value| !value.is_empty() && all(value, "-_") };
+    Text { min: 1, max: 64, pattern: "^[a-zA-Z0-9-_]+$", matches: |value| !value.is_empty() && all(value, "-_") };
 
 pub(crate) const S3_BUCKET: Text =
-    Text { least: 3, most: 255, pattern: r"[0-9A-Za-z\.\-_]*", fits: |value| all(value, ".-_") };
+    Text { min: 3, max: 255, pattern: r"[0-9A-Za-z\.\-_]*", matches: |value| all(value, ".-_") };
 
 pub(crate) const S3_KEY_PREFIX: Text =
-    Text { least: 0, most: 950, pattern: r"\S*", fits: |value| !value.contains(is_java_space) };
+    Text { min: 0, max: 950, pattern: r"\S*", matches: |value| !value.contains(is_java_space) };
 
 pub(crate) const VERSION: Text = Text {
-    least: 5,
-    most: 11,
+    min: 5,
+    max: 11,
     pattern: r"^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$",
-    fits: |value| version(value).is_some(),
+    matches: |value| parse_version(value).is_some(),
 };
 
-/// The three numbers of a version, which compare as versions do.
-pub(crate) fn version(value: &str) -> Option<[u16; 3]> {
+/// Parses the three numbers of a version. They compare as versions do.
+pub(crate) fn parse_version(value: &str) -> Option<[u16; 3]> {
     let number = |part: &str| {
         let plain = part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit());
         if plain && (part == "0" || !part.starts_with('0')) { part.parse().ok() } else { None }
@@ -70,21 +70,20 @@ fn all(value: &str, marks: &str) -> bool {
     value.chars().all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
 }
 
-/// The model's patterns are Java's, whose `\S` knows these six only.
+/// Returns whether `\s` of Java's patterns, which the model uses, matches.
 fn is_java_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\x0b' | '\x0c' | '\r')
 }
 
-/// What is wrong with a request, gathered so that all of it is told at once.
+/// All violations of a request.
 #[derive(Default)]
 pub(crate) struct Violations {
     count: usize,
-    told: Vec<String>,
+    listed: Vec<String>,
 }
 
 impl Violations {
-    /// A member that must be there: `path` from the request down, as AWS writes it, such as
-    /// `settings.outputConfig`.
+    /// Checks a required member. `path` names it as AWS does, such as `settings.outputConfig`.
     pub fn check_required(&mut self, path: &str, value: Option<&str>, rule: &Text) {
         match value {
             Some(value) => self.check(path, Some(value), rule),
@@ -95,15 +94,15 @@ impl Violations {
     pub fn check(&mut self, path: &str, value: Option<&str>, rule: &Text) {
         let Some(value) = value else { return };
         let length = value.chars().count();
-        let Text { least, most, pattern, fits } = rule;
-        if !fits(value) {
+        let Text { min, max, pattern, matches } = rule;
+        if !matches(value) {
             self.break_rule(path, value, &format!("satisfy regular expression pattern: {pattern}"));
         }
-        if length < *least {
-            self.break_rule(path, value, &format!("have length greater than or equal to {least}"));
+        if length < *min {
+            self.break_rule(path, value, &format!("have length greater than or equal to {min}"));
         }
-        if length > *most {
-            self.break_rule(path, value, &format!("have length less than or equal to {most}"));
+        if length > *max {
+            self.break_rule(path, value, &format!("have length less than or equal to {max}"));
         }
     }
 
@@ -122,7 +121,7 @@ impl Violations {
             return Ok(());
         }
         let errors = if self.count == 1 { "error" } else { "errors" };
-        Err(ApiError::validation(format!("{} validation {errors} detected: {}", self.count, self.told.join("; "))))
+        Err(ApiError::validation(format!("{} validation {errors} detected: {}", self.count, self.listed.join("; "))))
     }
 
     fn break_rule(&mut self, path: &str, value: &str, rule: &str) {
@@ -131,8 +130,8 @@ impl Violations {
 
     fn add(&mut self, violation: String) {
         self.count += 1;
-        if self.told.len() < MOST_TOLD {
-            self.told.push(violation);
+        if self.listed.len() < MAX_LISTED {
+            self.listed.push(violation);
         }
     }
 }
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn violations_read_as_aws_writes_them() {
+    fn messages_are_those_of_aws() {
         let null = "1 validation error detected: Value null at 'a.b' failed to satisfy constraint: \
                     Member must not be null";
         assert_eq!(message(None, &S3_BUCKET).unwrap(), null);
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_has_its_edges() {
+    fn each_rule_accepts_and_rejects_its_limits() {
         let long = |length| "a".repeat(length);
         for (rule, good, bad) in [
             (

@@ -1,9 +1,9 @@
-//! AWS JSON 1.1 as Rekognition speaks it: operations, errors, and how both look over HTTP.
+//! AWS JSON 1.1 as Rekognition speaks it: operations, errors, and their form over HTTP.
 //!
 //! Codes and shapes follow <https://docs.aws.amazon.com/rekognition/latest/dg/error-handling.html>.
-//! The framework's own errors (signature, operation, JSON) come with 400 in every JSON service of
-//! AWS whose answers are public, though the page of common errors lists 403 and 404 for some.
-//! Messages are this project's own words.
+//! Errors of the framework (signature, operation, JSON) have status 400 in every JSON service of
+//! AWS whose responses are public. The page of common errors lists 403 and 404 for some.
+//! Messages are this project's own.
 
 use std::borrow::Cow;
 
@@ -18,14 +18,14 @@ use uuid::Uuid;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
 
-/// The operations there are; in JSON as `get_face_liveness_session_results` or by AWS's name.
+/// An operation. In JSON `get_face_liveness_session_results`, or AWS's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// Makes a session.
+    /// Creates a session.
     #[serde(alias = "CreateFaceLivenessSession")]
     CreateFaceLivenessSession,
-    /// Reads a session: its status and, once there is one, its result.
+    /// Reads the status of a session and, when it is final, its result.
     #[serde(alias = "GetFaceLivenessSessionResults")]
     GetFaceLivenessSessionResults,
 }
@@ -40,14 +40,14 @@ impl Operation {
         }
     }
 
-    /// The operation that an `X-Amz-Target` header asks for.
-    pub(crate) fn of_target(target: &str) -> Option<Self> {
+    /// Returns the operation that an `X-Amz-Target` header names.
+    pub(crate) fn from_target(target: &str) -> Option<Self> {
         let name = target.strip_prefix("RekognitionService.")?;
         Self::ALL.into_iter().find(|operation| operation.name() == name)
     }
 }
 
-/// An error of the service or of the framework in front of it.
+/// An error of the service, or of the framework in front of it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct ApiError {
     pub code: Cow<'static, str>,
@@ -56,7 +56,7 @@ pub(crate) struct ApiError {
     layer: Layer,
 }
 
-/// Who makes the error, for the two write their bodies differently.
+/// The origin of an error, which decides the form of its body.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Layer {
     Service,
@@ -68,32 +68,32 @@ impl ApiError {
         Self { code: code.into(), status, message, layer: Layer::Service }
     }
 
-    fn refusal(code: &'static str, message: impl Into<String>) -> Self {
+    fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(code, StatusCode::BAD_REQUEST, Some(message.into()))
     }
 
     pub fn validation(message: String) -> Self {
-        Self::refusal("ValidationException", message)
+        Self::bad_request("ValidationException", message)
     }
 
     pub fn invalid_parameter(message: impl Into<String>) -> Self {
-        Self::refusal("InvalidParameterException", message)
+        Self::bad_request("InvalidParameterException", message)
     }
 
     pub fn serialization(message: impl Into<String>) -> Self {
-        Self::refusal("SerializationException", message)
+        Self::bad_request("SerializationException", message)
     }
 
     pub fn session_not_found() -> Self {
-        Self::refusal("SessionNotFoundException", "There is no session with this id, or it has expired.")
+        Self::bad_request("SessionNotFoundException", "There is no session with this id, or it has expired.")
     }
 
     pub fn throttled() -> Self {
-        Self::refusal("ThrottlingException", "Too many requests at once. Slow down.")
+        Self::bad_request("ThrottlingException", "Too many requests at once. Slow down.")
     }
 
     pub fn too_many_sessions() -> Self {
-        Self::refusal("LimitExceededException", "The simulator holds as many sessions as it may.")
+        Self::bad_request("LimitExceededException", "The simulator has the maximum number of sessions.")
     }
 
     pub fn too_large() -> Self {
@@ -107,11 +107,11 @@ impl ApiError {
 
     pub fn missing_authentication() -> Self {
         let message = "The request has no authentication token.";
-        Self { layer: Layer::Framework, ..Self::refusal("MissingAuthenticationTokenException", message) }
+        Self { layer: Layer::Framework, ..Self::bad_request("MissingAuthenticationTokenException", message) }
     }
 
     pub fn incomplete_signature(message: String) -> Self {
-        Self { layer: Layer::Framework, ..Self::refusal("IncompleteSignatureException", message) }
+        Self { layer: Layer::Framework, ..Self::bad_request("IncompleteSignatureException", message) }
     }
 
     fn body(&self) -> Bytes {
@@ -127,11 +127,11 @@ impl ApiError {
     }
 }
 
-/// An answer ready to go, or to be torn.
+/// A response before it is sent, or truncated.
 pub(crate) struct Reply {
     pub status: StatusCode,
     pub body: Bytes,
-    /// What the log and the counts call it: an error's code or a session's status.
+    /// The error code or session status, for the log and the counts.
     pub outcome: String,
 }
 
@@ -141,7 +141,7 @@ impl From<ApiError> for Reply {
     }
 }
 
-/// The response of a request that reached Rekognition, with the id that AWS gives each of them.
+/// Creates a response with AWS's content type and a request id.
 pub(crate) fn response(status: StatusCode, body: impl Into<Body>) -> Response<Body> {
     let request_id = Uuid::new_v4().to_string();
     let mut response = Response::new(body.into());
@@ -152,7 +152,7 @@ pub(crate) fn response(status: StatusCode, body: impl Into<Body>) -> Response<Bo
     response
 }
 
-/// What AWS's JSON services answer to a request that is not in their protocol at all.
+/// Creates the response of AWS's JSON services to a request that is not in their protocol.
 pub(crate) fn not_the_protocol() -> Response<Body> {
     let mut response = response(StatusCode::NOT_FOUND, "<UnknownOperationException/>\n");
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
@@ -166,12 +166,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operation_has_a_target() {
+    fn each_operation_has_a_target() {
         for operation in Operation::ALL {
-            assert_eq!(Operation::of_target(&format!("RekognitionService.{}", operation.name())), Some(operation));
+            assert_eq!(Operation::from_target(&format!("RekognitionService.{}", operation.name())), Some(operation));
         }
-        assert_eq!(Operation::of_target("GetFaceLivenessSessionResults"), None);
-        assert_eq!(Operation::of_target("RekognitionService.DetectFaces"), None);
+        assert_eq!(Operation::from_target("GetFaceLivenessSessionResults"), None);
+        assert_eq!(Operation::from_target("RekognitionService.DetectFaces"), None);
     }
 
     #[test]

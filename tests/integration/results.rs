@@ -171,8 +171,8 @@ async fn a_wait_returns_at_the_final_status_and_a_shorter_one_the_pending_status
     let long = tokio::spawn(async move { client.get_liveness_result(request).await });
     let in_flight = async || facade.metric("face_liveness_requests_in_flight").await == 1.0;
     eventually("the call has arrived", in_flight).await;
-    let reads = facade.simulator.reads_answered("CREATED");
-    let read_again = async || facade.simulator.reads_answered("CREATED") > reads + 2;
+    let reads = facade.simulator.reads_with_outcome("CREATED");
+    let read_again = async || facade.simulator.reads_with_outcome("CREATED") > reads + 2;
     eventually("the session is still CREATED for the waiting caller", read_again).await;
     assert!(!long.is_finished(), "a pending status ends no wait");
 

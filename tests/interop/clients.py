@@ -225,7 +225,7 @@ DEMO = {
     "e4": f"retry later: (UPSTREAM_UNAVAILABLE{RETRY}|DEADLINE_EXCEEDED)",
     "e5": f"retry later: (UPSTREAM_TIMEOUT{RETRY}|DEADLINE_EXCEEDED)",
     "e6": "tell the operator: UPSTREAM_MALFORMED",
-    "e7": "mend the call: UPSTREAM_INVALID_PARAMETER",
+    "e7": "fix the call: UPSTREAM_INVALID_PARAMETER",
     "e8": "tell the operator: UPSTREAM_UNKNOWN",
 }
 
@@ -236,7 +236,7 @@ def sessions_of_demo():
         listed = {number for number in re.findall(r"^ +(facade00-\S+)", service.guide, re.MULTILINE)}
         # One that ends while you watch has a promise of its own.
         equal("the guide's sessions", sorted(listed), sorted(map(session, [*DEMO, "3"])))
-        ask_all(service.address, DEMO | {"not-a-session": "mend the call: INVALID_REQUEST"})
+        ask_all(service.address, DEMO | {"not-a-session": "fix the call: INVALID_REQUEST"})
 
 
 @promise("with a wait, the verdict comes when the session ends, in one call")
@@ -396,7 +396,7 @@ def reasons():
 # What each reason wants from a caller.
 ACTIONS = {
     "offer a new session": ["SESSION_NOT_FOUND", "SESSION_GONE"],
-    "mend the call": ["INVALID_REQUEST", "UPSTREAM_INVALID_PARAMETER", "IMAGES_NOT_ALLOWED"],
+    "fix the call": ["INVALID_REQUEST", "UPSTREAM_INVALID_PARAMETER", "IMAGES_NOT_ALLOWED"],
     "tell the operator": [
         "CLIENT_NOT_ALLOWED",
         "UPSTREAM_ACCESS_DENIED",

@@ -1,15 +1,15 @@
-{{/* What does not go together, and would show late in a cluster. All of it at once. */}}
+{{/* Rejects values that do not work together, with all problems in one message. */}}
 {{- define "face-liveness-facade.checks" -}}
 {{- $problems := list -}}
 {{- $grace := include "face-liveness-facade.leastGracePeriod" . | int64 -}}
 {{- if and .Values.terminationGracePeriodSeconds (lt (int64 .Values.terminationGracePeriodSeconds) $grace) -}}
-{{- $problems = append $problems (printf "terminationGracePeriodSeconds is %d, and a stop takes up to %d s: config.drainDelay, config.drainTimeout and 5 s. Give it that, or leave it out" (int64 .Values.terminationGracePeriodSeconds) $grace) -}}
+{{- $problems = append $problems (printf "terminationGracePeriodSeconds is %d, but a shutdown takes up to %d s: config.drainDelay, config.drainTimeout and 5 s. Set at least that, or remove the value" (int64 .Values.terminationGracePeriodSeconds) $grace) -}}
 {{- end -}}
 {{- $memory := include "face-liveness-facade.leastMemory" . | int64 -}}
 {{- with dig "limits" "memory" "" .Values.resources -}}
 {{- $given := include "face-liveness-facade.scalar" . -}}
 {{- if lt (include "face-liveness-facade.bytes" $given | int64) (mul $memory 1048576) -}}
-{{- $problems = append $problems (printf "resources.limits.memory is %s, and up to %dMi may be needed: give it that, or hold less by config.imageCacheSize, resultCacheEntries, maxRequests or maxConnections" $given $memory) -}}
+{{- $problems = append $problems (printf "resources.limits.memory is %s, but the pod can need %dMi: raise the limit, or lower config.imageCacheSize, resultCacheEntries, maxRequests or maxConnections" $given $memory) -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.tls -}}
@@ -19,7 +19,7 @@
 {{- $problems = append $problems "tls.enabled needs either tls.existingSecret or tls.certificate.enabled" -}}
 {{- end -}}
 {{- if and (not .enabled) (or $secrets $cas) -}}
-{{- $problems = append $problems "tls.existingSecret, tls.certificate and tls.clientCa are of no use without tls.enabled" -}}
+{{- $problems = append $problems "tls.existingSecret, tls.certificate and tls.clientCa have no effect without tls.enabled" -}}
 {{- end -}}
 {{- if gt $cas 1 -}}
 {{- $problems = append $problems "tls.clientCa has either existingSecret or existingConfigMap" -}}
@@ -28,22 +28,22 @@
 {{- $problems = append $problems "tls.certificate needs issuerRef.name" -}}
 {{- end -}}
 {{- if and (or $.Values.config.allowedClients $.Values.config.imageClients) (not $cas) (ne (include "face-liveness-facade.option" (list $ "clientIdentity")) "xfcc") -}}
-{{- $problems = append $problems "config.allowedClients and config.imageClients need to know clients by name: give tls.clientCa, or config.clientIdentity xfcc behind Istio" -}}
+{{- $problems = append $problems "config.allowedClients and config.imageClients need client names: set tls.clientCa, or config.clientIdentity to xfcc behind Istio" -}}
 {{- end -}}
 {{- if and .enabled $.Values.mesh.istio.enabled -}}
-{{- $problems = append $problems "tls.enabled hides the calls from mesh.istio: let one of them encrypt" -}}
+{{- $problems = append $problems "tls.enabled hides the calls from mesh.istio: enable only one of them" -}}
 {{- end -}}
 {{- if and $.Values.tests.grpcurlImage (or $cas $.Values.mesh.istio.authorizationPolicy.enabled) -}}
-{{- $problems = append $problems "tests.grpcurlImage calls as nobody, whom tls.clientCa and mesh.istio.authorizationPolicy refuse" -}}
+{{- $problems = append $problems "tests.grpcurlImage calls without a client identity, which tls.clientCa and mesh.istio.authorizationPolicy reject" -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.sharedCache -}}
 {{- $cas := list .ca.existingSecret .ca.existingConfigMap | compact | len -}}
 {{- if and .url (not .key.existingSecret) -}}
-{{- $problems = append $problems "sharedCache.url needs sharedCache.key.existingSecret: nothing is kept there unsealed. Make one with kubectl create secret generic NAME --from-literal=shared-cache-key=\"$(openssl rand -base64 32)\"" -}}
+{{- $problems = append $problems "sharedCache.url needs sharedCache.key.existingSecret: all values are encrypted. Create the secret with kubectl create secret generic NAME --from-literal=shared-cache-key=\"$(openssl rand -base64 32)\"" -}}
 {{- end -}}
 {{- if and (not .url) (or .key.existingSecret .auth.existingSecret $cas .timeout .images) -}}
-{{- $problems = append $problems "sharedCache.key, auth, ca, timeout and images are of no use without sharedCache.url" -}}
+{{- $problems = append $problems "sharedCache.key, auth, ca, timeout and images have no effect without sharedCache.url" -}}
 {{- end -}}
 {{- if and .auth.existingSecret (not .auth.passwordKey) (not .auth.usernameKey) -}}
 {{- $problems = append $problems "sharedCache.auth.existingSecret needs passwordKey or usernameKey" -}}
@@ -60,7 +60,7 @@
 {{- $problems = append $problems "mesh.istio and mesh.linkerd exclude each other" -}}
 {{- end -}}
 {{- if and .istio.authorizationPolicy.enabled (not .istio.authorizationPolicy.principals) -}}
-{{- $problems = append $problems "mesh.istio.authorizationPolicy without principals would let nobody call" -}}
+{{- $problems = append $problems "mesh.istio.authorizationPolicy needs principals, because otherwise no client could call" -}}
 {{- end -}}
 {{- if and .istio.serviceEntry.enabled (not $.Values.aws.region) -}}
 {{- $problems = append $problems "mesh.istio.serviceEntry needs aws.region" -}}

@@ -1,6 +1,6 @@
-{{/* What the container is told, and what follows from it: the grace period and the memory. */}}
+{{/* The environment of the container, and the grace period and the memory that follow from it. */}}
 
-{{/* A value as the binary reads it. Helm's whole numbers are floats, and large ones would be written 1e+06. */}}
+{{/* Formats a value for the binary. Helm's integers are floats, and it would write large ones as 1e+06. */}}
 {{- define "face-liveness-facade.scalar" -}}
 {{- if kindIs "slice" . }}{{ join "," . }}
 {{- else if kindIs "float64" . }}{{ if eq . (floor .) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
@@ -8,7 +8,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* An option's value, or the binary's default: (list . NAME). */}}
+{{/* Returns the value of an option, or the binary's default: (list . NAME). */}}
 {{- define "face-liveness-facade.option" -}}
 {{- $root := first . -}}{{- $name := last . -}}
 {{- if hasKey $root.Values.config $name -}}
@@ -28,32 +28,32 @@
 {{- $sum -}}
 {{- end -}}
 
-{{/* The bytes of 256MiB as the binary writes it, or of 256Mi as Kubernetes does. */}}
+{{/* Parses bytes, in the binary's notation (256MiB) or in that of Kubernetes (256Mi). */}}
 {{- define "face-liveness-facade.bytes" -}}
 {{- $units := dict "" 1 "k" 1000 "ki" 1024 "m" 1000000 "mi" 1048576 "g" 1000000000 "gi" 1073741824 -}}
 {{- $unit := regexFind "[a-zA-Z]*$" . | lower | trimSuffix "b" -}}
 {{- if not (and (hasKey $units $unit) (regexMatch "^[0-9]+(\\.[0-9]+)? ?[a-zA-Z]*$" .)) -}}
-{{- fail (printf "%q is not a size such as 256MiB, nor a quantity such as 256Mi" .) -}}
+{{- fail (printf "%q is neither a size such as 256MiB nor a quantity such as 256Mi" .) -}}
 {{- end -}}
 {{- mulf (regexFind "^[0-9.]+" . | float64) (get $units $unit) | ceil | int64 -}}
 {{- end -}}
 
-{{/* How long a stop takes at most. */}}
+{{/* The maximum duration of a shutdown. */}}
 {{- define "face-liveness-facade.drainSeconds" -}}
 {{- $delay := include "face-liveness-facade.option" (list . "drainDelay") | include "face-liveness-facade.milliseconds" -}}
 {{- $timeout := include "face-liveness-facade.option" (list . "drainTimeout") | include "face-liveness-facade.milliseconds" -}}
 {{- divf (add $delay $timeout) 1000 | ceil | int64 -}}
 {{- end -}}
 
-{{/* Five seconds more, for the kubelet's own delay and the process's end. */}}
+{{/* Five seconds more, for the kubelet's delay and the exit of the process. */}}
 {{- define "face-liveness-facade.leastGracePeriod" -}}
 {{- add (include "face-liveness-facade.drainSeconds" .) 5 -}}
 {{- end -}}
 
 {{/*
-Clients of a headless Service resolve its name again at most every 30 s, and DNS servers may serve a
-record for 5 s more. A rollout that replaced all pods sooner would leave such a client with
-addresses of stopped pods only. Empty where Kubernetes's default of 0 is right.
+Clients of a headless Service resolve its name at most every 30 s, and DNS servers may serve a
+record for 5 s more. A faster rollout would leave a client with addresses of stopped pods only.
+Empty if Kubernetes's default of 0 is right.
 */}}
 {{- define "face-liveness-facade.minReadySeconds" -}}
 {{- if not (kindIs "invalid" .Values.minReadySeconds) }}{{ int64 .Values.minReadySeconds }}
@@ -62,15 +62,15 @@ addresses of stopped pods only. Empty where Kubernetes's default of 0 is right.
 {{- end -}}
 
 {{/*
-What the pod may need when everything is full, in MiB:
+The maximum memory of the pod, in MiB:
 
   imageCacheSize
-  + resultCacheEntries x 1.25 KiB  a result, its key and the cache's own
-  + maxRequests        x   14 KiB  a request that waits, and its share of the session's poll
-  + maxConnections     x  140 KiB  a connection with unfinished headers, a tenth more of them above the limit, and a health watch on each
-  + 288 MiB                        all that has a fixed bound: images in flight, the admin port, the log, the process
+  + resultCacheEntries x 1.25 KiB  a result, its key, and the overhead of the cache
+  + maxRequests        x   14 KiB  a waiting request, and its share of the poll of the session
+  + maxConnections     x  140 KiB  a connection with incomplete headers and a health watch, and 10% more connections above the limit
+  + 288 MiB                        everything with a fixed limit: images in flight, the admin port, the log, the process
 
-docs/sizing.md has each bound, and tests/integration/memory.rs measures them.
+docs/sizing.md has each limit, and tests/integration/memory.rs measures them.
 */}}
 {{- define "face-liveness-facade.leastMemory" -}}
 {{- $images := include "face-liveness-facade.option" (list . "imageCacheSize") | include "face-liveness-facade.bytes" | int64 -}}
@@ -93,7 +93,7 @@ docs/sizing.md has each bound, and tests/integration/memory.rs measures them.
 {{- max 1 (ternary .Values.autoscaling.minReplicas .Values.replicaCount .Values.autoscaling.enabled | int64) -}}
 {{- end -}}
 
-{{/* What AWS's SDK is told; the pod that tests it is told the same. */}}
+{{/* The environment of AWS's SDK, in the service and in the test pod. */}}
 {{- define "face-liveness-facade.awsEnv" -}}
 {{- with .Values.aws.region }}
 - name: AWS_REGION
@@ -105,7 +105,7 @@ docs/sizing.md has each bound, and tests/integration/memory.rs measures them.
 {{- end }}
 {{- end -}}
 
-{{/* glibc gives faces back to the system only when they lie apart from the rest; otherwise it keeps as much again as they ever took. */}}
+{{/* With this threshold, glibc maps images separately, and so returns their memory to the system. Otherwise it would keep their peak. */}}
 {{- define "face-liveness-facade.ownEnv" -}}
 {{- $variables := dict
   "MALLOC_MMAP_THRESHOLD_" "65536"
@@ -166,7 +166,7 @@ docs/sizing.md has each bound, and tests/integration/memory.rs measures them.
 {{- $names := dict -}}
 {{- range fromYamlArray $own }}{{ $_ := set $names .name true }}{{ end -}}
 {{- range .Values.env }}
-{{- if hasKey $names .name }}{{ fail (printf "env: %s is set by the chart already: use config, aws or the value of its own" .name) }}{{ end }}
+{{- if hasKey $names .name }}{{ fail (printf "env: the chart already sets %s: use config, aws or the value for it" .name) }}{{ end }}
 {{- end }}
 {{- trim $own }}
 {{- with .Values.env }}

@@ -4,7 +4,7 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* 53 characters leave room for the longest suffix within a label's 63. */}}
+{{/* 53 characters, so that a name with the longest suffix fits the 63 characters of a label. */}}
 {{- define "face-liveness-facade.fullname" -}}
 {{- $name := include "face-liveness-facade.name" . -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
@@ -32,7 +32,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: server
 {{- end -}}
 
-{{/* Labels of an object: (list . COMPONENT), or of the server's. */}}
+{{/* Labels of an object: (list . COMPONENT), or those of the server. */}}
 {{- define "face-liveness-facade.labels" -}}
 {{- $root := . -}}{{- $component := "server" -}}
 {{- if kindIs "slice" . -}}{{- $root = first . -}}{{- $component = last . -}}{{- end -}}
@@ -47,7 +47,7 @@ app.kubernetes.io/component: server
 {{- toYaml (merge $own $root.Values.commonLabels) -}}
 {{- end -}}
 
-{{/* A tag may be longer than a label, and hold what a label may not. */}}
+{{/* A tag can be longer than a label, and can have characters that are invalid in labels. */}}
 {{- define "face-liveness-facade.version" -}}
 {{- .Values.image.tag | default .Chart.AppVersion | replace "+" "_" | trunc 63 | trimAll "-_." -}}
 {{- end -}}

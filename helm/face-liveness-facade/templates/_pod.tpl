@@ -1,6 +1,6 @@
 {{/* Parts of the pod. */}}
 
-{{/* Without the chart's version: a change of the chart alone must not restart pods, which hold what AWS has forgotten. */}}
+{{/* Without the chart's version, so that a new chart version alone does not restart the pods, which would empty their caches. */}}
 {{- define "face-liveness-facade.podLabels" -}}
 {{- $labels := omit (include "face-liveness-facade.labels" . | fromYaml) "helm.sh/chart" -}}
 {{- if .Values.mesh.istio.inject -}}
@@ -10,9 +10,9 @@
 {{- end -}}
 
 {{/*
-The admin port is kept out of the mesh: the kubelet and Prometheus come in plaintext from outside of it, and it holds nothing about a person.
-The sidecar has to outlive the drain, or what is in flight would lose its way to AWS and back. The agents of AWS's credentials are on the
-node, where a sidecar only stands between.
+The admin port is excluded from the mesh, because the kubelet and Prometheus connect in plaintext from outside, and it has no personal data.
+The sidecar must outlive the drain, because requests in flight need it. The agents for AWS credentials are on the node, so their addresses
+bypass the sidecar.
 */}}
 {{- define "face-liveness-facade.podAnnotations" -}}
 {{- $annotations := dict -}}
@@ -35,7 +35,7 @@ node, where a sidecar only stands between.
 {{- $_ := set $annotations "config.linkerd.io/default-inbound-policy" . -}}
 {{- end -}}
 {{- end -}}
-{{- /* What is mounted from them is read at start. */ -}}
+{{- /* Files mounted from these objects are read at start. */ -}}
 {{- with .Values.extraObjects -}}
 {{- $_ := set $annotations "checksum/extra-objects" (include "face-liveness-facade.extraObjects" $ | sha256sum) -}}
 {{- end -}}
@@ -44,7 +44,7 @@ node, where a sidecar only stands between.
 {{- end -}}
 {{- end -}}
 
-{{/* (list . TIMINGS SERVICE): no service is the process. */}}
+{{/* A gRPC probe: (list . TIMINGS SERVICE). An empty service means the process. */}}
 {{- define "face-liveness-facade.probe" -}}
 {{- $grpc := dict "port" (int (index . 0).Values.ports.admin) -}}
 {{- with index . 2 -}}{{- $_ := set $grpc "service" . -}}{{- end -}}
@@ -91,7 +91,7 @@ node, where a sidecar only stands between.
 {{- end }}
 {{- end -}}
 
-{{/* Whole folders, for changes to arrive: a file mounted by itself stays as it was. */}}
+{{/* Mounts folders, because Kubernetes does not update a file that is mounted with subPath. */}}
 {{- define "face-liveness-facade.volumes" -}}
 {{- with .Values.tls }}
 {{- if .enabled }}
@@ -148,7 +148,7 @@ node, where a sidecar only stands between.
 {{- end }}
 {{- end -}}
 
-{{/* Counted among the pods of one version, or those of the old one would decide where the new ones go. */}}
+{{/* Spread within one revision, so that pods of the old one do not affect where new ones are scheduled. */}}
 {{- define "face-liveness-facade.spread" -}}
 {{- $own := dict
   "labelSelector" (dict "matchLabels" (include "face-liveness-facade.selectorLabels" . | fromYaml))

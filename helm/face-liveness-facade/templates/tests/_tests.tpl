@@ -1,4 +1,4 @@
-{{/* What `helm test` and Argo CD's Job run. */}}
+{{/* The pod of `helm test` and of Argo CD's Job. */}}
 
 {{- define "face-liveness-facade.testLabels" -}}
 app.kubernetes.io/name: {{ include "face-liveness-facade.name" . }}
@@ -6,7 +6,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: test
 {{- end -}}
 
-{{/* Outside of the mesh, whose sidecar would not let the pod end. */}}
+{{/* Not in the mesh, because the sidecar would keep the pod running. */}}
 {{- define "face-liveness-facade.testPodLabels" -}}
 {{- $labels := omit (include "face-liveness-facade.labels" (list . "test") | fromYaml) "helm.sh/chart" -}}
 {{- if .Values.mesh.istio.enabled -}}
@@ -21,7 +21,7 @@ linkerd.io/inject: disabled
 {{- end -}}
 {{- end -}}
 
-{{/* The health command speaks plaintext from outside of the mesh: with TLS or a mesh the admin port answers for the service. */}}
+{{/* The health command speaks plaintext from outside of the mesh. With TLS or a mesh, it calls the admin port. */}}
 {{- define "face-liveness-facade.testHealthAddress" -}}
 {{- if or .Values.tls.enabled .Values.mesh.istio.enabled .Values.mesh.linkerd.enabled -}}
 {{ include "face-liveness-facade.adminName" . }}:{{ .Values.ports.admin }}
@@ -36,7 +36,7 @@ restartPolicy: Never
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-# The service's own, since AWS knows the role by it.
+# The service account of the service, which has the AWS role.
 serviceAccountName: {{ include "face-liveness-facade.serviceAccountName" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -55,7 +55,7 @@ containers:
     image: {{ include "face-liveness-facade.image" . | quote }}
     {{- include "face-liveness-facade.testContainer" . | nindent 4 }}
     args: [health, --address, {{ include "face-liveness-facade.testHealthAddress" . | quote }}, --timeout, 30s]
-  # A read of an invented session: that AWS does not know it proves network, credentials, region and permission.
+  # Reads a session that does not exist. AWS's NotFound proves network, credentials, region and permission.
   - name: read
     image: {{ include "face-liveness-facade.image" . | quote }}
     {{- include "face-liveness-facade.testContainer" . | nindent 4 }}
@@ -73,7 +73,7 @@ containers:
       {{- toYaml . | nindent 6 }}
     {{- end }}
   {{- if .Values.tests.grpcurlImage }}
-  # The same through the service, as a caller: NOT_FOUND, which grpcurl ends with as 64 and gRPC's 5, is the service's right answer.
+  # The same call to the service. It must return NOT_FOUND: grpcurl exits with 64 plus the gRPC code, which is 5.
   - name: call
     image: {{ .Values.tests.grpcurlImage | quote }}
     {{- include "face-liveness-facade.testContainer" . | nindent 4 }}

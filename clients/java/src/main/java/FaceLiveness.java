@@ -25,29 +25,28 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Asks whether the person of an Amazon Rekognition Face Liveness session is live. Exits 0 only
- * then.
+ * Gets the verdict of an Amazon Rekognition Face Liveness session. Exits 0 only if the person is
+ * live.
  *
  * <pre>mvn -q compile exec:java -Dexec.args="[ADDRESS [SESSION_ID [WAIT_SECONDS]]]"</pre>
  */
 public final class FaceLiveness {
-  // On AWS's scale of 0 to 100. The service may have a higher threshold of its own, which then
-  // decides.
+  // On AWS's scale of 0 to 100. A higher threshold of the service takes precedence.
   private static final float MIN_CONFIDENCE = 80;
 
-  // What a call may take beyond its wait, in seconds: a read from AWS, and retries.
-  private static final long TIME_TO_ANSWER = 5;
+  // Seconds of a call in addition to its wait: for a read from AWS, and retries.
+  private static final long TIME_TO_RESPOND = 5;
 
   private static final Metadata.Key<String> ROUTE =
       Metadata.Key.of("x-face-liveness-route", Metadata.ASCII_STRING_MARSHALLER);
 
-  /** What a caller does next. */
+  /** The next step of the caller. */
   enum Action {
     LIVE("live"),
     NOT_LIVE("not live"),
-    ASK_AGAIN("pending: ask again"),
+    CALL_AGAIN("pending: ask again"),
     NEW_SESSION("offer a new session"),
-    MEND_CALL("mend the call"),
+    FIX_CALL("fix the call"),
     TELL_OPERATOR("tell the operator"),
     RETRY_LATER("retry later"),
     ANOTHER_REPLICA("ask another replica");
@@ -60,10 +59,10 @@ public final class FaceLiveness {
   }
 
   /**
-   * An action, and where it comes from.
+   * An action and its reason.
    *
-   * @param reason why there is no verdict; null when there is one
-   * @param retryAfter how long to wait before asking again; null when the service does not say
+   * @param reason why there is no verdict, or null if there is one
+   * @param retryAfter the delay before a retry, or null if the service sends none
    */
   record Decision(Action action, String reason, Duration retryAfter) {
     Decision(Action action) {
@@ -84,12 +83,12 @@ public final class FaceLiveness {
   }
 
   /**
-   * Asks for a session's verdict, and waits that many seconds for the session to end. It retries as
-   * the service config says, all within one deadline.
+   * Gets the verdict of a session, and waits that many seconds for a final status. The library
+   * retries as the service config says, within one deadline.
    */
   static Decision faceLiveness(FaceLivenessServiceBlockingStub stub, String sessionId, long wait) {
-    // For meshes that choose the replica by a header's hash, so that all who ask for a session meet
-    // the one that knows it. Access logs record headers, hence a hash and not the id.
+    // For meshes that choose the replica by the hash of a header, so that all calls of a session
+    // reach one replica. A hash and not the id, because access logs record headers.
     var headers = new Metadata();
     headers.put(ROUTE, HexFormat.of().formatHex(sha256(sessionId), 0, 8));
     var request =
@@ -99,22 +98,22 @@ public final class FaceLiveness {
             .setMinConfidence(MIN_CONFIDENCE)
             .build();
     try {
-      var answer =
-          stub.withDeadlineAfter(wait + TIME_TO_ANSWER, TimeUnit.SECONDS)
+      var response =
+          stub.withDeadlineAfter(wait + TIME_TO_RESPOND, TimeUnit.SECONDS)
               .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers))
               .getLivenessResult(request);
-      return afterAnswer(answer.getVerdict());
+      return afterVerdict(response.getVerdict());
     } catch (StatusRuntimeException error) {
       return afterError(error);
     }
   }
 
-  /** Only VERDICT_LIVE lets anybody in, whatever verdicts there will be. */
-  private static Decision afterAnswer(Verdict verdict) {
+  /** Only VERDICT_LIVE means live, also if verdicts are added. */
+  private static Decision afterVerdict(Verdict verdict) {
     return switch (verdict) {
       case VERDICT_LIVE -> new Decision(Action.LIVE);
       case VERDICT_NOT_LIVE -> new Decision(Action.NOT_LIVE);
-      case VERDICT_PENDING -> new Decision(Action.ASK_AGAIN);
+      case VERDICT_PENDING -> new Decision(Action.CALL_AGAIN);
       case VERDICT_INCONCLUSIVE -> new Decision(Action.NEW_SESSION, verdict.name(), null);
       default -> new Decision(Action.TELL_OPERATOR, verdict.name(), null);
     };
@@ -122,7 +121,7 @@ public final class FaceLiveness {
 
   private static Decision afterError(StatusRuntimeException error) {
     var code = error.getStatus().getCode();
-    // An error without ErrorInfo comes from the library or from a proxy: its code is all there is.
+    // An error without ErrorInfo comes from the library or from a proxy. It has only a code.
     var reason = code.name();
     Duration retryAfter = null;
     try {
@@ -134,7 +133,7 @@ public final class FaceLiveness {
         }
       }
     } catch (InvalidProtocolBufferException notOfTheService) {
-      // The code is all there is here, too.
+      // This error has only a code, too.
     }
     return new Decision(whatToDo(reason, code), reason, retryAfter);
   }
@@ -143,7 +142,7 @@ public final class FaceLiveness {
     return switch (reason) {
       case "SESSION_NOT_FOUND", "SESSION_GONE" -> Action.NEW_SESSION;
       case "INVALID_REQUEST", "UPSTREAM_INVALID_PARAMETER", "IMAGES_NOT_ALLOWED" ->
-          Action.MEND_CALL;
+          Action.FIX_CALL;
       case "CLIENT_NOT_ALLOWED", "UPSTREAM_ACCESS_DENIED", "UPSTREAM_CREDENTIALS" ->
           Action.TELL_OPERATOR;
       case "UPSTREAM_MALFORMED", "INTERNAL", "UPSTREAM_UNKNOWN" -> Action.TELL_OPERATOR;
@@ -151,7 +150,7 @@ public final class FaceLiveness {
       case "UPSTREAM_UNAVAILABLE", "UPSTREAM_TIMEOUT" -> Action.RETRY_LATER;
       case "DEADLINE_EXCEEDED" -> Action.RETRY_LATER; // With more time.
       case "SHUTTING_DOWN" -> Action.ANOTHER_REPLICA;
-      // A reason of tomorrow, or none.
+      // An unknown reason, or none.
       default ->
           switch (code) {
             case UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED -> Action.RETRY_LATER;
@@ -172,20 +171,20 @@ public final class FaceLiveness {
     }
   }
 
-  // A service keeps one channel as long as it runs: calls share its connections and the
+  // Use one channel for the lifetime of a service: calls share its connections and the
   // throttling of retries.
   private static ManagedChannel channel(String address) throws IOException {
     // TLS: TlsChannelCredentials.newBuilder().trustManager(...).build(); mutual TLS: with
     // keyManager(...), too.
     return Grpc.newChannelBuilder(address, InsecureChannelCredentials.create())
         .defaultServiceConfig(serviceConfig())
-        // Or a replica that vanishes without a word would be waited for.
+        // Detects a replica that disappears without closing the connection.
         .keepAliveTime(60, TimeUnit.SECONDS)
         .keepAliveTimeout(20, TimeUnit.SECONDS)
         .build();
   }
 
-  /** Who retries, how often and on which replicas: the same for every language. */
+  /** Retries and load balancing, the same for every language. */
   @SuppressWarnings("unchecked")
   private static Map<String, ?> serviceConfig() throws IOException {
     try (var file = FaceLiveness.class.getResourceAsStream("/service-config.json")) {

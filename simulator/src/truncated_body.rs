@@ -1,7 +1,6 @@
-//! A response body that promises all of an answer and gives half.
+//! A response body that stops halfway.
 //!
-//! The break is an error and never an end, for only an error makes the server close the connection
-//! at once.
+//! It fails with an error, because only an error makes the server close the connection at once.
 
 use std::{
     io,
@@ -13,19 +12,19 @@ use axum::body::Body;
 use bytes::Bytes;
 use tokio_stream::Stream;
 
-/// Half of `whole`, and when `until` is done, a broken connection.
+/// Returns a body with the first half of `whole`. It fails when `until` completes.
 pub(crate) fn body(whole: &Bytes, until: impl Future<Output = ()> + Send + 'static) -> Body {
     let half = whole.slice(..whole.len() / 2);
-    Body::from_stream(Torn { half: Some(half), flushed: false, until: Box::pin(until) })
+    Body::from_stream(TruncatedBody { half: Some(half), flushed: false, until: Box::pin(until) })
 }
 
-struct Torn {
+struct TruncatedBody {
     half: Option<Bytes>,
     flushed: bool,
     until: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-impl Stream for Torn {
+impl Stream for TruncatedBody {
     type Item = io::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -33,14 +32,14 @@ impl Stream for Torn {
             return Poll::Ready(Some(Ok(half)));
         }
         if !self.flushed {
-            // The server writes out what it has when a body has nothing more for now. With the
-            // error at once, the half would be dropped with the connection.
+            // The server flushes when a body is pending. An immediate error would close the
+            // connection before the half is sent.
             self.flushed = true;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         ready!(self.until.as_mut().poll(context));
-        Poll::Ready(Some(Err(io::Error::other("scripted break"))))
+        Poll::Ready(Some(Err(io::Error::other("scripted fault"))))
     }
 }
 
@@ -51,7 +50,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn half_comes_and_then_an_error() {
+    async fn an_error_follows_half_of_the_body() {
         let mut stream = body(&Bytes::from_static(b"abcdef"), async {}).into_data_stream();
         assert_eq!(stream.next().await.unwrap().unwrap(), "abc");
         assert!(stream.next().await.unwrap().is_err());

@@ -1,5 +1,5 @@
-//! What a hit and a miss are measured against, each as small as can be, and each run as a process
-//! of its own: this program with a word.
+//! Minimal servers and a client that hits and misses are compared with. Each is this program with
+//! an argument, in a separate process.
 
 mod bare_hyper;
 mod bare_sdk;
@@ -8,17 +8,17 @@ mod bare_tonic;
 use std::path::Path;
 use tokio::net::TcpListener;
 
-/// Becomes the yardstick of that name, for good.
+/// Runs a baseline until the process is killed.
 pub async fn run(name: &str, argument: &str) {
     match name {
         "bare-hyper" => bare_hyper::serve(listen().await, read(argument)).await,
         "bare-tonic" => bare_tonic::serve(listen().await, read(argument)).await,
         "bare-sdk" => bare_sdk::read(argument).await,
-        _ => panic!("there is no such yardstick"),
+        _ => panic!("there is no such baseline"),
     }
 }
 
-/// On a port of the system's choice, which is told as the service tells it.
+/// Listens on a free port, and logs the address as the service does.
 async fn listen() -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let address = listener.local_addr().expect("a bound socket has an address").to_string();
@@ -27,5 +27,5 @@ async fn listen() -> TcpListener {
 }
 
 fn read(file: &str) -> Vec<u8> {
-    std::fs::read(Path::new(file)).expect("the answer lies there")
+    std::fs::read(Path::new(file)).expect("the response file exists")
 }

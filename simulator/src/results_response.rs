@@ -1,9 +1,8 @@
-//! The body of `GetFaceLivenessSessionResults`: which members there are in which status, and their
-//! names.
+//! The response body of `GetFaceLivenessSessionResults`.
 //!
-//! Members are as in
-//! <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_GetFaceLivenessSessionResults.html>. A status
-//! other than SUCCEEDED must never come with a confidence or an image.
+//! Members and their names are as in
+//! <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_GetFaceLivenessSessionResults.html>. Only
+//! SUCCEEDED has a confidence and images.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -17,11 +16,11 @@ use crate::{
 };
 
 /// AWS's limit for audit images.
-const MOST_AUDIT_IMAGES: u8 = 4;
+const MAX_AUDIT_IMAGES: u8 = 4;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer<'a> {
+struct Results<'a> {
     session_id: &'a str,
     status: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,11 +62,11 @@ struct Metadata<'a> {
     sdk_type: &'a str,
 }
 
-/// The answer for a session in that status, as JSON.
+/// Returns the JSON of a session in a status.
 pub(crate) fn body(session: &Session, status: &Status) -> Bytes {
     let succeeded = *status == Status::Succeeded;
     let completed = succeeded || *status == Status::Failed;
-    let audit_images = session.audit_images.min(MOST_AUDIT_IMAGES);
+    let audit_images = session.audit_images.min(MAX_AUDIT_IMAGES);
     let image = |number| match &session.images {
         ImageStore::Inline => Some(inline_image(session, number)),
         ImageStore::S3 { bucket, prefix, version } => {
@@ -75,7 +74,7 @@ pub(crate) fn body(session: &Session, status: &Status) -> Bytes {
         }
         ImageStore::None => None,
     };
-    let answer = Answer {
+    let results = Results {
         session_id: &session.id,
         status: status.as_str(),
         confidence: match session.outcome {
@@ -88,7 +87,7 @@ pub(crate) fn body(session: &Session, status: &Status) -> Bytes {
         feedback: succeeded.then_some(session.feedback.as_slice()),
         metadata: session.sdk_type.as_deref().filter(|_| completed).map(|sdk_type| Metadata { sdk_type }),
     };
-    serde_json::to_vec(&answer).expect("strings, numbers and lists always become JSON").into()
+    serde_json::to_vec(&results).expect("strings, numbers and lists always become JSON").into()
 }
 
 fn inline_image(session: &Session, number: u8) -> Image<'static> {
@@ -117,48 +116,48 @@ mod tests {
     use super::*;
     use crate::FeedbackCode;
 
-    fn answer(session: &Session, status: Status) -> Value {
+    fn results(session: &Session, status: Status) -> Value {
         serde_json::from_slice(&body(session, &status)).unwrap()
     }
 
-    fn members(answer: &Value) -> Vec<&str> {
-        answer.as_object().unwrap().keys().map(String::as_str).collect()
+    fn members(results: &Value) -> Vec<&str> {
+        results.as_object().unwrap().keys().map(String::as_str).collect()
     }
 
     #[test]
     fn only_success_has_a_confidence_and_images() {
         let session = Session { audit_images: 1, ..Session::new("s") };
         for status in [Status::Created, Status::InProgress, Status::Expired, Status::Other("REVIEW".into())] {
-            assert_eq!(members(&answer(&session, status)), ["Challenge", "SessionId", "Status"]);
+            assert_eq!(members(&results(&session, status)), ["Challenge", "SessionId", "Status"]);
         }
-        assert_eq!(members(&answer(&session, Status::Failed)), ["Challenge", "Metadata", "SessionId", "Status"]);
-        assert_eq!(answer(&session, Status::Succeeded).as_object().unwrap().len(), 8);
+        assert_eq!(members(&results(&session, Status::Failed)), ["Challenge", "Metadata", "SessionId", "Status"]);
+        assert_eq!(results(&session, Status::Succeeded).as_object().unwrap().len(), 8);
     }
 
     #[test]
-    fn inline_images_are_those_of_the_session() {
+    fn inline_images_belong_to_the_session() {
         let session = Session { audit_images: 9, ..Session::new("s") };
-        let answer = answer(&session, Status::Succeeded);
+        let results = results(&session, Status::Succeeded);
         let bytes = |image: &Value| BASE64_STANDARD.decode(image["Bytes"].as_str().unwrap()).unwrap();
-        assert_eq!(bytes(&answer["ReferenceImage"]), portrait::jpeg("s", 0));
-        let said = &answer["ReferenceImage"]["BoundingBox"];
-        let side = |name: &str| said[name].as_f64().unwrap() as f32;
+        assert_eq!(bytes(&results["ReferenceImage"]), portrait::jpeg("s", 0));
+        let bounding_box = &results["ReferenceImage"]["BoundingBox"];
+        let side = |name: &str| bounding_box[name].as_f64().unwrap() as f32;
         let BoundingBox { width, height, left, top } = portrait::bounding_box("s", 0);
         assert_eq!([side("Width"), side("Height"), side("Left"), side("Top")], [width, height, left, top]);
-        let audit = answer["AuditImages"].as_array().unwrap();
+        let audit = results["AuditImages"].as_array().unwrap();
         assert_eq!(audit.len(), 4);
         assert_eq!(bytes(&audit[1]), portrait::jpeg("s", 2));
     }
 
     #[test]
-    fn images_can_go_to_a_bucket_or_nowhere() {
+    fn images_are_named_in_a_bucket_or_left_out() {
         let images = ImageStore::S3 { bucket: "bucket".into(), prefix: "a/b".into(), version: Some("v1".into()) };
-        let stored = answer(&Session { images, audit_images: 1, ..Session::new("s") }, Status::Succeeded);
+        let stored = results(&Session { images, audit_images: 1, ..Session::new("s") }, Status::Succeeded);
         let object = |name| json!({"Bucket": "bucket", "Name": name, "Version": "v1"});
         assert_eq!(stored["ReferenceImage"]["S3Object"], object("a/b/s/reference.jpg"));
         assert_eq!(stored["AuditImages"][0]["S3Object"], object("a/b/s/audit-1.jpg"));
         assert_eq!(stored["ReferenceImage"].get("Bytes"), None);
-        let without = answer(&Session { images: ImageStore::None, ..Session::new("s") }, Status::Succeeded);
+        let without = results(&Session { images: ImageStore::None, ..Session::new("s") }, Status::Succeeded);
         assert_eq!((without.get("ReferenceImage"), &without["AuditImages"]), (None, &json!([])));
     }
 
@@ -166,9 +165,9 @@ mod tests {
     fn feedback_challenge_and_metadata_have_their_aws_names() {
         let feedback = vec![Feedback { code: FeedbackCode::EyesClosedDetected, message: "Eyes open!".into() }];
         let session = Session { feedback, images: ImageStore::None, ..Session::new("s") };
-        let answer = answer(&session, Status::Succeeded);
-        assert_eq!(answer["Feedback"], json!([{"Code": "EYES_CLOSED_DETECTED", "Message": "Eyes open!"}]));
-        assert_eq!(answer["Challenge"], json!({"Type": "FaceMovementAndLightChallenge", "Version": "2.0.0"}));
-        assert_eq!(answer["Metadata"], json!({"SDKType": "simulator"}));
+        let results = results(&session, Status::Succeeded);
+        assert_eq!(results["Feedback"], json!([{"Code": "EYES_CLOSED_DETECTED", "Message": "Eyes open!"}]));
+        assert_eq!(results["Challenge"], json!({"Type": "FaceMovementAndLightChallenge", "Version": "2.0.0"}));
+        assert_eq!(results["Metadata"], json!({"SDKType": "simulator"}));
     }
 }

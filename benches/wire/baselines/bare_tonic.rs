@@ -28,8 +28,8 @@ impl FaceLivenessService for Fixed {
 }
 
 pub async fn serve(listener: TcpListener, message: Vec<u8>) {
-    let answer = prost::Message::decode(prost::bytes::Bytes::from(message)).expect("it is an answer");
-    let service = FaceLivenessServiceServer::new(Fixed(answer));
+    let response = prost::Message::decode(prost::bytes::Bytes::from(message)).expect("the file holds a response");
+    let service = FaceLivenessServiceServer::new(Fixed(response));
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder().add_service(service).serve_with_incoming(incoming).await.expect("the port is open");
 }

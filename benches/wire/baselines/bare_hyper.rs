@@ -1,4 +1,4 @@
-//! A bare HTTP/2 server that sends the same bytes, and knows nothing of gRPC.
+//! A bare HTTP/2 server that sends fixed bytes, without a gRPC library.
 
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{
@@ -13,18 +13,18 @@ use std::convert::Infallible;
 use tokio::net::TcpListener;
 
 pub async fn serve(listener: TcpListener, message: Vec<u8>) {
-    let head = [&[0][..], &u32::try_from(message.len()).expect("it fits gRPC's head").to_be_bytes()].concat();
+    let head = [&[0][..], &u32::try_from(message.len()).expect("the length fits 32 bits").to_be_bytes()].concat();
     let body = Bytes::from([head, message].concat());
     loop {
         let (stream, _) = listener.accept().await.expect("the port is open");
         stream.set_nodelay(true).expect("it is TCP");
         let body = body.clone();
-        let answer = service_fn(move |request: Request<Incoming>| answer(request, body.clone()));
-        tokio::spawn(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer));
+        let service = service_fn(move |request: Request<Incoming>| respond(request, body.clone()));
+        tokio::spawn(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service));
     }
 }
 
-async fn answer(
+async fn respond(
     request: Request<Incoming>,
     body: Bytes,
 ) -> Result<Response<StreamBody<impl tokio_stream::Stream<Item = Result<Frame<Bytes>, Infallible>>>>, Infallible> {

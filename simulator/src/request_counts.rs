@@ -1,47 +1,46 @@
-//! How many requests came, for which session, and what came of them.
+//! Counts requests by operation, by outcome, and by session.
 //!
-//! A request counts when its operation is known, before anything else is looked at. Names come from
-//! clients and scripts, so every map here has a most.
+//! A request counts as soon as its operation is known. Clients and scripts choose the names, so
+//! every map has a limit.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
 use serde::Serialize;
 
-use crate::{newest::Newest, wire::Operation};
+use crate::{bounded_map::BoundedMap, wire::Operation};
 
-/// Session ids with a count of their own.
-const MOST_SESSIONS: usize = 10_000;
+/// Session ids with their own count.
+const MAX_SESSIONS: usize = 10_000;
 
-/// Different outcomes with a count of their own; scripts invent codes, and the rest go under one
-/// name.
-const MOST_OUTCOMES: usize = 64;
+/// Outcomes with their own count. Faults can have any code, and the others count as `OTHER`.
+const MAX_OUTCOMES: usize = 64;
 const OTHER: &str = "other";
 
-pub(crate) struct Tally {
+pub(crate) struct RequestCounts {
     counts: Mutex<Counts>,
 }
 
 struct Counts {
     operations: [Count; Operation::ALL.len()],
-    reads: Newest<u64>,
+    reads: BoundedMap<u64>,
 }
 
-/// What came of one operation's requests. `received` is ahead of the outcomes by the requests under
-/// way and those whose caller left.
+/// The counts of one operation. `received` includes requests in flight and canceled ones, which
+/// have no outcome.
 #[derive(Clone, Default, Serialize)]
 pub(crate) struct Count {
     received: u64,
     outcomes: BTreeMap<String, u64>,
 }
 
-impl Default for Tally {
+impl Default for RequestCounts {
     fn default() -> Self {
-        Self { counts: Mutex::new(Counts { operations: Default::default(), reads: Newest::new(MOST_SESSIONS) }) }
+        Self { counts: Mutex::new(Counts { operations: Default::default(), reads: BoundedMap::new(MAX_SESSIONS) }) }
     }
 }
 
-impl Tally {
-    pub fn count(&self, operation: Operation, session_id: Option<&str>) {
+impl RequestCounts {
+    pub fn receive(&self, operation: Operation, session_id: Option<&str>) {
         let mut counts = self.lock();
         counts.operations[operation as usize].received += 1;
         if let (Operation::GetFaceLivenessSessionResults, Some(id)) = (operation, session_id) {
@@ -49,9 +48,9 @@ impl Tally {
         }
     }
 
-    pub fn end(&self, operation: Operation, outcome: &str) {
+    pub fn complete(&self, operation: Operation, outcome: &str) {
         let outcomes = &mut self.lock().operations[operation as usize].outcomes;
-        let name = if outcomes.len() < MOST_OUTCOMES || outcomes.contains_key(outcome) { outcome } else { OTHER };
+        let name = if outcomes.len() < MAX_OUTCOMES || outcomes.contains_key(outcome) { outcome } else { OTHER };
         *outcomes.entry(name.to_owned()).or_default() += 1;
     }
 
@@ -59,7 +58,7 @@ impl Tally {
         self.lock().operations[operation as usize].received
     }
 
-    pub fn ended(&self, operation: Operation, outcome: &str) -> u64 {
+    pub fn completed(&self, operation: Operation, outcome: &str) -> u64 {
         self.lock().operations[operation as usize].outcomes.get(outcome).copied().unwrap_or_default()
     }
 
@@ -67,7 +66,7 @@ impl Tally {
         self.lock().reads.get(session_id).copied().unwrap_or_default()
     }
 
-    /// All counts by the operation's AWS name.
+    /// Returns all counts by AWS's name of the operation.
     pub fn report(&self) -> BTreeMap<&'static str, Count> {
         let counts = self.lock();
         Operation::ALL.map(|operation| (operation.name(), counts.operations[operation as usize].clone())).into()
@@ -83,16 +82,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outcomes_have_a_most() {
-        let tally = Tally::default();
+    fn the_number_of_outcomes_is_limited() {
+        let counts = RequestCounts::default();
         let [create, get] = Operation::ALL;
-        tally.count(get, Some("s"));
-        tally.count(create, None);
-        for number in 0..MOST_OUTCOMES + 5 {
-            tally.end(get, &number.to_string());
+        counts.receive(get, Some("s"));
+        counts.receive(create, None);
+        for number in 0..MAX_OUTCOMES + 5 {
+            counts.complete(get, &number.to_string());
         }
-        assert_eq!((tally.received(get), tally.reads_of("s"), tally.reads_of("t")), (1, 1, 0));
-        let report = tally.report();
+        assert_eq!((counts.received(get), counts.reads_of("s"), counts.reads_of("t")), (1, 1, 0));
+        let report = counts.report();
         assert_eq!(report[get.name()].outcomes[OTHER], 5);
         assert!(report[create.name()].outcomes.is_empty());
     }
