@@ -1,4 +1,4 @@
-//! The proof that nothing of a person leaves but in an answer to the asker: it is planted, the real
+//! The proof that nothing of a person leaves but in an answer to the caller: it is planted, the real
 //! program is driven through all that it can do and all that can go wrong, and everything that it
 //! wrote or sent elsewhere is searched. `make privacy-proof` prints the table.
 //!
@@ -9,16 +9,16 @@
 //! channel or a semaphore, which hold no data; and of our own types that hold any, `Debug` prints
 //! none (`proto::tests::nothing_of_a_person_is_printed` and its like).
 
-mod asker;
+mod caller;
 mod handshakes;
-mod misuses;
+mod misuse;
 pub mod planted;
 mod proof;
-mod scenes;
+mod received;
+mod scenarios;
 pub mod search;
-mod subject;
-mod told;
-mod uses;
+mod watched_program;
+mod workload;
 
 use crate::{
     facade::{eventually, id, request},
@@ -31,12 +31,12 @@ use face_liveness_facade::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_face_a_score_an_s3_key_and_a_session_id_are_in_no_log_metric_trace_error_file_or_core_dump() {
-    let proof = scenes::all().await;
+async fn no_personal_data_is_in_logs_metrics_traces_errors_files_or_core_dumps() {
+    let proof = scenarios::all().await;
     println!("{proof}");
     assert_eq!(proof.leaks(), Vec::<String>::new());
     assert_eq!(proof.held(), search::Secret::ALL.map(|(secret, _)| secret), "all of it was held and answered");
-    let told = proof.told.words().reasons.clone();
+    let told = proof.received.lock().reasons.clone();
     // No input is known that leads to a defect, and its message is a constant.
     let driven = Reason::ALL.into_iter().filter(|reason| *reason != Reason::Internal);
     let untold: Vec<_> = driven.filter(|reason| !told.contains(reason.name())).collect();
@@ -45,7 +45,7 @@ async fn a_face_a_score_an_s3_key_and_a_session_id_are_in_no_log_metric_trace_er
 }
 
 #[tokio::test]
-async fn by_default_an_answer_is_logged_only_when_a_face_leaves_with_it() {
+async fn by_default_the_access_log_has_only_responses_with_images() {
     let (simulator, endpoint) = simulator().await;
     simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
     let running = serve(
@@ -61,7 +61,7 @@ async fn by_default_an_answer_is_logged_only_when_a_face_leaves_with_it() {
         FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens");
     for view in [ResultView::Basic, ResultView::Basic, ResultView::Reference] {
         let asked = proto::GetLivenessResultRequest { view: view.into(), ..request(&id(1)) };
-        client.get_liveness_result(asked).await.expect("an answer");
+        client.get_liveness_result(asked).await.expect("a response");
     }
     eventually("the face is logged", async || running.log().contains(r#""images":true"#)).await;
     assert_eq!(running.log().matches(r#""target":"access""#).count(), 1);

@@ -3,7 +3,7 @@
 use crate::{
     certificates::{Authority, Issued, Secret},
     facade::eventually,
-    port::{Port, ask, trusting, with_identity},
+    port::{Port, call, trusting, with_identity},
     tls::{config, connect},
 };
 use face_liveness_facade::server::{incoming::Limits, tls::Tls};
@@ -33,7 +33,7 @@ impl Rotating {
         let mut watch = JoinSet::new();
         watch.spawn(async move {
             let tell = |news: Result<(), &str>| {
-                telling.lock().expect("nobody panics with it").push(news.map_err(str::to_owned));
+                telling.lock().expect("no thread panics while holding the lock").push(news.map_err(str::to_owned));
             };
             match tls.watch(Duration::from_millis(5), tell).await {}
         });
@@ -41,10 +41,10 @@ impl Rotating {
     }
 
     fn told(&self) -> Vec<Result<(), String>> {
-        self.told.lock().expect("nobody panics with it").clone()
+        self.told.lock().expect("no thread panics while holding the lock").clone()
     }
 
-    async fn has_told(&self, count: usize) {
+    async fn wait_for_reloads(&self, count: usize) {
         eventually("the watch has told", async || self.told().len() >= count).await;
     }
 
@@ -65,13 +65,13 @@ async fn load(port: Arc<Rotating>, tls: ClientTlsConfig, reconnect: bool, asked:
         if reconnect {
             client = connect().await;
         }
-        ask(&mut client).await.expect("an answer");
+        call(&mut client).await.expect("a response");
         asked.fetch_add(1, Relaxed);
     }
 }
 
 #[tokio::test]
-async fn no_request_fails_while_certificates_are_swapped() {
+async fn no_request_fails_while_certificates_are_replaced() {
     let authority = Authority::new();
     let mut secret = Secret::new(&authority.server(), "");
     let tls = Tls::load(secret.files()).expect("the files are sound");
@@ -83,9 +83,9 @@ async fn no_request_fails_while_certificates_are_swapped() {
     }
     for swap in 1..=5 {
         let issued = authority.server();
-        secret.swap(&issued.cert, &issued.key, "");
+        secret.replace(&issued.cert, &issued.key, "");
         eventually("a new connection sees it", async || rotating.shows(&authority, &issued).await).await;
-        rotating.has_told(swap).await;
+        rotating.wait_for_reloads(swap).await;
         let before: Vec<_> = asked.iter().map(|asked| asked.load(Relaxed)).collect();
         let further = async || before.iter().zip(&asked).all(|(before, asked)| asked.load(Relaxed) > before + 2);
         eventually("every client was answered since", further).await;
@@ -95,39 +95,39 @@ async fn no_request_fails_while_certificates_are_swapped() {
 }
 
 #[tokio::test]
-async fn a_connection_outlives_the_certificate_that_it_began_with() {
+async fn a_connection_outlives_the_certificate_of_its_handshake() {
     let authority = Authority::new();
     let mut secret = Secret::new(&authority.server(), "");
     let tls = Tls::load(secret.files()).expect("the files are sound");
     let rotating = Rotating::open(tls).await;
     let mut client = rotating.port.client(Some(trusting(&authority))).await.expect("a connection");
-    ask(&mut client).await.expect("an answer");
+    call(&mut client).await.expect("a response");
     let connection = rotating.port.peer();
     // Even under another CA, which a new connection of this client would not trust.
     let other = Authority::new().server();
-    secret.swap(&other.cert, &other.key, "");
-    rotating.has_told(1).await;
-    rotating.port.ask(Some(trusting(&authority))).await.expect_err("another CA");
-    ask(&mut client).await.expect("an answer");
+    secret.replace(&other.cert, &other.key, "");
+    rotating.wait_for_reloads(1).await;
+    rotating.port.call(Some(trusting(&authority))).await.expect_err("another CA");
+    call(&mut client).await.expect("a response");
     assert_eq!(rotating.port.peer().address, connection.address);
 }
 
 #[tokio::test]
-async fn a_broken_set_is_told_once_and_a_sound_one_heals() {
+async fn an_invalid_certificate_is_reported_once_and_a_valid_one_is_loaded() {
     let authority = Authority::new();
     let first = authority.server();
     let mut secret = Secret::new(&first, "");
     let rotating = Rotating::open(Tls::load(secret.files()).expect("the files are sound")).await;
     let next = authority.server();
-    secret.swap(&next.cert, &first.key, "");
-    rotating.has_told(1).await;
+    secret.replace(&next.cert, &first.key, "");
+    rotating.wait_for_reloads(1).await;
     assert!(rotating.shows(&authority, &first).await);
     // With another key, so that no look between the two meets a sound set.
-    secret.swap("garbage", &authority.server().key, "");
-    rotating.has_told(2).await;
+    secret.replace("garbage", &authority.server().key, "");
+    rotating.wait_for_reloads(2).await;
     assert!(rotating.shows(&authority, &first).await);
-    secret.swap(&next.cert, &next.key, "");
-    rotating.has_told(3).await;
+    secret.replace(&next.cert, &next.key, "");
+    rotating.wait_for_reloads(3).await;
     assert!(rotating.shows(&authority, &next).await);
     let told = rotating.told();
     let [Err(mismatch), Err(garbage), Ok(())] = &told[..] else { panic!("{told:?}") };
@@ -136,17 +136,17 @@ async fn a_broken_set_is_told_once_and_a_sound_one_heals() {
 }
 
 #[tokio::test]
-async fn clients_of_a_new_ca_are_served_and_those_of_the_old_are_not_any_more() {
+async fn after_a_ca_rotation_only_clients_of_the_new_ca_are_served() {
     let authority = Authority::new();
     let (old, new) = (Authority::new(), Authority::new());
     let server = authority.server();
     let mut secret = Secret::new(&server, &old.pem);
     let rotating = Rotating::open(Tls::load(secret.mutual()).expect("the files are sound")).await;
     let as_client = |clients: &Authority| Some(with_identity(trusting(&authority), &clients.client()));
-    rotating.port.ask(as_client(&old)).await.expect("an answer");
-    rotating.port.ask(as_client(&new)).await.expect_err("not yet");
-    secret.swap(&server.cert, &server.key, &new.pem);
-    rotating.has_told(1).await;
-    rotating.port.ask(as_client(&new)).await.expect("an answer");
-    rotating.port.ask(as_client(&old)).await.expect_err("not any more");
+    rotating.port.call(as_client(&old)).await.expect("a response");
+    rotating.port.call(as_client(&new)).await.expect_err("not yet");
+    secret.replace(&server.cert, &server.key, &new.pem);
+    rotating.wait_for_reloads(1).await;
+    rotating.port.call(as_client(&new)).await.expect("a response");
+    rotating.port.call(as_client(&old)).await.expect_err("not any more");
 }

@@ -33,7 +33,7 @@ impl Gated {
         let (arrivals, arrived) = watch::channel(0);
         tokio::spawn(forward(gate, aws_address, open, arrivals));
         let flags = ["--upstream-timeout", "30s"];
-        let facade = Facade::reading(&format!("http://{gate_address}"), simulator, &flags).await;
+        let facade = Facade::with_endpoint(&format!("http://{gate_address}"), simulator, &flags).await;
         Self { facade, opened, arrived }
     }
 
@@ -114,7 +114,7 @@ async fn concurrent_callers_of_a_session_share_one_read() {
 }
 
 #[tokio::test]
-async fn a_caller_who_hangs_up_neither_cancels_nor_repeats_the_read() {
+async fn a_caller_that_hangs_up_neither_cancels_nor_repeats_the_read() {
     let mut gated = Gated::start().await;
     gated.call_and_hang_up().await;
     let next = gated.call().await;

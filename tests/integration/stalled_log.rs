@@ -54,10 +54,10 @@ impl Stalled {
 
     /// Lets the program log until lines are lost, and calls meanwhile.
     async fn fill(&mut self) {
-        self.client.get_liveness_result(request(&id(1))).await.expect("an answer");
+        self.client.get_liveness_result(request(&id(1))).await.expect("a response");
         for _ in 0..LINES {
-            let answer = self.client.get_liveness_result(request("no id")).await;
-            assert_eq!(answer.expect_err("malformed").code(), tonic::Code::InvalidArgument);
+            let response = self.client.get_liveness_result(request("no id")).await;
+            assert_eq!(response.expect_err("malformed").code(), tonic::Code::InvalidArgument);
         }
     }
 
@@ -129,7 +129,7 @@ async fn a_server_with_closed_standard_error_serves() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
-    FaceLivenessServiceClient::new(channel).get_liveness_result(request(&id(1))).await.expect("an answer");
+    FaceLivenessServiceClient::new(channel).get_liveness_result(request(&id(1))).await.expect("a response");
     program::signal(child.id(), "TERM");
     assert_eq!(child.wait().expect("it is ours").code(), Some(0));
 }

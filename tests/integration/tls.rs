@@ -23,13 +23,13 @@ async fn port(files: Files) -> Port {
 
 /// The server has refused the client, whatever the client made of it. A client may have tried
 /// again.
-async fn refused_by_the_server(port: &Port) {
+async fn assert_rejected_by_server(port: &Port) {
     eventually("a handshake has failed", async || port.connections.refused(Refusal::Handshake) > 0).await;
     eventually("its place is free", async || port.connections.live() == 0).await;
 }
 
 /// The client has refused the server, with an alert that a reset may overtake.
-async fn refused_by_the_client(port: &Port) {
+async fn assert_rejected_by_client(port: &Port) {
     let refused = |refusal| port.connections.refused(refusal) > 0;
     eventually("it went away", async || refused(Refusal::Handshake) || refused(Refusal::Left)).await;
     eventually("its place is free", async || port.connections.live() == 0).await;
@@ -57,13 +57,13 @@ async fn a_client_that_trusts_the_ca_is_served() {
     let authority = Authority::new();
     let secret = Secret::new(&authority.server(), "");
     let port = port(secret.files()).await;
-    port.ask(Some(trusting(&authority))).await.expect("an answer");
+    port.call(Some(trusting(&authority))).await.expect("a response");
     assert_eq!(port.peer().names, Vec::<String>::new());
     assert!(port.peer().address.ip().is_loopback());
 }
 
 #[tokio::test]
-async fn tls_1_2_and_1_3_are_spoken_and_never_resumed() {
+async fn tls_1_2_and_1_3_are_supported_without_session_resumption() {
     let authority = Authority::new();
     let secret = Secret::new(&authority.server(), "");
     let port = port(secret.files()).await;
@@ -80,50 +80,50 @@ async fn tls_1_2_and_1_3_are_spoken_and_never_resumed() {
 }
 
 #[tokio::test]
-async fn another_protocol_than_http2_is_refused() {
+async fn a_client_without_http2_in_alpn_is_rejected() {
     let authority = Authority::new();
     let secret = Secret::new(&authority.server(), "");
     let port = port(secret.files()).await;
     let error = connect(&port, Arc::new(config(&authority, &TLS13, &[b"http/1.1"]))).await.expect_err("no protocol");
     assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
-    refused_by_the_server(&port).await;
+    assert_rejected_by_server(&port).await;
 }
 
 #[tokio::test]
-async fn a_client_without_tls_is_refused() {
+async fn a_client_without_tls_is_rejected() {
     let secret = Secret::new(&Authority::new().server(), "");
     let port = port(secret.files()).await;
-    port.ask(None).await.expect_err("no TLS");
-    refused_by_the_server(&port).await;
+    port.call(None).await.expect_err("no TLS");
+    assert_rejected_by_server(&port).await;
 }
 
 #[tokio::test]
-async fn a_server_is_refused_by_a_client_that_asked_for_another_name() {
+async fn a_client_rejects_the_server_when_the_name_differs() {
     let authority = Authority::new();
     let secret = Secret::new(&authority.server(), "");
     let port = port(secret.files()).await;
-    let error = port.ask(Some(trusting(&authority).domain_name("other.shop"))).await.expect_err("another name");
+    let error = port.call(Some(trusting(&authority).domain_name("other.shop"))).await.expect_err("another name");
     assert!(error.0.contains("NotValidForName"), "{error:?}");
-    refused_by_the_client(&port).await;
+    assert_rejected_by_client(&port).await;
 }
 
 #[tokio::test]
-async fn a_server_is_refused_by_a_client_of_another_ca() {
+async fn a_client_rejects_the_server_when_the_ca_differs() {
     let secret = Secret::new(&Authority::new().server(), "");
     let port = port(secret.files()).await;
-    let error = port.ask(Some(trusting(&Authority::new()))).await.expect_err("another CA");
+    let error = port.call(Some(trusting(&Authority::new()))).await.expect_err("another CA");
     assert!(error.0.contains("InvalidCertificate"), "{error:?}");
-    refused_by_the_client(&port).await;
+    assert_rejected_by_client(&port).await;
 }
 
 #[tokio::test]
-async fn a_server_with_an_expired_certificate_is_refused_by_the_client() {
+async fn a_client_rejects_a_server_with_an_expired_certificate() {
     let authority = Authority::new();
     let secret = Secret::new(&authority.issue(expired(server())), "");
     let port = port(secret.files()).await;
-    let error = port.ask(Some(trusting(&authority))).await.expect_err("it has expired");
+    let error = port.call(Some(trusting(&authority))).await.expect_err("it has expired");
     assert!(error.0.contains("Expired"), "{error:?}");
-    refused_by_the_client(&port).await;
+    assert_rejected_by_client(&port).await;
 }
 
 /// A port with mutual TLS, and what a client gets that shows `identity`.
@@ -132,12 +132,12 @@ async fn mutual(clients: &Authority, identity: Option<&Issued>) -> (Port, bool) 
     let secret = Secret::new(&servers.server(), &clients.pem);
     let port = port(secret.mutual()).await;
     let tls = identity.into_iter().fold(trusting(&servers), with_identity);
-    let served = port.ask(Some(tls)).await.is_ok();
+    let served = port.call(Some(tls)).await.is_ok();
     (port, served)
 }
 
 #[tokio::test]
-async fn a_client_with_a_certificate_of_the_ca_is_served_and_known_by_its_names() {
+async fn a_client_certificate_of_the_ca_is_accepted_and_identifies_the_client() {
     let clients = Authority::new();
     let mut params = client();
     params.subject_alt_names = vec![dns("checkout.shop.svc"), uri("spiffe://shop/ns/shop/sa/checkout")];
@@ -147,37 +147,37 @@ async fn a_client_with_a_certificate_of_the_ca_is_served_and_known_by_its_names(
 }
 
 #[tokio::test]
-async fn a_client_without_a_certificate_is_refused() {
+async fn a_client_without_a_certificate_is_rejected() {
     let (port, served) = mutual(&Authority::new(), None).await;
     assert!(!served);
-    refused_by_the_server(&port).await;
+    assert_rejected_by_server(&port).await;
 }
 
 #[tokio::test]
-async fn a_client_with_a_certificate_of_another_ca_is_refused() {
+async fn a_client_certificate_of_another_ca_is_rejected() {
     let (port, served) = mutual(&Authority::new(), Some(&Authority::new().client())).await;
     assert!(!served);
-    refused_by_the_server(&port).await;
+    assert_rejected_by_server(&port).await;
 }
 
 #[tokio::test]
-async fn a_client_with_an_expired_certificate_is_refused() {
+async fn an_expired_client_certificate_is_rejected() {
     let clients = Authority::new();
     let (port, served) = mutual(&clients, Some(&clients.issue(expired(client())))).await;
     assert!(!served);
-    refused_by_the_server(&port).await;
+    assert_rejected_by_server(&port).await;
 }
 
 #[tokio::test]
-async fn a_client_with_the_certificate_of_a_server_is_refused() {
+async fn a_server_certificate_is_rejected_as_a_client_certificate() {
     let clients = Authority::new();
     let (port, served) = mutual(&clients, Some(&clients.server())).await;
     assert!(!served);
-    refused_by_the_server(&port).await;
+    assert_rejected_by_server(&port).await;
 }
 
 #[test]
-fn keys_of_the_older_forms_are_read() {
+fn private_keys_in_sec1_and_pkcs1_format_are_accepted() {
     let pem = |label: &str, der: &[u8]| {
         let body = aws_smithy_types::base64::encode(der);
         format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")

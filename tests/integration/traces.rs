@@ -46,8 +46,8 @@ async fn a_call_continues_its_callers_trace_and_the_read_from_aws_is_its_child()
     let mut client = client(&running).await;
     let mut traced = traced(1, &format!("00-{TRACE}-{PARENT}-01"));
     traced.metadata_mut().insert("tracestate", "vendor=1".parse().expect("ASCII"));
-    client.get_liveness_result(traced).await.expect("an answer");
-    client.get_liveness_result(request(&id(1))).await.expect("an answer");
+    client.get_liveness_result(traced).await.expect("a response");
+    client.get_liveness_result(request(&id(1))).await.expect("a response");
     let arrived = async || collector.spans(SpanKind::Server).len() == 2 && collector.spans(SpanKind::Client).len() == 1;
     eventually("three spans arrive", arrived).await;
 
@@ -88,7 +88,7 @@ async fn a_call_continues_its_callers_trace_and_the_read_from_aws_is_its_child()
 }
 
 #[tokio::test]
-async fn a_failure_has_its_code_and_reason_and_is_an_error_only_when_a_server_failed() {
+async fn spans_record_code_and_reason_and_only_server_faults_are_errors() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     let running = serve(&aws, &endpoint, &[], &[("OTEL_SERVICE_NAME", "of the environment")]);
     let mut client = client(&running).await;
@@ -125,11 +125,11 @@ async fn a_failure_has_its_code_and_reason_and_is_an_error_only_when_a_server_fa
 }
 
 #[tokio::test]
-async fn a_log_line_is_found_by_its_traces_reference_and_nothing_else_of_a_trace_is_in_the_log() {
+async fn log_and_trace_share_the_session_reference_and_no_other_trace_data() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     simulator.place(ended(1));
     let running = serve(&aws, &endpoint, &["--log-level", "trace", "--access-log", "all"], &[]);
-    client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
+    client(&running).await.get_liveness_result(request(&id(1))).await.expect("a response");
     eventually("the call arrives", async || !collector.spans(SpanKind::Server).is_empty()).await;
     eventually("it is logged", async || running.log().contains("asked")).await;
     let session = text(&collector.spans(SpanKind::Server)[0].attributes, "face_liveness.session_ref");
@@ -141,15 +141,15 @@ async fn a_log_line_is_found_by_its_traces_reference_and_nothing_else_of_a_trace
 }
 
 #[tokio::test]
-async fn a_malformed_parent_is_none_and_one_that_is_not_sampled_is_not_exported() {
+async fn malformed_trace_parents_are_ignored_and_unsampled_calls_not_exported() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     simulator.place(ended(1));
     let running = serve(&aws, &endpoint, &[], &[]);
     let mut client = client(&running).await;
-    client.get_liveness_result(traced(1, &format!("00-{TRACE}-{PARENT}-00"))).await.expect("an answer");
+    client.get_liveness_result(traced(1, &format!("00-{TRACE}-{PARENT}-00"))).await.expect("a response");
     let malformed = ["", "00", "00-1-1-01", &format!("00-{TRACE}-{:016}-01", 0), &format!("zz-{TRACE}-{PARENT}-01")];
     for traceparent in malformed {
-        client.get_liveness_result(traced(1, traceparent)).await.expect("an answer");
+        client.get_liveness_result(traced(1, traceparent)).await.expect("a response");
     }
     eventually("the others arrive", async || collector.spans(SpanKind::Server).len() == malformed.len()).await;
     for span in collector.spans(SpanKind::Server) {
@@ -159,7 +159,7 @@ async fn a_malformed_parent_is_none_and_one_that_is_not_sampled_is_not_exported(
 }
 
 #[tokio::test]
-async fn the_call_of_one_who_goes_away_ends_before_the_poll_that_it_began() {
+async fn the_span_of_a_canceled_call_ends_before_the_poll_it_started() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     simulator.place(Session { pace: Pace::Frozen(Status::InProgress), ..Session::new(id(1)) });
     let running = serve(&aws, &endpoint, &[], &[]);
@@ -178,11 +178,11 @@ async fn the_call_of_one_who_goes_away_ends_before_the_poll_that_it_began() {
 }
 
 #[tokio::test]
-async fn the_last_spans_leave_at_the_stop() {
+async fn the_last_spans_are_exported_at_shutdown() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     simulator.place(ended(1));
     let mut running = serve(&aws, &endpoint, &[], &[("OTEL_BSP_SCHEDULE_DELAY", "3600000")]);
-    client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
+    client(&running).await.get_liveness_result(request(&id(1))).await.expect("a response");
     let status = tokio::task::spawn_blocking(move || running.terminate()).await.expect("it ends");
     assert!(status.success());
     assert_eq!(collector.spans(SpanKind::Server).len(), 1);
@@ -190,18 +190,18 @@ async fn the_last_spans_leave_at_the_stop() {
 }
 
 #[tokio::test]
-async fn a_collector_behind_tls_is_trusted_by_the_machines_roots() {
+async fn a_tls_collector_is_verified_with_the_system_roots() {
     let ((simulator, aws), (collector, endpoint, root)) = (simulator().await, Collector::start_with_tls().await);
     simulator.place(ended(1));
     let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/collector.pem");
     std::fs::write(file, root).expect("cargo made the folder");
     let running = serve(&aws, &endpoint, &[], &[("SSL_CERT_FILE", file)]);
-    client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
+    client(&running).await.get_liveness_result(request(&id(1))).await.expect("a response");
     eventually("the span arrives", async || !collector.spans(SpanKind::Server).is_empty()).await;
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_or_hangs_slows_no_request_and_holds_the_stop_for_two_seconds_at_most() {
+async fn a_failing_collector_delays_no_request_and_shutdown_by_at_most_two_seconds() {
     let (simulator, aws) = simulator().await;
     simulator.place(ended(1));
     let (hanging, hangs) = listen().await;
@@ -216,7 +216,7 @@ async fn a_collector_that_is_away_or_hangs_slows_no_request_and_holds_the_stop_f
         let mut client = client(&running).await;
         let started = Instant::now();
         for _ in 0..100 {
-            client.get_liveness_result(request(&id(1))).await.expect("an answer");
+            client.get_liveness_result(request(&id(1))).await.expect("a response");
         }
         // Any of these would have waited for 60 s; a busy machine needs a while for a hundred
         // calls, too.
@@ -240,11 +240,11 @@ async fn a_collector_that_is_away_or_hangs_slows_no_request_and_holds_the_stop_f
 }
 
 #[tokio::test]
-async fn a_protocol_that_is_not_spoken_is_told_and_the_service_serves() {
+async fn an_unsupported_otlp_protocol_is_logged_and_the_service_starts() {
     let (simulator, aws) = simulator().await;
     simulator.place(ended(1));
     let running = serve(&aws, "http://127.0.0.1:4318", &[], &[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]);
     assert_eq!(running.warnings.len(), 1, "{:?}", running.warnings);
     assert!(running.warnings[0].contains("OTEL_EXPORTER_OTLP_"), "{:?}", running.warnings);
-    client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
+    client(&running).await.get_liveness_result(request(&id(1))).await.expect("a response");
 }

@@ -2,7 +2,7 @@
 
 use super::{
     planted::{self, id},
-    subject::{Subject, said},
+    watched_program::{WatchedProgram, exchange},
 };
 use crate::{
     certificates::{Authority, Secret, client, dns},
@@ -56,18 +56,18 @@ impl Mutual {
 
     /// A client of another authority, one that wants another server, one without a certificate, and
     /// one without TLS, each with a session's id where it can have one.
-    pub async fn fail(&self, subject: &Subject) {
+    pub async fn fail(&self, watched: &WatchedProgram) {
         let name = format!("{}.shop", id(0x500));
-        let stranger = subject.channel(Some(Self::of(&self.servers, &Authority::new(), &name)));
+        let stranger = watched.channel(Some(Self::of(&self.servers, &Authority::new(), &name)));
         let end = HealthClient::new(stranger).check(HealthCheckRequest::default()).await;
-        subject.told.refused("", &end.expect_err("it is refused"));
+        watched.received.record_error("", &end.expect_err("it is refused"));
         for name in [name.as_str(), "localhost"] {
-            let stream = TcpStream::connect(&subject.running.address).await.expect("it listens");
+            let stream = TcpStream::connect(&watched.running.address).await.expect("it listens");
             let config = Arc::new(config(&self.servers, &TLS13, &[b"h2"]));
             let name = name.to_owned().try_into().expect("it is a DNS name");
             // In TLS 1.3 a client learns last that it was refused.
             TlsConnector::from(config).connect(name, stream).await.ok();
         }
-        subject.told.said(&said(&subject.running.address, planted::words(&id(0x501)).as_bytes()).await);
+        watched.received.record_bytes(&exchange(&watched.running.address, planted::words(&id(0x501)).as_bytes()).await);
     }
 }

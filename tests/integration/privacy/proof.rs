@@ -1,15 +1,15 @@
 //! What was driven, what was searched, and what was found.
 
 use super::{
+    received::Received,
     search::{Found, Secret, found, found_rounded_too},
-    subject::Seen,
-    told::Told,
+    watched_program::Seen,
 };
 use face_liveness_facade::error::Reason;
 use std::fmt;
 
 pub struct Proof {
-    pub told: Told,
+    pub received: Received,
     pub seen: Seen,
     pub dump: Dump,
     pub programs: usize,
@@ -36,7 +36,7 @@ struct Place {
 
 impl Proof {
     fn places(&self) -> Vec<Place> {
-        let (words, seen) = (self.told.words(), &self.seen);
+        let (words, seen) = (self.received.lock(), &self.seen);
         let lines = seen.log.iter().filter(|byte| **byte == b'\n').count();
         let place = |name, found, searched| Place { name, found, searched };
         let looked = match seen.disk.looks {
@@ -76,8 +76,8 @@ impl Proof {
                 "in errors",
                 found_rounded_too(&words.errors),
                 format!(
-                    "{} refusals with {} of {} reasons, {} named their session, {} bytes of messages, details and metadata",
-                    words.refusals,
+                    "{} error_count with {} of {} reasons, {} named their session, {} bytes of messages, details and metadata",
+                    words.error_count,
                     words.reasons.len(),
                     Reason::ALL.len(),
                     words.names,
@@ -103,7 +103,7 @@ impl Proof {
     /// What was held, and answered from memory: a search that finds nothing has to have had
     /// something to find.
     pub fn held(&self) -> Vec<Secret> {
-        found(&self.told.words().answers_from_memory).into_keys().collect()
+        found(&self.received.lock().cached_responses).into_keys().collect()
     }
 }
 
@@ -131,9 +131,9 @@ impl fmt::Display for Proof {
             };
             writeln!(f, " | {cell}")?;
         }
-        let answers = self.told.words().answers;
-        let bytes = self.told.words().answers_from_memory.len();
-        writeln!(f, "\ndriven: {} programs, {answers} answers, {} faults of AWS", self.programs, self.faults)?;
+        let responses = self.received.lock().responses;
+        let bytes = self.received.lock().cached_responses.len();
+        writeln!(f, "\ndriven: {} programs, {responses} answers, {} faults of AWS", self.programs, self.faults)?;
         writeln!(f, "in memory: {bytes} bytes of answers from memory")?;
         places.iter().try_for_each(|place| writeln!(f, "{}: {}", place.name, place.searched))?;
         let dump = match self.dump {

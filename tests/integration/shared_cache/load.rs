@@ -1,6 +1,6 @@
 //! Callers without end on several replicas, each after every session in turn.
 
-use super::ended;
+use super::succeeded;
 use crate::facade::{eventually, id, request};
 use face_liveness_facade::{
     proto::face_liveness_service_client::FaceLivenessServiceClient,
@@ -54,7 +54,7 @@ impl Load {
         for number in 1..=SESSIONS {
             // Without image content, reads stay cheap.
             let images = ImageStore::S3 { bucket: "faces".into(), prefix: String::new(), version: None };
-            simulator.place(Session { images, ..ended(id(number)) });
+            simulator.place(Session { images, ..succeeded(id(number)) });
         }
         let (mut at, mut callers) = (Vec::new(), JoinSet::new());
         let seen: Arc<Mutex<Seen>> = Arc::default();
@@ -88,8 +88,8 @@ impl Load {
     }
 
     /// That no call ever failed, and none took longer.
-    pub fn assert_unharmed(&self, longest: Duration) {
-        let seen = self.seen.lock().expect("nobody panics with it");
+    pub fn assert_no_failures(&self, longest: Duration) {
+        let seen = self.seen.lock().expect("no thread panics while holding the lock");
         assert_eq!(seen.failed, Vec::<String>::new());
         assert!(seen.slowest < longest, "a call took {:?}", seen.slowest);
     }
@@ -103,10 +103,10 @@ async fn call(
     for number in 1..=SESSIONS {
         at.store(number, Relaxed);
         let started = Instant::now();
-        let answer = client.get_liveness_result(request(&id(number))).await;
+        let response = client.get_liveness_result(request(&id(number))).await;
         seen.lock()
-            .expect("nobody panics with it")
-            .note(started.elapsed(), answer.err().map(|status| format!("session {number}: {status}")));
+            .expect("no thread panics while holding the lock")
+            .note(started.elapsed(), response.err().map(|status| format!("session {number}: {status}")));
         tokio::time::sleep(PACE).await;
     }
 }

@@ -65,13 +65,13 @@ impl Outage {
         self.up(1.0).await;
         self.assert_one_reads_for_all().await;
         assert!(self.load.most_reads() <= REPLICAS as u64, "{} reads of one session", self.load.most_reads());
-        self.load.assert_unharmed(LONGEST);
+        self.load.assert_no_failures(LONGEST);
         self.assert_ready().await;
     }
 }
 
 #[tokio::test]
-async fn a_store_that_is_killed_and_comes_back_empty_fails_no_call() {
+async fn a_redis_that_restarts_empty_fails_no_call() {
     let mut outage = Outage::begin().await;
     outage.replicas.redis.kill();
     outage.up(0.0).await;
@@ -81,58 +81,58 @@ async fn a_store_that_is_killed_and_comes_back_empty_fails_no_call() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_paused_fails_no_call_and_holds_none_up() {
+async fn a_paused_redis_neither_fails_nor_delays_calls() {
     let outage = Outage::begin().await;
-    outage.replicas.redis.ask::<()>(&["CLIENT", "PAUSE", "2000", "ALL"]);
+    outage.replicas.redis.command::<()>(&["CLIENT", "PAUSE", "2000", "ALL"]);
     outage.up(0.0).await;
     outage.assert_each_reads_for_itself().await;
     outage.end().await;
 }
 
 #[tokio::test]
-async fn a_store_that_is_full_fails_no_call() {
+async fn a_full_redis_fails_no_call() {
     let outage = Outage::begin().await;
-    outage.replicas.redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1"]);
+    outage.replicas.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1"]);
     outage.up(0.0).await;
     outage.assert_each_reads_for_itself().await;
-    outage.replicas.redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    outage.replicas.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     outage.end().await;
 }
 
 #[tokio::test]
-async fn a_store_that_turns_read_only_and_back_fails_no_call() {
+async fn a_redis_that_becomes_read_only_fails_no_call() {
     let outage = Outage::begin().await;
-    outage.replicas.redis.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    outage.replicas.redis.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     outage.up(0.0).await;
     outage.assert_each_reads_for_itself().await;
-    outage.replicas.redis.ask::<()>(&["REPLICAOF", "NO", "ONE"]);
+    outage.replicas.redis.command::<()>(&["REPLICAOF", "NO", "ONE"]);
     outage.end().await;
 }
 
 #[tokio::test]
-async fn a_store_that_evicts_fails_no_call_and_goes_on_sharing() {
+async fn a_redis_that_evicts_keys_fails_no_call_and_still_shares_results() {
     let outage = Outage::begin().await;
     let redis = &outage.replicas.redis;
     let number = |section: &str, name: &str| {
-        let text: String = redis.ask(&["INFO", section]);
+        let text: String = redis.command(&["INFO", section]);
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.expect("Redis counts it").trim().parse::<u64>().expect("a number")
     };
     // Of others, so that not all that goes is the newest.
     let fill = "for i = 1, 3000 do redis.call('SET', 'other:' .. i, string.rep('x', 400)) end";
-    redis.ask::<()>(&["EVAL", fill, "0"]);
+    redis.command::<()>(&["EVAL", fill, "0"]);
     let most = number("memory", "used_memory").to_string();
-    redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", &most]);
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", &most]);
     eventually("some are evicted", async || number("stats", "evicted_keys") > 20).await;
     let asked = outage.load.further(FEW).await;
     let reads: u64 = outage.load.reads(&asked).iter().sum();
     assert!(reads < u64::from(FEW) * 2, "{reads} reads");
-    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     outage.end().await;
 }
 
 #[tokio::test]
-async fn a_dead_store_costs_a_call_nothing() {
+async fn calls_do_not_contact_a_redis_that_is_down() {
     let mut outage = Outage::begin().await;
     outage.replicas.redis.kill();
     outage.up(0.0).await;

@@ -28,7 +28,7 @@ impl Replicas {
         let endpoint = format!("http://{}", aws.local_addr().expect("a bound socket has an address"));
         let simulator = Simulator::new(config);
         tokio::spawn(simulator.clone().serve(aws, std::future::pending()));
-        fs::write(redis.folder.join("key"), line(1)).expect("the folder can be written");
+        fs::write(redis.folder.join("key"), key_line(1)).expect("the folder can be written");
         let mut replicas = Self { simulator, endpoint, redis, all: Vec::new() };
         for _ in 0..count {
             replicas.add(flags).await;
@@ -40,8 +40,8 @@ impl Replicas {
     pub async fn add(&mut self, flags: &[&str]) {
         let (url, key) = (self.redis.url(), self.redis.folder.join("key").display().to_string());
         let own = ["--shared-cache-url", &url, "--shared-cache-key-file", &key, "--shared-cache-timeout", "1s"];
-        let facade = Facade::reading(&self.endpoint, self.simulator.clone(), &[&own[..], flags].concat()).await;
-        in_use(&facade).await;
+        let facade = Facade::with_endpoint(&self.endpoint, self.simulator.clone(), &[&own[..], flags].concat()).await;
+        wait_until_up(&facade).await;
         self.all.push(facade);
     }
 
@@ -55,16 +55,16 @@ impl Replicas {
 }
 
 /// Waits until the replica has its store in use.
-pub async fn in_use(facade: &Facade) {
+pub async fn wait_until_up(facade: &Facade) {
     eventually("the store is in use", async || facade.metric("face_liveness_shared_cache_up").await == 1.0).await;
 }
 
 /// A line of a key file.
-pub fn line(key: u8) -> String {
+pub fn key_line(key: u8) -> String {
     BASE64_STANDARD.encode([key; 32]) + "\n"
 }
 
 /// A session that has ended well.
-pub fn ended(id: String) -> Session {
+pub fn succeeded(id: String) -> Session {
     Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id) }
 }

@@ -26,7 +26,7 @@ impl TraceService for Collector {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.0.lock().expect("nobody panics with it").push(request.into_inner());
+        self.0.lock().expect("no thread panics while holding the lock").push(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
@@ -56,21 +56,26 @@ impl Collector {
     }
 
     pub fn spans(&self, kind: SpanKind) -> Vec<Span> {
-        let requests = self.0.lock().expect("nobody panics with it");
+        let requests = self.0.lock().expect("no thread panics while holding the lock");
         let scopes = requests.iter().flat_map(|request| &request.resource_spans).flat_map(|of| &of.scope_spans);
         scopes.flat_map(|scope| &scope.spans).filter(|span| span.kind() == kind).cloned().collect()
     }
 
     /// What the sender says of itself.
     pub fn resource(&self, name: &str) -> String {
-        let requests = self.0.lock().expect("nobody panics with it");
+        let requests = self.0.lock().expect("no thread panics while holding the lock");
         let resource = requests[0].resource_spans[0].resource.as_ref().expect("a resource");
         text(&resource.attributes, name).expect("an attribute of this name")
     }
 
     /// All that ever came, as it came.
     pub fn bytes(&self) -> Vec<u8> {
-        self.0.lock().expect("nobody panics with it").iter().flat_map(Message::encode_to_vec).collect()
+        self.0
+            .lock()
+            .expect("no thread panics while holding the lock")
+            .iter()
+            .flat_map(Message::encode_to_vec)
+            .collect()
     }
 }
 

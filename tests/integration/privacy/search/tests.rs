@@ -44,14 +44,14 @@ fn assert_bytes_are_found(secret: Secret, bytes: &[u8]) {
 }
 
 #[test]
-fn nothing_is_found_where_nothing_is() {
+fn clean_text_has_no_findings() {
     let all = [NOISE, r#"{"millis":87.654,"code":"NOT_FOUND"} 0123abcd-0000-4000-8000-000000000001 faces/key"#];
     assert_eq!(found(all.concat().as_bytes()), Found::new());
     assert_eq!(found_rounded_too(NOISE.as_bytes()), Found::new());
 }
 
 #[test]
-fn an_image_is_found_in_every_form_and_in_pieces() {
+fn an_image_is_found_in_every_encoding_and_in_fragments() {
     let image = planted::image();
     assert_bytes_are_found(Secret::Image, &image);
     assert_bytes_are_found(Secret::Image, &image[..16]);
@@ -91,7 +91,7 @@ fn a_confidence_is_found_in_every_precision_and_as_a_number() {
 }
 
 #[test]
-fn an_s3_key_is_found_in_every_form() {
+fn an_s3_key_is_found_in_every_encoding() {
     for text in [BUCKET.to_owned(), format!("{KEY}/x/reference.jpg")] {
         assert_bytes_are_found(Secret::Key, text.as_bytes());
         assert_found(Secret::Key, serde_json::to_string(&text).unwrap().replace('/', r"\/"));
@@ -99,7 +99,7 @@ fn an_s3_key_is_found_in_every_form() {
 }
 
 #[test]
-fn a_session_id_is_found_in_every_form() {
+fn a_session_id_is_found_in_every_encoding() {
     for number in [0, 1, 0xfff] {
         let id = planted::id(number);
         let plain = id.replace('-', "");

@@ -1,7 +1,7 @@
 //! What an operator is told of a store in trouble by the real program: its log, and whether it is
 //! ready.
 
-use super::{line, load::Load};
+use super::{key_line, load::Load};
 use crate::{
     admin::get,
     facade::eventually,
@@ -23,7 +23,7 @@ const MANY: u32 = 20;
 /// The program with the store at `url`, whose key is in `folder`.
 async fn replica(url: &str, folder: &Path) -> (Simulator, Running) {
     let key = folder.join("key");
-    fs::write(&key, line(1)).expect("the folder can be written");
+    fs::write(&key, key_line(1)).expect("the folder can be written");
     let (simulator, endpoint) = simulator().await;
     let key = key.display().to_string();
     let store = ["--shared-cache-url", url, "--shared-cache-key-file", &key, "--shared-cache-timeout", "150ms"];
@@ -45,28 +45,28 @@ fn told(running: &Running) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn has_told(running: &Running, lines: usize) {
+async fn wait_for_log_lines(running: &Running, lines: usize) {
     eventually("the log tells of the change", async || told(running).len() >= lines).await;
 }
 
 #[tokio::test]
-async fn each_change_of_the_store_is_one_line_of_the_log_and_no_request_is() {
+async fn each_change_of_the_shared_cache_is_logged_once_and_no_request_is() {
     let mut redis = Redis::start().ready();
     let (simulator, running) = replica(&redis.url(), &redis.folder.clone()).await;
-    has_told(&running, 1).await;
+    wait_for_log_lines(&running, 1).await;
     let load = Load::on([running.address.clone()], &simulator).await;
     load.further(MANY).await;
-    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
-    has_told(&running, 2).await;
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    wait_for_log_lines(&running, 2).await;
     load.further(MANY).await;
-    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
-    has_told(&running, 3).await;
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    wait_for_log_lines(&running, 3).await;
     load.further(MANY).await;
     redis.kill();
-    has_told(&running, 4).await;
+    wait_for_log_lines(&running, 4).await;
     load.further(MANY).await;
     redis.restart();
-    has_told(&running, 5).await;
+    wait_for_log_lines(&running, 5).await;
     load.further(MANY).await;
     let told = told(&running);
     let told: Vec<_> = told.iter().map(|(what, why)| (what.as_str(), why.as_str())).collect();
@@ -79,7 +79,7 @@ async fn each_change_of_the_store_is_one_line_of_the_log_and_no_request_is() {
 }
 
 #[tokio::test]
-async fn a_dead_store_does_not_keep_a_replica_from_becoming_ready() {
+async fn a_replica_becomes_ready_without_redis() {
     // One port that refuses, and one that takes connections and never says anything.
     let refuses = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -90,7 +90,7 @@ async fn a_dead_store_does_not_keep_a_replica_from_becoming_ready() {
         let started = Instant::now();
         eventually("it is ready", async || get(&running.admin_address, "/readyz").await.0 == 200).await;
         assert!(started.elapsed() < Duration::from_millis(2_900), "ready after {:?}", started.elapsed());
-        has_told(&running, 1).await;
+        wait_for_log_lines(&running, 1).await;
         let told = told(&running);
         assert_eq!(told[0].0, "the shared cache is out of use");
     }

@@ -1,7 +1,7 @@
 //! The program under watch: in folders of its own, with a collector and a simulated AWS, looked at
 //! until its end.
 
-use super::told::Told;
+use super::received::Received;
 use crate::{
     program::{Running, arguments, program},
     traces::collector::Collector,
@@ -33,16 +33,16 @@ const FOLDERS: [(&str, &str); 7] = [
 
 /// What the program may do by the operating system's limits, in the shell's words.
 #[derive(Clone, Copy, PartialEq)]
-pub enum May {
+pub enum Limits {
     /// Write no byte to any file: SIGXFSZ would end it.
-    WriteNothing,
+    NoFileWrites,
     /// Leave as large a core as the machine allows.
-    Dump,
+    CoreDump,
 }
 
-pub struct Subject {
+pub struct WatchedProgram {
     pub running: Running,
-    pub told: Told,
+    pub received: Received,
     folder: Folder,
     collector: Collector,
     seen: Seen,
@@ -70,16 +70,16 @@ pub struct Disk {
     pub found: Vec<String>,
 }
 
-impl Subject {
+impl WatchedProgram {
     /// Starts the program with all that it can be made to log and trace.
-    pub async fn start(may: May, aws: &str, flags: &[&str], told: &Told) -> Self {
+    pub async fn start(limits: Limits, aws: &str, flags: &[&str], received: &Received) -> Self {
         let (collector, endpoint) = Collector::start().await;
         let folder = Folder::new();
         let flags = [&["--log-level", "trace", "--access-log", "all"], flags].concat();
         let program = program(&arguments(&flags));
-        let limit = match may {
-            May::WriteNothing => "ulimit -f 0",
-            May::Dump => r#"ulimit -c "$(ulimit -Hc)""#,
+        let limit = match limits {
+            Limits::NoFileWrites => "ulimit -f 0",
+            Limits::CoreDump => r#"ulimit -c "$(ulimit -Hc)""#,
         };
         let mut command = Command::new("sh");
         command
@@ -99,8 +99,8 @@ impl Subject {
             ("OTEL_BSP_SCHEDULE_DELAY", "10"),
         ]);
         let running = spawn_blocking(move || Running::start(&mut command)).await.expect("it starts");
-        let disk = Disk { confined: usize::from(may == May::WriteNothing), ..Disk::default() };
-        Self { running, told: told.clone(), folder, collector, seen: Seen { disk, ..Seen::default() } }
+        let disk = Disk { confined: usize::from(limits == Limits::NoFileWrites), ..Disk::default() };
+        Self { running, received: received.clone(), folder, collector, seen: Seen { disk, ..Seen::default() } }
     }
 
     pub fn channel(&self, tls: Option<ClientTlsConfig>) -> Channel {
@@ -117,7 +117,7 @@ impl Subject {
     pub async fn look(&mut self) {
         for path in ["/", "/metrics", "/livez", "/readyz"] {
             let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-            let page = said(&self.running.admin_address, request.as_bytes()).await;
+            let page = exchange(&self.running.admin_address, request.as_bytes()).await;
             assert!(page.starts_with(b"HTTP/1.1 200") || path == "/readyz", "{path} is answered");
             self.seen.pages.extend(page);
         }
@@ -133,9 +133,9 @@ impl Subject {
     /// Ends it with that signal, and takes what is left to see.
     pub async fn end(mut self, signal: &str) -> (ExitStatus, Seen) {
         self.look().await;
-        self.running.send(signal);
+        self.running.send_signal(signal);
         let Self { running, folder, collector, mut seen, .. } = self;
-        let (status, log) = spawn_blocking(|| running.into_written()).await.expect("it ends");
+        let (status, log) = spawn_blocking(|| running.into_output()).await.expect("it ends");
         (seen.log, seen.traces) = (log, collector.bytes());
         seen.spans = collector.spans(SpanKind::Server).len() + collector.spans(SpanKind::Client).len();
         seen.disk.folders = FOLDERS.len() + 1;
@@ -161,7 +161,7 @@ impl Seen {
 }
 
 /// What a port says to these bytes until it closes.
-pub async fn said(address: &str, bytes: &[u8]) -> Vec<u8> {
+pub async fn exchange(address: &str, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     let mut said = Vec::new();
     // It may close before it has read all, or with a reset.

@@ -25,12 +25,12 @@ const UNFINISHED: usize = 3;
 /// Names and values of all that is in the store, as `DUMP` and, where it is a string, as `GET`
 /// gives it.
 fn everything(redis: &Redis) -> Vec<(String, Vec<u8>)> {
-    let names: Vec<String> = redis.ask(&["KEYS", "*"]);
+    let names: Vec<String> = redis.command(&["KEYS", "*"]);
     let content = |name: String| {
         // A lease may have run out since.
-        let dump: Option<Vec<u8>> = redis.ask(&["DUMP", &name]);
-        let text = redis.ask::<String>(&["TYPE", &name]) == "string";
-        let value: Option<Vec<u8>> = if text { redis.ask(&["GET", &name]) } else { None };
+        let dump: Option<Vec<u8>> = redis.command(&["DUMP", &name]);
+        let text = redis.command::<String>(&["TYPE", &name]) == "string";
+        let value: Option<Vec<u8>> = if text { redis.command(&["GET", &name]) } else { None };
         let content = [name.as_bytes(), b" ", &dump.unwrap_or_default(), b" ", &value.unwrap_or_default()].concat();
         (name, content)
     };
@@ -44,7 +44,7 @@ fn is_all_there(everything: &[(String, Vec<u8>)]) -> bool {
 }
 
 #[tokio::test]
-async fn nothing_of_a_person_is_in_the_store_nor_in_the_name_of_anything_there() {
+async fn redis_keys_and_values_contain_no_personal_data() {
     let replicas = Replicas::start(2, &["--shared-cache-images", "true", "--quota-tps", "1000"]).await;
     let simulator = &replicas.simulator;
     for number in [INLINE, STORED] {
@@ -61,8 +61,8 @@ async fn nothing_of_a_person_is_in_the_store_nor_in_the_name_of_anything_there()
     });
     let mut answered = Vec::new();
     for number in [INLINE, STORED, PLANTED, UNFINISHED] {
-        let read = replicas.all[0].call(planted::full(number)).await.expect("an answer");
-        let shared = replicas.all[1].call(planted::full(number)).await.expect("an answer");
+        let read = replicas.all[0].call(planted::full(number)).await.expect("a response");
+        let shared = replicas.all[1].call(planted::full(number)).await.expect("a response");
         assert_eq!(read.result, shared.result, "session {number}");
         answered.extend(shared.encode_to_vec());
     }
@@ -79,7 +79,7 @@ async fn nothing_of_a_person_is_in_the_store_nor_in_the_name_of_anything_there()
 }
 
 #[tokio::test]
-async fn the_search_finds_each_secret_in_a_value_that_is_not_sealed() {
+async fn the_search_finds_each_secret_in_an_unsealed_value() {
     let redis = Redis::start().ready();
     let result = |image: Vec<u8>| LivenessResult {
         confidence: Some(planted::CONFIDENCE),
@@ -96,17 +96,17 @@ async fn the_search_finds_each_secret_in_a_value_that_is_not_sealed() {
         (planted::id(1).into_bytes(), &[Secret::Session]),
         (format!("{}/reference.jpg", planted::KEY).into_bytes(), &[Secret::Key]),
     ] {
-        redis.ask_bytes::<()>(&[b"SET", b"unsealed", &value]);
+        redis.command_bytes::<()>(&[b"SET", b"unsealed", &value]);
         // As a dump alone too: that of the store's file and of a replication, where a long value
         // may be compressed.
-        let dump: Vec<u8> = redis.ask(&["DUMP", "unsealed"]);
+        let dump: Vec<u8> = redis.command(&["DUMP", "unsealed"]);
         let all = everything(&redis);
         for bytes in [&dump, &all[0].1] {
             assert_eq!(found(bytes).into_keys().collect::<Vec<_>>(), secrets, "{:?}", value.escape_ascii().to_string());
         }
     }
     let name = planted::id(1);
-    redis.ask::<()>(&["FLUSHALL"]);
-    redis.ask::<()>(&["SET", &name, "1"]);
+    redis.command::<()>(&["FLUSHALL"]);
+    redis.command::<()>(&["SET", &name, "1"]);
     assert_eq!(found(&everything(&redis)[0].1).into_keys().collect::<Vec<_>>(), [Secret::Session]);
 }

@@ -1,19 +1,19 @@
 //! The programs that are watched, each with what only it can show, all at the same time.
 
 use super::{
-    asker::{Asker, waiting},
+    caller::{Caller, waiting},
     handshakes::Mutual,
-    misuses, planted,
+    misuse, planted,
     planted::id,
     proof::{Dump, Proof},
-    subject::{May, Seen, Subject},
-    told::Told,
-    uses,
+    received::Received,
+    watched_program::{Limits, Seen, WatchedProgram},
+    workload,
 };
 use crate::{
     admin::get,
     facade::eventually,
-    faults::{self, At, Edge},
+    faults::{self, FaultyAws, Injection},
     program::{program, simulator},
 };
 use face_liveness_facade::simulator::{FaultKind, Pace, Status};
@@ -31,77 +31,78 @@ use tokio::{sync::Semaphore, task::JoinSet};
 static TURNS: Semaphore = Semaphore::const_new(2);
 
 pub async fn all() -> Proof {
-    let told = Told::default();
-    let roads = faults::roads();
-    let (programs, lost_ways) = (roads.len() + 3, roads.len());
+    let received = Received::default();
+    let connection_faults = faults::connection_faults();
+    let (programs, lost_ways) = (connection_faults.len() + 3, connection_faults.len());
     let mut ways = JoinSet::new();
-    for at in roads {
-        ways.spawn(lost(at, told.clone()));
+    for at in connection_faults {
+        ways.spawn(lost(at, received.clone()));
     }
-    let ((of_main, faults), (of_killed, dump), of_limited) = tokio::join!(main(&told), killed(&told), limited(&told));
+    let ((of_main, faults), (of_killed, dump), of_limited) =
+        tokio::join!(main(&received), killed(&received), limited(&received));
     let mut seen = of_main.and(of_killed).and(of_limited);
     for other in ways.join_all().await {
         seen = seen.and(other);
     }
     seen.log.extend(references());
-    Proof { told, seen, dump, programs, faults: faults + lost_ways }
+    Proof { received, seen, dump, programs, faults: faults + lost_ways }
 }
 
 /// Everything over mutual TLS, and a stop with callers who wait.
-async fn main(told: &Told) -> (Seen, usize) {
+async fn main(received: &Received) -> (Seen, usize) {
     let mutual = Mutual::new();
     let (simulator, aws) = simulator().await;
     let flags = mutual.flags();
     // Without a rate limiter, throttling reaches callers. The timeout suits a busy machine.
     let own = ["--quota-tps", "0", "--upstream-timeout", "1s"];
     let flags: Vec<_> = flags.iter().map(String::as_str).chain(own).collect();
-    let mut subject = Subject::start(May::WriteNothing, &aws, &flags, told).await;
-    let asker = Asker::new(subject.channel(Some(mutual.client("checkout"))), told);
-    uses::statuses(&simulator, &asker).await;
-    subject.look().await;
+    let mut watched = WatchedProgram::start(Limits::NoFileWrites, &aws, &flags, received).await;
+    let caller = Caller::new(watched.channel(Some(mutual.client("checkout"))), received);
+    workload::statuses(&simulator, &caller).await;
+    watched.look().await;
     for name in ["report", "nobody"] {
-        let other = Asker::new(subject.channel(Some(mutual.client(name))), told);
-        other.ask(planted::full(0x10)).await.expect_err("it may not see images, or ask");
+        let other = Caller::new(watched.channel(Some(mutual.client(name))), received);
+        other.call(planted::full(0x10)).await.expect_err("it may not see images, or ask");
     }
     let misuses = async {
-        misuses::requests(&asker).await;
-        misuses::headers(&asker).await;
-        misuses::neighbours(&asker).await;
-        mutual.fail(&subject).await;
+        misuse::requests(&caller).await;
+        misuse::headers(&caller).await;
+        misuse::health_and_reflection(&caller).await;
+        mutual.fail(&watched).await;
     };
     let uses = async {
-        uses::waits(&simulator, &asker).await;
-        uses::unknown(&simulator, &asker).await;
+        workload::waits(&simulator, &caller).await;
+        workload::unknown(&simulator, &caller).await;
     };
-    let (faults, (), ()) = tokio::join!(uses::faults(&simulator, &asker), misuses, uses);
-    subject.look().await;
+    let (faults, (), ()) = tokio::join!(workload::faults(&simulator, &caller), misuses, uses);
+    watched.look().await;
     simulator.place(planted::session(0x30, Pace::Frozen(Status::InProgress)));
-    asker.ask(planted::full(0x30)).await.expect("its state");
-    let waits = tokio::spawn(async move { asker.ask(waiting(0x30, Duration::from_secs(40))).await });
-    in_flight(&subject, 1).await;
-    let (status, seen) = subject.end("TERM").await;
+    caller.call(planted::full(0x30)).await.expect("its state");
+    let waits = tokio::spawn(async move { caller.call(waiting(0x30, Duration::from_secs(40))).await });
+    in_flight(&watched, 1).await;
+    let (status, seen) = watched.end("TERM").await;
     assert!(status.success(), "{status}");
     waits.await.expect("no panic").expect("its last state");
     (seen, faults)
 }
 
 /// Ended by SIGABRT while it holds everything.
-async fn killed(told: &Told) -> (Seen, Dump) {
+async fn killed(received: &Received) -> (Seen, Dump) {
     let (simulator, aws) = simulator().await;
-    let subject = Subject::start(May::Dump, &aws, &[], told).await;
-    let asker = Asker::new(subject.channel(None), told);
-    uses::result(&simulator, 0x40, "SUCCEEDED");
+    let watched = WatchedProgram::start(Limits::CoreDump, &aws, &[], received).await;
+    let caller = Caller::new(watched.channel(None), received);
+    workload::result(&simulator, 0x40, "SUCCEEDED");
     for _ in 0..2 {
-        let held = asker.ask(planted::full(0x40)).await.expect("an answer").result.expect("a result");
+        let held = caller.call(planted::full(0x40)).await.expect("a response").result.expect("a result");
         assert_eq!(held.reference_image.expect("an image").content, planted::image());
     }
-    misuses::bytes(&asker, &subject.running.address, &subject.running.admin_address).await;
+    misuse::bytes(&caller, &watched.running.address, &watched.running.admin_address).await;
     // With a limiter callers are held while AWS throttles.
     let (code, message) = ("ThrottlingException".to_owned(), Some(planted::words(&id(0x41))));
-    uses::answer(&simulator, 0x41, FaultKind::Error { code, status: 400, message });
-    let waits = tokio::spawn(async move { asker.ask(waiting(0x41, Duration::from_secs(40))).await });
+    workload::response(&simulator, 0x41, FaultKind::Error { code, status: 400, message });
+    let waits = tokio::spawn(async move { caller.call(waiting(0x41, Duration::from_secs(40))).await });
     eventually("AWS throttles", async || simulator.reads() > 3).await;
-    let (status, seen) = subject.end("ABRT").await;
+    let (status, seen) = watched.end("ABRT").await;
     assert!(status.signal().is_some(), "{status}");
     waits.await.expect("no panic").expect_err("it was cut off");
     let dump = match (status.core_dumped(), a_process_dumps()) {
@@ -114,28 +115,28 @@ async fn killed(told: &Told) -> (Seen, Dump) {
 
 /// A quota of one read in ten seconds: who has no time for that is told so, and who has when it
 /// stops.
-async fn limited(told: &Told) -> Seen {
+async fn limited(received: &Received) -> Seen {
     let (_simulator, aws) = simulator().await;
-    let subject = Subject::start(May::WriteNothing, &aws, &["--quota-tps", "0.1"], told).await;
-    let asker = Asker::new(subject.channel(None), told);
-    asker.ask(planted::full(0x50)).await.expect_err("nobody knows it");
-    asker.until_refused("QUOTA_EXHAUSTED", 0x51, Duration::from_secs(2)).await;
-    let queued = tokio::spawn(async move { asker.ask(planted::full(0x50 + 0x80)).await });
-    in_flight(&subject, 1).await;
-    let (status, seen) = subject.end("TERM").await;
+    let watched = WatchedProgram::start(Limits::NoFileWrites, &aws, &["--quota-tps", "0.1"], received).await;
+    let caller = Caller::new(watched.channel(None), received);
+    caller.call(planted::full(0x50)).await.expect_err("nobody knows it");
+    caller.call_until_error("QUOTA_EXHAUSTED", 0x51, Duration::from_secs(2)).await;
+    let queued = tokio::spawn(async move { caller.call(planted::full(0x50 + 0x80)).await });
+    in_flight(&watched, 1).await;
+    let (status, seen) = watched.end("TERM").await;
     assert!(status.success(), "{status}");
     queued.await.expect("no panic").expect_err("it stops");
     seen
 }
 
 /// An AWS that cannot be reached, or does not speak as it should.
-async fn lost(at: At, told: Told) -> Seen {
+async fn lost(at: Injection, received: Received) -> Seen {
     let _turn = TURNS.acquire().await.expect("it is never closed");
-    let edge = Edge::new(&at).await;
-    let subject = Subject::start(May::WriteNothing, &edge.endpoint, faults::SHORT, &told).await;
-    let asker = Asker::new(subject.channel(None), &told);
-    asker.ask(planted::full(0x60)).await.expect_err("AWS is away");
-    let (status, seen) = subject.end("TERM").await;
+    let edge = FaultyAws::new(&at).await;
+    let watched = WatchedProgram::start(Limits::NoFileWrites, &edge.endpoint, faults::SHORT_TIMEOUT, &received).await;
+    let caller = Caller::new(watched.channel(None), &received);
+    caller.call(planted::full(0x60)).await.expect_err("AWS is away");
+    let (status, seen) = watched.end("TERM").await;
     assert!(status.success(), "{status}");
     seen
 }
@@ -164,9 +165,9 @@ fn references() -> Vec<u8> {
 }
 
 /// Completes when so many requests are in flight.
-async fn in_flight(subject: &Subject, count: usize) {
+async fn in_flight(watched: &WatchedProgram, count: usize) {
     let line = format!("\nface_liveness_requests_in_flight {count}\n");
-    let address = &subject.running.admin_address;
+    let address = &watched.running.admin_address;
     eventually("they are in flight", async || get(address, "/metrics").await.1.contains(&line)).await;
 }
 
