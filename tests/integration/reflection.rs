@@ -12,8 +12,8 @@ async fn both_reflection_versions_describe_the_contract_and_the_error_details() 
     for symbol in SYMBOLS {
         use v1::{server_reflection_request::MessageRequest, server_reflection_response::MessageResponse};
         let mut client = v1::server_reflection_client::ServerReflectionClient::new(facade.channel().await);
-        let ask = MessageRequest::FileContainingSymbol(symbol.to_owned());
-        let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(ask) };
+        let symbol_request = MessageRequest::FileContainingSymbol(symbol.to_owned());
+        let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(symbol_request) };
         let mut stream =
             client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream").into_inner();
         let response = stream.message().await.expect("no error").expect("a response").message_response;
@@ -22,8 +22,8 @@ async fn both_reflection_versions_describe_the_contract_and_the_error_details() 
     for symbol in SYMBOLS {
         use v1alpha::{server_reflection_request::MessageRequest, server_reflection_response::MessageResponse};
         let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(facade.channel().await);
-        let ask = MessageRequest::FileContainingSymbol(symbol.to_owned());
-        let request = v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(ask) };
+        let symbol_request = MessageRequest::FileContainingSymbol(symbol.to_owned());
+        let request = v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(symbol_request) };
         let mut stream =
             client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream").into_inner();
         let response = stream.message().await.expect("no error").expect("a response").message_response;
@@ -44,9 +44,9 @@ async fn a_reflection_error_does_not_repeat_the_request() {
     use v1::server_reflection_request::MessageRequest;
     let facade = Facade::start(&[]).await;
     let mut client = v1::server_reflection_client::ServerReflectionClient::new(facade.channel().await);
-    let ask = MessageRequest::FileContainingSymbol("said".to_owned());
-    let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(ask) };
+    let symbol_request = MessageRequest::FileContainingSymbol("unknown.Symbol".to_owned());
+    let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(symbol_request) };
     let mut stream = client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream").into_inner();
-    let status = stream.message().await.expect_err("there is no such symbol");
+    let status = stream.message().await.expect_err("the symbol is unknown");
     assert_eq!((status.code(), status.message()), (tonic::Code::NotFound, ""));
 }

@@ -1,4 +1,4 @@
-//! What is answered about a session: every status, view and verdict.
+//! The responses for every status, view and verdict.
 
 use crate::facade::{Facade, eventually, id, request};
 use face_liveness_facade::{
@@ -15,7 +15,7 @@ fn with_view(id: &str, view: ResultView) -> proto::GetLivenessResultRequest {
     proto::GetLivenessResultRequest { view: view.into(), ..request(id) }
 }
 
-/// The sizes of the reference image and of the audit images that an answer carries.
+/// Returns the sizes of the reference image and of the audit images in a response.
 fn sizes(response: &proto::GetLivenessResultResponse) -> (usize, Vec<usize>) {
     let result = response.result.as_ref().expect("a result");
     let reference = result.reference_image.as_ref().map_or(0, |image| image.content.len());
@@ -53,8 +53,8 @@ async fn the_servers_threshold_is_the_default_and_the_floor() {
     let facade = Facade::start(&["--min-confidence", "80"]).await;
     let outcome = Outcome::Succeeded { confidence: Some(75.0) };
     facade.place(Session { outcome, ..frozen(&id(1), Status::Succeeded) });
-    for (asked, applied) in [(None, 80.0), (Some(50.0), 80.0), (Some(90.0), 90.0)] {
-        let request = proto::GetLivenessResultRequest { min_confidence: asked, ..request(&id(1)) };
+    for (requested, applied) in [(None, 80.0), (Some(50.0), 80.0), (Some(90.0), 90.0)] {
+        let request = proto::GetLivenessResultRequest { min_confidence: requested, ..request(&id(1)) };
         let response = facade.call(request).await.expect("a response");
         assert_eq!((response.applied_min_confidence, response.verdict()), (Some(applied), Verdict::NotLive));
     }
@@ -170,7 +170,7 @@ async fn a_wait_returns_at_the_final_status_and_a_shorter_one_the_pending_status
     let request = with_wait(&id(1), Duration::from_secs(20));
     let long = tokio::spawn(async move { client.get_liveness_result(request).await });
     let in_flight = async || facade.metric("face_liveness_requests_in_flight").await == 1.0;
-    eventually("the call has arrived", in_flight).await;
+    eventually("the call is in flight", in_flight).await;
     let reads = facade.simulator.reads_answered("CREATED");
     let read_again = async || facade.simulator.reads_answered("CREATED") > reads + 2;
     eventually("the session is still CREATED for the waiting caller", read_again).await;

@@ -1,4 +1,4 @@
-//! Who is served over TLS, and who is not.
+//! Which clients are served over TLS, and which are rejected.
 
 use crate::{
     certificates::{Authority, Issued, Secret, client, dns, expired, server, uri},
@@ -18,24 +18,24 @@ use std::{io, sync::Arc};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 async fn port(files: Files) -> Port {
-    Port::open(Some(Tls::load(files).expect("the files are sound")), Limits::default()).await
+    Port::open(Some(Tls::load(files).expect("valid files")), Limits::default()).await
 }
 
-/// The server has refused the client, whatever the client made of it. A client may have tried
-/// again.
+/// Asserts that the server rejected the handshake. The client may have retried.
 async fn assert_rejected_by_server(port: &Port) {
     eventually("a handshake has failed", async || port.connections.refused(Refusal::Handshake) > 0).await;
-    eventually("its place is free", async || port.connections.live() == 0).await;
+    eventually("the connection is no longer counted", async || port.connections.live() == 0).await;
 }
 
-/// The client has refused the server, with an alert that a reset may overtake.
+/// Asserts that the client rejected the server. A reset can overtake its alert.
 async fn assert_rejected_by_client(port: &Port) {
-    let refused = |refusal| port.connections.refused(refusal) > 0;
-    eventually("it went away", async || refused(Refusal::Handshake) || refused(Refusal::Left)).await;
-    eventually("its place is free", async || port.connections.live() == 0).await;
+    let is_counted = |refusal| port.connections.refused(refusal) > 0;
+    eventually("the client has disconnected", async || is_counted(Refusal::Handshake) || is_counted(Refusal::Left))
+        .await;
+    eventually("the connection is no longer counted", async || port.connections.live() == 0).await;
 }
 
-/// A connection by rustls itself, which tells more of it than tonic.
+/// Connects with rustls, which exposes more of the handshake than tonic.
 pub async fn connect(port: &Port, config: Arc<ClientConfig>) -> io::Result<TlsStream<tokio::net::TcpStream>> {
     let name = "localhost".try_into().expect("it is a DNS name");
     TlsConnector::from(config).connect(name, port.raw().await).await
@@ -43,7 +43,7 @@ pub async fn connect(port: &Port, config: Arc<ClientConfig>) -> io::Result<TlsSt
 
 pub fn config(authority: &Authority, version: &'static SupportedProtocolVersion, alpn: &[&[u8]]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("it is PEM")).expect("it is a CA's");
+    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("it is PEM")).expect("a CA certificate");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[version]);
     let builder = builder.expect("the provider knows the version").with_root_certificates(roots);
@@ -67,13 +67,13 @@ async fn tls_1_2_and_1_3_are_supported_without_session_resumption() {
     let authority = Authority::new();
     let secret = Secret::new(&authority.server(), "");
     let port = port(secret.files()).await;
-    for (version, spoken) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)] {
+    for (version, expected) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)] {
         let config = Arc::new(config(&authority, version, &[b"h2"]));
         for _ in 0..3 {
             let stream = connect(&port, Arc::clone(&config)).await.expect("a handshake");
-            assert_eq!(stream.get_ref().1.protocol_version(), Some(spoken));
+            assert_eq!(stream.get_ref().1.protocol_version(), Some(expected));
             assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-            // A session that is resumed is not verified anew.
+            // A resumed session would skip the verification of the client certificate.
             assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
         }
     }
@@ -126,7 +126,7 @@ async fn a_client_rejects_a_server_with_an_expired_certificate() {
     assert_rejected_by_client(&port).await;
 }
 
-/// A port with mutual TLS, and what a client gets that shows `identity`.
+/// Opens a port with mutual TLS. Returns it, and whether a client with `identity` is served.
 async fn mutual(clients: &Authority, identity: Option<&Issued>) -> (Port, bool) {
     let servers = Authority::new();
     let secret = Secret::new(&servers.server(), &clients.pem);
@@ -182,15 +182,15 @@ fn private_keys_in_sec1_and_pkcs1_format_are_accepted() {
         let body = aws_smithy_types::base64::encode(der);
         format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
     };
-    // PKCS#8 is the older form with a head, of a fixed length for these two kinds.
+    // PKCS#8 adds a header to the older format, of a fixed length for these two algorithms.
     let forms =
         [("EC PRIVATE KEY", &rcgen::PKCS_ECDSA_P256_SHA256, 29), ("RSA PRIVATE KEY", &rcgen::PKCS_RSA_SHA256, 26)];
     for (label, algorithm, head) in forms {
         let key = rcgen::KeyPair::generate_for(algorithm).expect("there is entropy");
-        let cert = server().self_signed(&key).expect("the parameters are sound").pem();
+        let cert = server().self_signed(&key).expect("valid parameters").pem();
         let key = pem(label, &key.serialized_der()[head..]);
         assert!(PrivateKeyDer::from_pem_slice(key.as_bytes()).is_ok_and(|key| !matches!(key, PrivateKeyDer::Pkcs8(_))));
         let secret = Secret::new(&Issued { cert, key }, "");
-        Tls::load(secret.files()).map(drop).unwrap_or_else(|sentence| panic!("{label}: {sentence}"));
+        Tls::load(secret.files()).map(drop).unwrap_or_else(|error| panic!("{label}: {error}"));
     }
 }

@@ -1,4 +1,4 @@
-//! A caller with a connection, whose every answer is taken down.
+//! A caller with a connection that records every response.
 
 use super::{planted, received::Received};
 use face_liveness_facade::proto::{
@@ -30,27 +30,26 @@ impl Caller {
         )
     }
 
-    /// Asks for all of a session, and does not care how it ends.
+    /// Requests all data of a session, and ignores the result.
     pub async fn try_call(&self, number: usize) {
         self.call(planted::full(number)).await.ok();
     }
 
-    /// Asks new sessions from `number` on until one is refused for that reason, with so much time
-    /// for each.
-    pub async fn call_until_error(&self, reason: &str, mut number: usize, time: Duration) {
+    /// Calls for new sessions from `number` on, with this timeout, until an error has this reason.
+    pub async fn call_until_error(&self, reason: &str, mut number: usize, timeout: Duration) {
         let end = number + 50;
         while !self.received.lock().reasons.contains(reason) {
-            assert!(number < end, "{reason} was never told");
+            assert!(number < end, "no error has the reason {reason}");
             let mut request = Request::new(planted::full(number));
-            request.set_timeout(time);
+            request.set_timeout(timeout);
             self.call(request).await.ok();
             number += 1;
         }
     }
 }
 
-/// Of a caller who would wait that long.
+/// Returns a request for all data of a session with this wait.
 pub fn waiting(number: usize, wait: Duration) -> GetLivenessResultRequest {
-    let wait = prost_types::Duration::try_from(wait).expect("it is short");
+    let wait = prost_types::Duration::try_from(wait).expect("a short wait");
     GetLivenessResultRequest { wait: Some(wait), ..planted::full(number) }
 }

@@ -1,4 +1,4 @@
-//! What callers were told: answers, which may hold everything, and errors, which may not.
+//! What callers received: responses, which may contain personal data, and errors, which may not.
 
 use face_liveness_facade::proto::{GetLivenessResultResponse, Source};
 use prost::Message;
@@ -19,9 +19,9 @@ pub struct Record {
     pub cached_responses: Vec<u8>,
     pub error_count: usize,
     pub reasons: BTreeSet<String>,
-    /// Message, details and metadata of every error, less the one thing that is the caller's.
+    /// Message, details and metadata of every error, without the session id in ResourceInfo.
     pub errors: Vec<u8>,
-    /// How often NOT_FOUND named the session that it was asked for.
+    /// How often NOT_FOUND named the requested session.
     pub names: usize,
 }
 
@@ -30,20 +30,20 @@ impl Received {
         self.0.lock().expect("no thread panics while holding the lock")
     }
 
-    /// Takes down how a call about `id` ended.
+    /// Records the result of a call for session `id`.
     pub fn record_response(
         &self,
         id: &str,
-        end: Result<tonic::Response<GetLivenessResultResponse>, Status>,
+        result: Result<tonic::Response<GetLivenessResultResponse>, Status>,
     ) -> Result<GetLivenessResultResponse, Status> {
-        match end {
+        match result {
             Ok(response) => {
                 let (metadata, response, _) = response.into_parts();
-                let mut words = self.lock();
-                words.responses += 1;
-                words.errors.extend(text(&metadata));
+                let mut record = self.lock();
+                record.responses += 1;
+                record.errors.extend(text(&metadata));
                 if response.source() == Source::Cache {
-                    words.cached_responses.extend(response.encode_to_vec());
+                    record.cached_responses.extend(response.encode_to_vec());
                 }
                 Ok(response)
             }
@@ -54,27 +54,28 @@ impl Received {
         }
     }
 
-    /// Takes down an error that was answered to the caller of `id`.
+    /// Records an error that the caller of session `id` received.
     pub fn record_error(&self, id: &str, status: &Status) {
         let mut details = status.details().to_vec();
         let known = status.get_error_details();
-        let mut words = self.lock();
+        let mut record = self.lock();
         if status.code() == Code::NotFound && known.resource_info().is_some_and(|info| info.resource_name == id) {
-            // Once: a second mention is one too many.
-            let at = details.windows(id.len()).position(|window| window == id.as_bytes()).expect("it is in there");
+            // Erases the first occurrence only: the session id may be in ResourceInfo, nowhere else.
+            let at =
+                details.windows(id.len()).position(|window| window == id.as_bytes()).expect("ResourceInfo contains it");
             details[at..at + id.len()].fill(b' ');
-            words.names += 1;
+            record.names += 1;
         }
-        words.error_count += 1;
-        words.reasons.extend(known.error_info().map(|info| info.reason.clone()));
-        words.errors.extend([status.message().as_bytes(), b"\n", &details, b"\n", &text(status.metadata())].concat());
+        record.error_count += 1;
+        record.reasons.extend(known.error_info().map(|info| info.reason.clone()));
+        record.errors.extend([status.message().as_bytes(), b"\n", &details, b"\n", &text(status.metadata())].concat());
     }
 
-    /// Takes down what was answered outside of gRPC.
+    /// Records bytes that were received outside of gRPC.
     pub fn record_bytes(&self, bytes: &[u8]) {
-        let mut words = self.lock();
-        words.error_count += 1;
-        words.errors.extend(bytes);
+        let mut record = self.lock();
+        record.error_count += 1;
+        record.errors.extend(bytes);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Callers without end on several replicas, each after every session in turn.
+//! A load of callers on several replicas. Each calls for one session after another.
 
 use super::succeeded;
 use crate::facade::{eventually, id, request};
@@ -16,19 +16,19 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-/// On each replica. More would find the same: they share its one look-up.
+/// Callers on each replica. More would share the same lookups.
 const CALLERS: usize = 2;
 
-/// Between two calls of one caller, so that the load leaves the machine to other tests, too.
+/// The pause between two calls of a caller, so that the load leaves processor time to other tests.
 const PACE: Duration = Duration::from_millis(8);
 
-/// More sessions than a test gets to.
+/// More sessions than a test needs.
 const SESSIONS: u32 = 4_000;
 
 pub struct Load {
     simulator: Simulator,
-    /// The session that each caller is at.
-    at: Vec<Arc<AtomicU32>>,
+    /// The current session of each caller.
+    current: Vec<Arc<AtomicU32>>,
     seen: Arc<Mutex<Seen>>,
     _callers: JoinSet<()>,
 }
@@ -46,8 +46,8 @@ impl Seen {
     }
 }
 
-/// Sessions that all callers have asked for within a time.
-pub struct Asked(RangeInclusive<u32>);
+/// Consecutive sessions that every caller has called for.
+pub struct Sessions(RangeInclusive<u32>);
 
 impl Load {
     pub async fn on(addresses: impl IntoIterator<Item = String>, simulator: &Simulator) -> Self {
@@ -56,38 +56,38 @@ impl Load {
             let images = ImageStore::S3 { bucket: "faces".into(), prefix: String::new(), version: None };
             simulator.place(Session { images, ..succeeded(id(number)) });
         }
-        let (mut at, mut callers) = (Vec::new(), JoinSet::new());
+        let (mut current, mut callers) = (Vec::new(), JoinSet::new());
         let seen: Arc<Mutex<Seen>> = Arc::default();
         for address in addresses {
             for _ in 0..CALLERS {
                 let client = FaceLivenessServiceClient::connect(format!("http://{address}")).await.expect("it listens");
-                let place = Arc::<AtomicU32>::default();
-                callers.spawn(call(client, Arc::clone(&place), Arc::clone(&seen)));
-                at.push(place);
+                let session = Arc::<AtomicU32>::default();
+                callers.spawn(call(client, Arc::clone(&session), Arc::clone(&seen)));
+                current.push(session);
             }
         }
-        Self { simulator: simulator.clone(), at, seen, _callers: callers }
+        Self { simulator: simulator.clone(), current, seen, _callers: callers }
     }
 
-    /// Waits until all callers have asked for so many sessions more, which nobody had asked for.
-    pub async fn further(&self, sessions: u32) -> Asked {
-        let at = || self.at.iter().map(|at| at.load(Relaxed));
-        let furthest = at().max().unwrap_or_default();
-        eventually("all callers are further", async || at().all(|at| at > furthest + sessions)).await;
-        Asked(furthest + 1..=furthest + sessions)
+    /// Waits until every caller has called for this many further sessions, and returns them.
+    pub async fn advance(&self, count: u32) -> Sessions {
+        let current = || self.current.iter().map(|session| session.load(Relaxed));
+        let furthest = current().max().unwrap_or_default();
+        eventually("all callers advance", async || current().all(|session| session > furthest + count)).await;
+        Sessions(furthest + 1..=furthest + count)
     }
 
-    /// Reads of AWS for each of these sessions.
-    pub fn reads(&self, asked: &Asked) -> Vec<u64> {
-        asked.0.clone().map(|number| self.simulator.reads_of(&id(number))).collect()
+    /// Returns the reads from AWS for each of these sessions.
+    pub fn reads(&self, sessions: &Sessions) -> Vec<u64> {
+        sessions.0.clone().map(|number| self.simulator.reads_of(&id(number))).collect()
     }
 
-    /// Reads of AWS for the session that was read most often of all.
+    /// Returns the highest number of reads from AWS for one session.
     pub fn most_reads(&self) -> u64 {
         (1..=SESSIONS).map(|number| self.simulator.reads_of(&id(number))).max().unwrap_or_default()
     }
 
-    /// That no call ever failed, and none took longer.
+    /// Asserts that no call failed, and that each took less than `longest`.
     pub fn assert_no_failures(&self, longest: Duration) {
         let seen = self.seen.lock().expect("no thread panics while holding the lock");
         assert_eq!(seen.failed, Vec::<String>::new());

@@ -29,9 +29,8 @@ async fn replicas() -> Replicas {
 
 type Calls = JoinSet<(Duration, Result<GetLivenessResultResponse, Status>)>;
 
-/// Calls that begin at once, each for a session of its own, by turns at each replica, and how long
-/// each took.
-async fn call_at_once(replicas: &[Facade], sessions: std::ops::Range<u32>, patience: Duration) -> Calls {
+/// Starts one call per session at once, spread over the replicas. Returns each with its duration.
+async fn call_at_once(replicas: &[Facade], sessions: std::ops::Range<u32>, timeout: Duration) -> Calls {
     let mut clients = Vec::new();
     for replica in replicas {
         clients.push(replica.client().await);
@@ -39,11 +38,11 @@ async fn call_at_once(replicas: &[Facade], sessions: std::ops::Range<u32>, patie
     let mut calls = JoinSet::new();
     for (number, client) in sessions.zip(clients.iter().cycle()) {
         let mut client = client.clone();
-        let mut asked = Request::new(request(&id(number)));
-        asked.set_timeout(patience);
+        let mut request = Request::new(request(&id(number)));
+        request.set_timeout(timeout);
         calls.spawn(async move {
             let started = Instant::now();
-            let response = client.get_liveness_result(asked).await;
+            let response = client.get_liveness_result(request).await;
             (started.elapsed(), response.map(tonic::Response::into_inner))
         });
     }
@@ -67,7 +66,7 @@ async fn one_busy_replica_uses_the_whole_quota_while_the_others_are_idle() {
     for (_, response) in call_at_once(&replicas.all[..1], 1..51, Duration::from_secs(20)).await.join_all().await {
         response.expect("a response");
     }
-    // With its share alone, 5 a second, it would take nine.
+    // With only its share of 5 per second, it would take nine seconds.
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(replicas.simulator.throttled(), 0);
 }
@@ -77,13 +76,14 @@ async fn without_redis_each_replica_uses_its_share_of_the_quota() {
     let mut replicas = replicas().await;
     replicas.redis.kill();
     for replica in &replicas.all {
-        eventually("it is out of use", async || replica.metric("face_liveness_shared_cache_up").await == 0.0).await;
+        eventually("the shared cache is down", async || replica.metric("face_liveness_shared_cache_up").await == 0.0)
+            .await;
     }
     let started = Instant::now();
     for (_, response) in call_at_once(&replicas.all, 1..41, Duration::from_secs(20)).await.join_all().await {
         response.expect("a response");
     }
-    // Eight for each: two of its burst, and six at 5 a second.
+    // Each replica reads eight: two from its burst, and six at 5 per second.
     assert!(started.elapsed() > Duration::from_millis(1_000), "{:?}", started.elapsed());
     assert_eq!((replicas.simulator.reads(), replicas.simulator.throttled()), (40, 0));
 }
@@ -91,7 +91,7 @@ async fn without_redis_each_replica_uses_its_share_of_the_quota() {
 #[tokio::test]
 async fn calls_beyond_the_queue_are_rejected_at_once_with_a_retry_delay() {
     let replicas = replicas().await;
-    // So that the replica knows how its slots come.
+    // The replica first learns the rate of its reservations.
     call_at_once(&replicas.all[..1], 1..11, Duration::from_secs(20)).await.join_all().await;
     let calls = call_at_once(&replicas.all[..1], 11..211, Duration::from_secs(3)).await.join_all().await;
     let exhausted: Vec<_> = calls

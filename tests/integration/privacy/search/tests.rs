@@ -1,4 +1,4 @@
-//! A search that finds nothing proves something only when it finds what is there.
+//! Tests that the search finds planted data in every encoding.
 
 use super::*;
 use bytes::Bytes;
@@ -8,8 +8,7 @@ use prost::Message;
 const NOISE: &str =
     r#"{"timestamp":"2026-01-02T03:04:05.678901Z","level":"TRACE","millis":86.543,"session":"0a1b2c3d4e5f"}"#;
 
-/// Whether that one secret is found, and no other, amid other things and behind any number of
-/// bytes.
+/// Asserts that the search finds this secret and no other, in other text and at each alignment.
 fn assert_found(secret: Secret, form: impl AsRef<[u8]>) {
     let form = form.as_ref();
     for before in 0..3 {
@@ -23,7 +22,7 @@ fn url_safe(text: &str) -> String {
     text.replace('+', "-").replace('/', "_")
 }
 
-/// All ways to print or write bytes.
+/// Asserts that the search finds the bytes in all common formats.
 fn assert_bytes_are_found(secret: Secret, bytes: &[u8]) {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let debug = format!("{:?}", Bytes::copy_from_slice(bytes));
