@@ -105,7 +105,7 @@ async fn a_call_whose_caller_hangs_up_is_counted_as_canceled() {
     assert_eq!(value(&metrics(&facade).await, "face_liveness_requests_in_flight"), 1.0);
     call.abort();
     let cancelled = r#"grpc_server_handled_total{grpc_code="Canceled",grpc_method="GetLivenessResult",grpc_service="faceliveness.v1.FaceLivenessService",grpc_type="unary"}"#;
-    eventually("it is counted", async || value(&metrics(&facade).await, cancelled) == 1.0).await;
+    eventually("the event is counted", async || value(&metrics(&facade).await, cancelled) == 1.0).await;
     assert_eq!(value(&metrics(&facade).await, "face_liveness_requests_in_flight"), 0.0);
 }
 

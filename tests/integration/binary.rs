@@ -2,10 +2,9 @@
 
 use crate::{
     facade::{eventually, id, request},
-    program::{program, serve, simulator},
+    program::{aws, program, serve, simulator},
 };
 use face_liveness_facade::{
-    proto::face_liveness_service_client::FaceLivenessServiceClient,
     server::SERVICE_NAME,
     simulator::{Fault, FaultKind, Pace, Session, Status},
 };
@@ -16,17 +15,8 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 async fn region_credentials_and_endpoint_come_from_the_aws_provider_chain() {
     let (simulator, endpoint) = simulator().await;
     simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
-    let running = serve(
-        &[],
-        &[
-            ("AWS_ENDPOINT_URL_REKOGNITION", &endpoint),
-            ("AWS_REGION", "eu-west-1"),
-            ("AWS_ACCESS_KEY_ID", "any"),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
-        ],
-    );
-    let mut client =
-        FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens");
+    let running = serve(&[], &[&aws(&endpoint)[..], &[("AWS_REGION", "eu-west-1")]].concat());
+    let mut client = running.client().await;
     client.get_liveness_result(request(&id(1))).await.expect("a response");
     let status = client.get_liveness_result(request(&id(2))).await.expect_err("unknown");
     assert!(status.message().contains("region eu-west-1"), "{}", status.message());
@@ -99,17 +89,8 @@ fn sigterm_right_after_startup_exits_0() {
 async fn a_second_signal_exits_immediately() {
     let (simulator, endpoint) = simulator().await;
     simulator.script(Fault::new(FaultKind::Hang));
-    let mut running = serve(
-        &["--drain-timeout", "1h", "--upstream-timeout", "1h"],
-        &[
-            ("AWS_ENDPOINT_URL_REKOGNITION", &endpoint),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "any"),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
-        ],
-    );
-    let mut client =
-        FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens");
+    let mut running = serve(&["--drain-timeout", "1h", "--upstream-timeout", "1h"], &aws(&endpoint));
+    let mut client = running.client().await;
     let call = tokio::spawn(async move { client.get_liveness_result(request(&id(1))).await });
     eventually("the read has started", async || simulator.reads() == 1).await;
     running.send_sigterm();

@@ -167,7 +167,7 @@ async fn a_session_that_disappears_while_pending_is_session_gone() {
     let facade = Facade::with_simulator(&[], config).await;
     facade.place(Session { pace: Pace::FromFirstRead, ..Session::new(id(1)) });
     facade.get(&id(1)).await.expect("a response");
-    eventually("AWS forgets the session", async || match facade.get(&id(1)).await {
+    eventually("AWS deletes the session", async || match facade.get(&id(1)).await {
         Ok(_) => false,
         Err(status) => {
             assert_eq!((status.code(), reason(&status).as_str()), (tonic::Code::NotFound, "SESSION_GONE"));

@@ -5,10 +5,7 @@ use crate::{
     facade::{eventually, id, request},
     program::{aws, program, serve, simulator},
 };
-use face_liveness_facade::{
-    proto::face_liveness_service_client::FaceLivenessServiceClient,
-    simulator::{Fault, FaultKind, Pace, Session, Status},
-};
+use face_liveness_facade::simulator::{Fault, FaultKind, Pace, Session, Status};
 use std::{
     fs,
     io::Write,
@@ -198,8 +195,7 @@ async fn session_ref_prints_the_reference_that_the_server_logs() {
     let (simulator, endpoint) = simulator().await;
     simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
     let running = serve(&["--access-log", "all", "--session-ref-key-file", file.path()], &aws(&endpoint));
-    let mut client =
-        FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens");
+    let mut client = running.client().await;
     client.get_liveness_result(request(&id(1))).await.expect("a response");
     let printed = run(&["session-ref", &id(1), "--session-ref-key-file", file.path()], &[]).await;
     assert_eq!((printed.code, printed.stderr_lines.len()), (Some(0), 0), "{printed:?}");

@@ -39,7 +39,7 @@ async fn closed(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
 }
 
 async fn assert_closed(port: &Port, refusal: Refusal, count: u64) {
-    eventually("it is counted", async || port.connections.refused(refusal) == count).await;
+    eventually("the event is counted", async || port.connections.refused(refusal) == count).await;
     eventually("the connection is no longer counted", async || port.connections.live() == 0).await;
     let all: u64 = Refusal::ALL.iter().map(|refusal| port.connections.refused(*refusal)).sum();
     assert_eq!(all, count, "all for one reason");

@@ -117,14 +117,14 @@ async fn shutdown_under_load_fails_no_request_and_does_not_wait_for_idle_clients
     let mut watch = HealthClient::new(channel(&running).await);
     let watched = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
     let mut watch = watch.watch(watched).await.expect("a stream").into_inner();
-    let seen = watch.message().await.expect("no error").expect("a status").status();
-    assert_eq!(seen, ServingStatus::Serving);
+    let observed = watch.message().await.expect("no error").expect("a status").status();
+    assert_eq!(observed, ServingStatus::Serving);
     eventually("the load has started", async || completed.load(Relaxed) > 100).await;
 
     let signalled = Instant::now();
     running.send_sigterm();
-    let seen = watch.message().await.expect("no error").expect("a status").status();
-    assert_eq!(seen, ServingStatus::NotServing);
+    let observed = watch.message().await.expect("no error").expect("a status").status();
+    assert_eq!(observed, ServingStatus::NotServing);
     let delayed = signalled.elapsed();
     assert!(delayed < delay / 2, "the watch reports it after {delayed:?}");
     assert_eq!(get(&running.admin_address, "/readyz").await.0, 503);

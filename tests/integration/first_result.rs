@@ -17,8 +17,8 @@ fn session(number: u32, confidence: f32) -> Session {
 }
 
 async fn call(facade: &Facade, number: u32, view: ResultView) -> GetLivenessResultResponse {
-    let asked = GetLivenessResultRequest { view: view.into(), min_confidence: Some(80.0), ..request(&id(number)) };
-    facade.call(asked).await.expect("a response")
+    let request = GetLivenessResultRequest { view: view.into(), min_confidence: Some(80.0), ..request(&id(number)) };
+    facade.call(request).await.expect("a response")
 }
 
 /// Starts a server that has the result of session 1 cached, and whose images are evicted.
@@ -59,7 +59,7 @@ async fn a_later_read_that_contradicts_the_result_changes_nothing() {
             let response = call(&facade, 1, ResultView::Basic).await;
             assert_eq!((response.verdict(), response.read_time), (Verdict::Live, first.read_time));
         }
-        assert_eq!(facade.simulator.reads(), reads + 1, "AWS is read only once more");
+        assert_eq!(facade.simulator.reads(), reads + 1, "there is one more read from AWS");
         assert_eq!(facade.metric(CONTRADICTED).await, 1.0);
     }
 }

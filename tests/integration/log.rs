@@ -2,7 +2,7 @@
 
 use crate::{
     facade::{eventually, id, request},
-    program::{Running, serve, simulator},
+    program::{Running, aws, serve, simulator},
 };
 use face_liveness_facade::{
     proto::{self, ResultView, face_liveness_service_client::FaceLivenessServiceClient},
@@ -24,22 +24,15 @@ impl Program {
         let (simulator, endpoint) = simulator().await;
         simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
         simulator.place(Session { pace: Pace::Frozen(Status::InProgress), ..Session::new(id(2)) });
-        let aws = [
-            ("AWS_ENDPOINT_URL_REKOGNITION", &*endpoint),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "any"),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
-        ];
-        let running = serve(flags, &aws);
-        let address = format!("http://{}", running.address);
-        let client = FaceLivenessServiceClient::connect(address).await.expect("it listens");
+        let running = serve(flags, &aws(&endpoint));
+        let client = running.client().await;
         Self { running, client, _simulator: simulator }
     }
 
     async fn call(&mut self, number: u32, view: ResultView) {
         let min_confidence = Some(80.0);
-        let asked = proto::GetLivenessResultRequest { view: view.into(), min_confidence, ..request(&id(number)) };
-        self.client.get_liveness_result(asked).await.ok();
+        let request = proto::GetLivenessResultRequest { view: view.into(), min_confidence, ..request(&id(number)) };
+        self.client.get_liveness_result(request).await.ok();
     }
 
     /// Waits until `done`, and returns the lines with this message.

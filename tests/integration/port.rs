@@ -41,10 +41,10 @@ impl Port {
         let incoming = Incoming::new(listener, tls, protocol, limits);
         let connections = incoming.connections();
         let peers: Arc<Mutex<Vec<Arc<Peer>>>> = Arc::default();
-        let seen = Arc::clone(&peers);
+        let recorded = Arc::clone(&peers);
         let record_peer = move |request: Request<()>| {
             let peer = request.extensions().get::<Arc<Peer>>().expect("every request has its peer");
-            seen.lock().expect("no thread panics while holding the lock").push(Arc::clone(peer));
+            recorded.lock().expect("no thread panics while holding the lock").push(Arc::clone(peer));
             if peer.is_over_limit() {
                 return Err(Status::resource_exhausted("too many connections"));
             }

@@ -21,11 +21,11 @@ mod workload;
 
 use crate::{
     facade::{eventually, id, request},
-    program::{serve, simulator},
+    program::{aws, serve, simulator},
 };
 use face_liveness_facade::{
     error::Reason,
-    proto::{self, ResultView, face_liveness_service_client::FaceLivenessServiceClient},
+    proto::{self, ResultView},
     simulator::{Pace, Session, Status},
 };
 
@@ -50,17 +50,8 @@ async fn no_personal_data_is_in_logs_metrics_traces_errors_files_or_core_dumps()
 async fn by_default_the_access_log_has_only_responses_with_images() {
     let (simulator, endpoint) = simulator().await;
     simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
-    let running = serve(
-        &[],
-        &[
-            ("AWS_ENDPOINT_URL_REKOGNITION", &endpoint),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "any"),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
-        ],
-    );
-    let mut client =
-        FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens");
+    let running = serve(&[], &aws(&endpoint));
+    let mut client = running.client().await;
     for view in [ResultView::Basic, ResultView::Basic, ResultView::Reference] {
         let request = proto::GetLivenessResultRequest { view: view.into(), ..request(&id(1)) };
         client.get_liveness_result(request).await.expect("a response");

@@ -1,6 +1,6 @@
 //! The program as a child process, with its log.
 
-use face_liveness_facade::simulator::Simulator;
+use face_liveness_facade::{proto::face_liveness_service_client::FaceLivenessServiceClient, simulator::Simulator};
 use std::{
     io::{BufRead, BufReader, Read},
     path::PathBuf,
@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::net::TcpListener;
+use tonic::transport::Channel;
 
 /// Returns the path of the program under test: the debug build, unless `TESTED_PROGRAM` names
 /// another one, such as the release build.
@@ -66,6 +67,12 @@ impl Running {
             }
         };
         Self { child, address, admin_address, warnings, output: [log, output], startup_log }
+    }
+
+    /// Returns a client with a new connection to the gRPC port.
+    pub async fn client(&self) -> FaceLivenessServiceClient<Channel> {
+        let client = FaceLivenessServiceClient::connect(format!("http://{}", self.address)).await;
+        client.expect("the program listens")
     }
 
     pub fn pid(&self) -> u32 {

@@ -4,24 +4,20 @@ pub mod collector;
 
 use crate::{
     facade::{eventually, id, request},
-    program::{Running, simulator},
+    program::simulator,
 };
 use collector::{Collector, listen, names, serve, text};
 use face_liveness_facade::{
-    proto::{self, face_liveness_service_client::FaceLivenessServiceClient},
+    proto,
     simulator::{Fault, FaultKind, Pace, Session, Status},
 };
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
-use tonic::{Request, transport::Channel};
+use tonic::Request;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
-
-async fn client(running: &Running) -> FaceLivenessServiceClient<Channel> {
-    FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens")
-}
 
 /// Returns a request with this `traceparent`.
 fn traced(number: u32, traceparent: &str) -> Request<proto::GetLivenessResultRequest> {
@@ -43,7 +39,7 @@ async fn a_call_continues_its_callers_trace_and_the_read_from_aws_is_its_child()
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     simulator.place(succeeded(1));
     let running = serve(&aws, &endpoint, &[], &[("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")]);
-    let mut client = client(&running).await;
+    let mut client = running.client().await;
     let mut traced = traced(1, &format!("00-{TRACE}-{PARENT}-01"));
     traced.metadata_mut().insert("tracestate", "vendor=1".parse().expect("ASCII"));
     client.get_liveness_result(traced).await.expect("a response");
@@ -91,7 +87,7 @@ async fn a_call_continues_its_callers_trace_and_the_read_from_aws_is_its_child()
 async fn spans_record_code_and_reason_and_only_server_faults_are_errors() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     let running = serve(&aws, &endpoint, &[], &[("OTEL_SERVICE_NAME", "of the environment")]);
-    let mut client = client(&running).await;
+    let mut client = running.client().await;
     client.get_liveness_result(request(&id(1))).await.expect_err("not found");
     simulator.script(Fault::new(FaultKind::Raw { status: 200, content_type: None, body: String::new() }));
     client.get_liveness_result(request(&id(2))).await.expect_err("no result");
@@ -129,7 +125,7 @@ async fn log_and_trace_share_the_session_reference_and_no_other_trace_data() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     simulator.place(succeeded(1));
     let running = serve(&aws, &endpoint, &["--log-level", "trace", "--access-log", "all"], &[]);
-    client(&running).await.get_liveness_result(request(&id(1))).await.expect("a response");
+    running.client().await.get_liveness_result(request(&id(1))).await.expect("a response");
     eventually("the call arrives", async || !collector.spans(SpanKind::Server).is_empty()).await;
     eventually("it is logged", async || running.log().contains("asked")).await;
     let session = text(&collector.spans(SpanKind::Server)[0].attributes, "face_liveness.session_ref");
@@ -145,7 +141,7 @@ async fn malformed_trace_parents_are_ignored_and_unsampled_calls_not_exported() 
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     simulator.place(succeeded(1));
     let running = serve(&aws, &endpoint, &[], &[]);
-    let mut client = client(&running).await;
+    let mut client = running.client().await;
     client.get_liveness_result(traced(1, &format!("00-{TRACE}-{PARENT}-00"))).await.expect("a response");
     let malformed = ["", "00", "00-1-1-01", &format!("00-{TRACE}-{:016}-01", 0), &format!("zz-{TRACE}-{PARENT}-01")];
     for traceparent in malformed {
@@ -163,7 +159,7 @@ async fn the_span_of_a_canceled_call_ends_before_the_poll_it_started() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     simulator.place(Session { pace: Pace::Frozen(Status::InProgress), ..Session::new(id(1)) });
     let running = serve(&aws, &endpoint, &[], &[]);
-    let mut client = client(&running).await;
+    let mut client = running.client().await;
     let wait = Some(prost_types::Duration { seconds: 30, nanos: 0 });
     let waiting = tokio::spawn(async move {
         client.get_liveness_result(proto::GetLivenessResultRequest { wait, ..request(&id(1)) }).await
@@ -182,7 +178,7 @@ async fn the_last_spans_are_exported_at_shutdown() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     simulator.place(succeeded(1));
     let mut running = serve(&aws, &endpoint, &[], &[("OTEL_BSP_SCHEDULE_DELAY", "3600000")]);
-    client(&running).await.get_liveness_result(request(&id(1))).await.expect("a response");
+    running.client().await.get_liveness_result(request(&id(1))).await.expect("a response");
     let status = tokio::task::spawn_blocking(move || running.terminate()).await.expect("the program exits");
     assert!(status.success());
     assert_eq!(collector.spans(SpanKind::Server).len(), 1);
@@ -196,7 +192,7 @@ async fn a_tls_collector_is_verified_with_the_system_roots() {
     let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/collector.pem");
     std::fs::write(file, root).expect("cargo created the folder");
     let running = serve(&aws, &endpoint, &[], &[("SSL_CERT_FILE", file)]);
-    client(&running).await.get_liveness_result(request(&id(1))).await.expect("a response");
+    running.client().await.get_liveness_result(request(&id(1))).await.expect("a response");
     eventually("the span arrives", async || !collector.spans(SpanKind::Server).is_empty()).await;
 }
 
@@ -213,7 +209,7 @@ async fn a_failing_collector_delays_no_request_and_shutdown_by_at_most_two_secon
     let settings = [("OTEL_BSP_MAX_QUEUE_SIZE", "10"), ("OTEL_EXPORTER_OTLP_TIMEOUT", "60000")];
     for (endpoint, warning) in [(&unreachable, Some("spans do not reach the collector")), (&hangs, None)] {
         let mut running = serve(&aws, endpoint, &[], &settings);
-        let mut client = client(&running).await;
+        let mut client = running.client().await;
         let started = Instant::now();
         for _ in 0..100 {
             client.get_liveness_result(request(&id(1))).await.expect("a response");
@@ -246,5 +242,5 @@ async fn an_unsupported_otlp_protocol_is_logged_and_the_service_starts() {
     let running = serve(&aws, "http://127.0.0.1:4318", &[], &[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]);
     assert_eq!(running.warnings.len(), 1, "{:?}", running.warnings);
     assert!(running.warnings[0].contains("OTEL_EXPORTER_OTLP_"), "{:?}", running.warnings);
-    client(&running).await.get_liveness_result(request(&id(1))).await.expect("a response");
+    running.client().await.get_liveness_result(request(&id(1))).await.expect("a response");
 }

@@ -17,20 +17,7 @@ readonly address
 admin=$(grep -o 'http://127\.0\.0\.1:[0-9]*/$' "$1" | grep -o '127[0-9.:]*')
 readonly admin
 
-passed=0 failed=0
-
-# check SENTENCE COMMAND...: runs the command; on failure its output is the reason.
-check() {
-    local sentence=$1 reason
-    shift
-    if reason=$("$@" 2>&1); then
-        echo "ok: $sentence"
-        passed=$((passed + 1))
-    else
-        echo "FAILED: $sentence: $reason"
-        failed=$((failed + 1))
-    fi
-}
+source "$here/../check.sh"
 
 live='{"session_id":"facade00-0000-4000-8000-000000000001","min_confidence":80}'
 readonly live

@@ -6,6 +6,7 @@
 # Needs grpcurl, buf and jq.
 set -euo pipefail
 
+source "$(dirname "$0")/../check.sh"
 guide=$(realpath "$1")
 readonly guide
 readonly service=faceliveness.v1.FaceLivenessService
@@ -15,21 +16,6 @@ readonly address
 # A command may write a file.
 cd "$(mktemp -d)"
 trap 'rm -rf "$PWD"' EXIT
-
-passed=0 failed=0
-
-# check SENTENCE COMMAND...: runs the command; on failure its output is the reason.
-check() {
-    local sentence=$1 reason
-    shift
-    if reason=$("$@" 2>&1); then
-        echo "ok: $sentence"
-        passed=$((passed + 1))
-    else
-        echo "FAILED: $sentence: $reason"
-        failed=$((failed + 1))
-    fi
-}
 
 # Fails a check with this reason.
 failure() {

@@ -5,7 +5,6 @@ use crate::{
     facade::{eventually, id, reason, request},
     program::{aws, serve, simulator},
 };
-use face_liveness_facade::proto::face_liveness_service_client::FaceLivenessServiceClient;
 
 #[tokio::test]
 async fn a_blank_variable_that_would_override_a_setting_exits_64() {
@@ -75,7 +74,6 @@ async fn an_empty_variable_that_the_sdk_ignores_changes_nothing() {
     assert_eq!(run(&["serve", "--validate"], &settings).await.code, Some(0));
     let running = serve(&[], &settings);
     eventually("it is ready", async || running.log().contains(r#""message":"ready""#)).await;
-    let client = FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await;
-    let status = client.expect("it listens").get_liveness_result(request(&id(1))).await.expect_err("unknown");
+    let status = running.client().await.get_liveness_result(request(&id(1))).await.expect_err("unknown");
     assert_eq!((reason(&status).as_str(), simulator.reads()), ("SESSION_NOT_FOUND", 1));
 }

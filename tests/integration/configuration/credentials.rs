@@ -6,10 +6,7 @@ use crate::{
     facade::{eventually, id, reason, request},
     program::{Running, aws, serve, simulator},
 };
-use face_liveness_facade::{
-    proto::face_liveness_service_client::FaceLivenessServiceClient,
-    simulator::{Pace, Session, Simulator, Status},
-};
+use face_liveness_facade::simulator::{Pace, Session, Simulator, Status};
 use tonic::Code;
 
 #[tokio::test]
@@ -45,8 +42,7 @@ async fn start(settings: &[(&str, &str)]) -> (Running, Simulator, Vec<(String, S
 }
 
 async fn call(running: &Running, number: u32) -> (Code, String) {
-    let client = FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await;
-    match client.expect("it listens").get_liveness_result(request(&id(number))).await {
+    match running.client().await.get_liveness_result(request(&id(number))).await {
         Ok(_) => (Code::Ok, String::new()),
         Err(status) => (status.code(), reason(&status)),
     }

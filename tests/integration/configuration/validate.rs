@@ -46,7 +46,7 @@ async fn validate_rejects_an_expired_certificate_and_serve_warns_of_it() {
     assert_eq!(output.stdout, "");
     // The certificate can be replaced while the server runs.
     let running = serve(&flags, &settings);
-    eventually("it warns", async || running.log().contains("the server's certificate has expired")).await;
+    eventually("the warning is logged", async || running.log().contains("the server's certificate has expired")).await;
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_certificate_that_is_not_yet_valid_logs_a_warning() {
     let output = validate(&flags, &settings).await;
     output.assert_error(0, &["the server's certificate is not yet valid", "2100-01-02"]);
     let running = serve(&flags, &settings);
-    eventually("it warns", async || running.log().contains("is not yet valid")).await;
+    eventually("the warning is logged", async || running.log().contains("is not yet valid")).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use super::matrix::{Cached, Expected, Observed};
 use crate::{
     facade::{id, reason, request},
-    program::{Running, serve, simulator},
+    program::{Running, aws, serve, simulator},
 };
 use face_liveness_facade::{
     proto::face_liveness_service_client::FaceLivenessServiceClient,
@@ -64,11 +64,10 @@ impl Caller {
         for number in [1, 2] {
             simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(number)) });
         }
-        let settings =
-            [&[("AWS_ENDPOINT_URL_REKOGNITION", &*endpoint), ("AWS_REGION", "us-east-1")], settings].concat();
+        let settings = [&aws(&endpoint)[..2], settings].concat();
         let running = serve(&["--upstream-timeout", timeout], &settings);
-        let client = FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await;
-        Self { running, client: client.expect("it listens"), simulator }
+        let client = running.client().await;
+        Self { running, client, simulator }
     }
 
     async fn call(&mut self, number: u32) -> (Code, String) {

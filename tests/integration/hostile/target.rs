@@ -62,13 +62,7 @@ impl Target {
     pub async fn with_environment(flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let (simulator, endpoint) = program::simulator().await;
         simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), audit_images: 4, ..Session::new(id(CACHED)) });
-        let settings = [
-            ("AWS_ENDPOINT_URL_REKOGNITION", endpoint.as_str()),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "any"),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
-        ];
-        let settings = [&settings, environment].concat();
+        let settings = [&program::aws(&endpoint)[..], environment].concat();
         let program = program::serve(&[&["--quota-tps", "0"], flags].concat(), &settings);
         let target = Self { program, simulator };
         target.client().await.get_liveness_result(full()).await.expect("a response");

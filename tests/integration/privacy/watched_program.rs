@@ -89,12 +89,8 @@ impl WatchedProgram {
             .env_clear();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir(folder.0.join("work"));
         command.envs(FOLDERS.map(|(name, of)| (name, folder.0.join(of))));
-        command.envs([
+        command.envs(crate::program::aws(aws)).envs([
             ("AWS_EC2_METADATA_DISABLED", "true"),
-            ("AWS_ENDPOINT_URL_REKOGNITION", aws),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "any"),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
             ("OTEL_BSP_SCHEDULE_DELAY", "10"),
         ]);

@@ -98,7 +98,7 @@ pub async fn unknown(simulator: &Simulator, caller: &Caller) {
         FORGOTTEN,
         FaultKind::Error { code, status: 400, message: Some(planted::words(&id(FORGOTTEN))) },
     );
-    facade::eventually("it is gone", async || caller.call(planted::full(FORGOTTEN)).await.is_err()).await;
+    facade::eventually("the session is gone", async || caller.call(planted::full(FORGOTTEN)).await.is_err()).await;
     // The service responds shortly before the deadline, which a busy machine may miss.
     (HANGING..HANGING + 20).for_each(|number| respond_with(simulator, number, FaultKind::Hang));
     caller.call_until_error("DEADLINE_EXCEEDED", HANGING, Duration::from_millis(500)).await;

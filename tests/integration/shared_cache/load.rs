@@ -29,18 +29,18 @@ pub struct Load {
     simulator: Simulator,
     /// The current session of each caller.
     current: Vec<Arc<AtomicU32>>,
-    seen: Arc<Mutex<Seen>>,
+    stats: Arc<Mutex<LoadStats>>,
     _callers: JoinSet<()>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct LoadStats {
     failed: Vec<String>,
     slowest: Duration,
 }
 
-impl Seen {
-    fn note(&mut self, took: Duration, failed: Option<String>) {
+impl LoadStats {
+    fn record(&mut self, took: Duration, failed: Option<String>) {
         self.slowest = self.slowest.max(took);
         self.failed.extend(failed);
     }
@@ -57,16 +57,16 @@ impl Load {
             simulator.place(Session { images, ..succeeded(id(number)) });
         }
         let (mut current, mut callers) = (Vec::new(), JoinSet::new());
-        let seen: Arc<Mutex<Seen>> = Arc::default();
+        let stats: Arc<Mutex<LoadStats>> = Arc::default();
         for address in addresses {
             for _ in 0..CALLERS {
                 let client = FaceLivenessServiceClient::connect(format!("http://{address}")).await.expect("it listens");
                 let session = Arc::<AtomicU32>::default();
-                callers.spawn(call(client, Arc::clone(&session), Arc::clone(&seen)));
+                callers.spawn(call(client, Arc::clone(&session), Arc::clone(&stats)));
                 current.push(session);
             }
         }
-        Self { simulator: simulator.clone(), current, seen, _callers: callers }
+        Self { simulator: simulator.clone(), current, stats, _callers: callers }
     }
 
     /// Waits until every caller has called for this many further sessions, and returns them.
@@ -89,24 +89,25 @@ impl Load {
 
     /// Asserts that no call failed, and that each took less than `longest`.
     pub fn assert_no_failures(&self, longest: Duration) {
-        let seen = self.seen.lock().expect("no thread panics while holding the lock");
-        assert_eq!(seen.failed, Vec::<String>::new());
-        assert!(seen.slowest < longest, "a call took {:?}", seen.slowest);
+        let stats = self.stats.lock().expect("no thread panics while holding the lock");
+        assert_eq!(stats.failed, Vec::<String>::new());
+        assert!(stats.slowest < longest, "a call took {:?}", stats.slowest);
     }
 }
 
 async fn call(
     mut client: FaceLivenessServiceClient<tonic::transport::Channel>,
     at: Arc<AtomicU32>,
-    seen: Arc<Mutex<Seen>>,
+    stats: Arc<Mutex<LoadStats>>,
 ) {
     for number in 1..=SESSIONS {
         at.store(number, Relaxed);
         let started = Instant::now();
         let response = client.get_liveness_result(request(&id(number))).await;
-        seen.lock()
+        stats
+            .lock()
             .expect("no thread panics while holding the lock")
-            .note(started.elapsed(), response.err().map(|status| format!("session {number}: {status}")));
+            .record(started.elapsed(), response.err().map(|status| format!("session {number}: {status}")));
         tokio::time::sleep(PACE).await;
     }
 }

@@ -24,8 +24,8 @@ async fn replica(url: &str, folder: &Path) -> (Simulator, Running) {
     fs::write(&key, key_line(1)).expect("the folder is writable");
     let (simulator, endpoint) = simulator().await;
     let key = key.display().to_string();
-    let store = ["--shared-cache-url", url, "--shared-cache-key-file", &key, "--shared-cache-timeout", "150ms"];
-    let running = serve(&[&store[..], &["--quota-tps", "0", "--access-log", "none"]].concat(), &aws(&endpoint));
+    let cache = ["--shared-cache-url", url, "--shared-cache-key-file", &key, "--shared-cache-timeout", "150ms"];
+    let running = serve(&[&cache[..], &["--quota-tps", "0", "--access-log", "none"]].concat(), &aws(&endpoint));
     (simulator, running)
 }
 

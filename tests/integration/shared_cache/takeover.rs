@@ -144,8 +144,7 @@ async fn an_abandoned_session_is_captured_after_its_polling_replica_is_killed() 
     set_pending(&replicas.simulator);
     let programs = two_programs(&replicas).await;
     for program in &programs {
-        let mut client =
-            FaceLivenessServiceClient::connect(format!("http://{}", program.address)).await.expect("it listens");
+        let mut client = program.client().await;
         client.get_liveness_result(request(&id(1))).await.expect("a status");
     }
     set_succeeded(&replicas.simulator);
@@ -176,7 +175,7 @@ async fn an_aws_failure_is_returned_by_every_replica() {
 async fn not_found_is_read_once_and_returned_by_every_replica() {
     let replicas = Replicas::start(3, &["--not-found-ttl", "10s"]).await;
     for replica in &replicas.all {
-        let status = replica.get(&id(1)).await.expect_err("AWS knows no such session");
+        let status = replica.get(&id(1)).await.expect_err("the session is unknown");
         assert_eq!(reason(&status), "SESSION_NOT_FOUND");
     }
     assert_eq!(replicas.simulator.reads(), 1);

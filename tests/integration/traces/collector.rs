@@ -107,13 +107,6 @@ pub fn names(span: &Span) -> Vec<&str> {
 
 /// Starts the program. It reads from `aws`, and exports to `collector` every 10 ms.
 pub fn serve(aws: &str, collector: &str, flags: &[&str], settings: &[(&str, &str)]) -> Running {
-    let ours = [
-        ("AWS_ENDPOINT_URL_REKOGNITION", aws),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "any"),
-        ("AWS_SECRET_ACCESS_KEY", "any"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector),
-        ("OTEL_BSP_SCHEDULE_DELAY", "10"),
-    ];
-    program::serve(flags, &[&ours, settings].concat())
+    let export = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector), ("OTEL_BSP_SCHEDULE_DELAY", "10")];
+    program::serve(flags, &[&program::aws(aws)[..], &export, settings].concat())
 }
