@@ -20,7 +20,7 @@ fn with_view(view: ResultView) -> proto::GetLivenessResultRequest {
     proto::GetLivenessResultRequest { view: view.into(), ..request(&id(1)) }
 }
 
-/// Starts a server with mutual TLS. Returns it with the authority of its clients.
+/// Starts a server with mutual TLS. Returns it with the CA of its clients.
 async fn mutual(flags: &[&str]) -> (Facade, Authority, Secret) {
     let authority = Authority::new();
     let secret = Secret::new(&authority.server(), &authority.pem);

@@ -1,6 +1,6 @@
 //! A server with its simulated AWS, inside the test process.
 
-use crate::admin::get;
+use crate::{admin::get, program::simulator_with};
 use clap::Parser;
 use face_liveness_facade::{
     config::{Cli, Command, Serve},
@@ -12,11 +12,7 @@ use face_liveness_facade::{
 };
 use prost::Message;
 use std::{net::SocketAddr, time::Duration};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-    task::JoinHandle,
-};
+use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
 use tonic::{
     Status,
     codegen::{Bytes, http},
@@ -39,10 +35,7 @@ impl Facade {
     }
 
     pub async fn with_simulator(flags: &[&str], config: simulator::Config) -> Self {
-        let aws = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-        let endpoint = format!("http://{}", aws.local_addr().expect("a bound socket has an address"));
-        let simulator = Simulator::new(config);
-        tokio::spawn(simulator.clone().serve(aws, std::future::pending()));
+        let (simulator, endpoint) = simulator_with(config).await;
         Self::with_endpoint(&endpoint, simulator, flags).await
     }
 

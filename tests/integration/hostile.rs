@@ -1,5 +1,5 @@
-//! Hostile clients against the program: other callers are not affected, and no connection, request or
-//! memory is left afterwards.
+//! Hostile clients against the program: other callers are not affected, and no connection, request
+//! or memory is left afterwards.
 //!
 //! Linux only: it reads the program's memory from `/proc`.
 

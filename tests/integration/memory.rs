@@ -1,5 +1,5 @@
-//! The program's memory per connection, stream, waiting request and cached result. docs/sizing.md has
-//! the same bounds, and the chart computes the memory limit of a pod from them.
+//! The program's memory per connection, stream, waiting request and cached result. docs/sizing.md
+//! has the same bounds, and the chart computes the memory limit of a pod from them.
 //!
 //! Linux only: it reads the program's memory from `/proc`. `hostile::unread_responses` measures
 //! images in flight.
@@ -175,7 +175,8 @@ async fn a_cached_result_takes_1280_bytes() {
     assert_memory_of_each(&target, "cached result", COUNT, RESULT, read).await;
 }
 
-/// Waits until the program's memory changes by less than 64 KiB in 100 ms. Panics after ten seconds.
+/// Waits until the program's memory changes by less than 64 KiB in 100 ms. Panics after ten
+/// seconds.
 async fn memory_settles(target: &Target) {
     let mut last = target.program.resident();
     for _ in 0..100 {

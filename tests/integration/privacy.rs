@@ -4,9 +4,9 @@
 //!
 //! No test provokes a panic, since no input is known that causes one. Fallible steps of a request
 //! return [`error::Error`](face_liveness_facade::error::Error), and each `expect` states why it
-//! holds. If one were wrong, standard error would contain its message and the `Debug` of an error of
-//! a lock, channel or semaphore, which has no data. `Debug` of our types that contain personal data
-//! omits it (`proto::tests::nothing_of_a_person_is_printed` and similar tests).
+//! holds. If one were wrong, standard error would contain its message and the `Debug` of an error
+//! of a lock, channel or semaphore, which has no data. `Debug` of our types that contain personal
+//! data omits it, which their unit tests prove.
 
 mod caller;
 mod handshakes;

@@ -1,6 +1,9 @@
 //! The program as a child process, with its log.
 
-use face_liveness_facade::{proto::face_liveness_service_client::FaceLivenessServiceClient, simulator::Simulator};
+use face_liveness_facade::{
+    proto::face_liveness_service_client::FaceLivenessServiceClient,
+    simulator::{self, Simulator},
+};
 use std::{
     io::{BufRead, BufReader, Read},
     path::PathBuf,
@@ -207,9 +210,14 @@ pub fn aws(endpoint: &str) -> [(&str, &str); 4] {
 
 /// Starts a simulator. Returns it with its endpoint.
 pub async fn simulator() -> (Simulator, String) {
+    simulator_with(simulator::Config::default()).await
+}
+
+/// Starts a simulator with this configuration. Returns it with its endpoint.
+pub async fn simulator_with(config: simulator::Config) -> (Simulator, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
-    let simulator = Simulator::new(Default::default());
+    let simulator = Simulator::new(config);
     tokio::spawn(simulator.clone().serve(listener, std::future::pending()));
     (simulator, endpoint)
 }

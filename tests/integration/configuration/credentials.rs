@@ -48,8 +48,8 @@ async fn call(running: &Running, number: u32) -> (Code, String) {
     }
 }
 
-/// Asserts that the log contains `words`, calls get UPSTREAM_CREDENTIALS without a read, and `check`
-/// exits 1.
+/// Asserts that the log contains `words`, calls get UPSTREAM_CREDENTIALS without a read, and
+/// `check` exits 1.
 async fn assert_cannot_read(settings: &[(&str, &str)], words: &str) -> (Running, Simulator) {
     let (running, simulator, settings) = start(settings).await;
     let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

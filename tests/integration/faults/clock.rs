@@ -1,5 +1,5 @@
-//! An AWS whose clock differs from this machine's, and that accepts signatures within five minutes of
-//! its own time.
+//! An AWS whose clock differs from this machine's, and that accepts signatures within five minutes
+//! of its own time.
 
 use super::matrix::{Cached, Expected, Observed};
 use crate::facade::{Facade, id, reason};

@@ -1,5 +1,5 @@
-//! Credentials providers that fail or hang: the program with a profile whose `credential_process` is
-//! a script.
+//! Credentials providers that fail or hang: the program with a profile whose `credential_process`
+//! is a script.
 
 use super::matrix::{Cached, Expected, Observed};
 use crate::{

@@ -43,12 +43,12 @@ impl FaultyAws {
             Injection::Response(_) | Injection::Connection(_) => proxy.address.to_string(),
         };
         let is_clearable = !matches!(injection, Injection::HostName(_));
-        let is_refused_port = matches!(injection, Injection::Connection(ConnectionFault::ConnectionRefused));
+        let is_closed_port = matches!(injection, Injection::Connection(ConnectionFault::ConnectionRefused));
         Self {
             endpoint: format!("http://{host}"),
             simulator,
             proxy,
-            counts_reads: is_clearable && !is_refused_port,
+            counts_reads: is_clearable && !is_closed_port,
             is_clearable,
         }
     }

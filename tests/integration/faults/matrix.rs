@@ -64,11 +64,11 @@ pub struct Observed {
 /// that only wait for a delay hold no permit.
 static ACTIVE_ROWS: Semaphore = Semaphore::const_new(6);
 
-/// Without the rate limiter, callers get throttling errors. A pending status stays cached during the
-/// test.
+/// Without the rate limiter, callers get throttling errors. A pending status stays cached during
+/// the test.
 const FLAGS: [&str; 6] = ["--quota-tps", "0", "--pending-ttl", "1h", "--not-found-ttl", "300ms"];
 
-/// How long shutdown may take on a busy machine. After no fault is anything left to wait for.
+/// How long shutdown may take on a busy machine. No fault may leave a request behind.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
 /// Runs and prints all rows. Panics with all differences.
@@ -157,8 +157,8 @@ impl Caller<'_> {
         (status.code(), reason(&status))
     }
 
-    /// Returns what a repeated call gets without a read. Repeats the call, because on a busy machine
-    /// it can arrive after the cached entry has expired.
+    /// Returns what a repeated call gets without a read. Repeats the call, because on a busy
+    /// machine it can arrive after the cached entry has expired.
     async fn cached(&mut self, aws: &FaultyAws, code: Code) -> Cached {
         let calls = if self.expected.cached == Cached::Nothing { 1 } else { 10 };
         for _ in 0..calls {

@@ -28,8 +28,8 @@ const MAX_MEMORY: usize = 3 << 20;
 /// The payload of the PING after a flood.
 const LAST_PING: [u8; 8] = *b"the last";
 
-/// Sends the headers of a call, then a flood of this frame. Reads what the server sends meanwhile, or
-/// only afterwards. Returns the numbers of frames sent and acknowledged.
+/// Sends the headers of a call, then a flood of this frame. Reads what the server sends meanwhile,
+/// or only afterwards. Returns the numbers of frames sent and acknowledged.
 async fn send_flood(target: &Target, flood: &[u8], reads: bool, what: &str) -> (usize, usize) {
     let (mut reader, mut writer) = connect(target).await;
     let many = flood.repeat(100);

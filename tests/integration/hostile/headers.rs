@@ -32,8 +32,8 @@ async fn headers_above_16_kib_are_rejected_with_overloaded() {
     target.withstands("20 KiB of headers", attack).await;
 }
 
-/// h2 rejects these calls with the HTTP status 431, before the program sees them. Clients map that to
-/// their own code.
+/// h2 rejects these calls with the HTTP status 431, before the program sees them. Clients map that
+/// to their own code.
 #[tokio::test]
 async fn headers_above_the_http2_limit_are_rejected_with_431() {
     let target = Target::start(&[]).await;
@@ -70,8 +70,8 @@ async fn endless_continuation_frames_close_the_connection() {
 async fn an_hpack_bomb_closes_the_connection() {
     let target = Target::start(&[]).await;
     let value = "a".repeat(3_900);
-    // A literal with indexing and a value of 3,900 bytes (127, and the rest in groups of seven bits),
-    // then 8,000 references to it.
+    // A literal with indexing and a value of 3,900 bytes (127, and the rest in groups of seven
+    // bits), then 8,000 references to it.
     let rest = value.len() - 127;
     let length = [127, (rest & 127) as u8 | 128, (rest >> 7) as u8];
     let stored = [&[0x40, 1, b'x'][..], &length, value.as_bytes()].concat();

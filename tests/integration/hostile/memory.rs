@@ -25,8 +25,8 @@ const MAX_MEMORY: usize = 96 << 20;
 /// How long a debug build on a busy machine may take for 40,000 rejections.
 const REJECTION_LIMIT: Duration = Duration::from_secs(90);
 
-/// How long a debug build on a busy machine may take to process an attack: ten million header fields
-/// take some 20 s of processor time.
+/// How long a debug build on a busy machine may take to process an attack: ten million header
+/// fields take some 20 s of processor time.
 const SETTLE_LIMIT: Duration = Duration::from_secs(120);
 
 /// The most streams per connection.
@@ -64,7 +64,8 @@ impl Attacker {
         }
     }
 
-    /// Waits until the server has processed all that was sent before: it acknowledges a PING in order.
+    /// Waits until the server has processed all that was sent before: it acknowledges a PING in
+    /// order.
     pub async fn settle(&mut self) {
         const PAYLOAD: [u8; 8] = [7; 8];
         assert!(self.send(&raw::frame(PING, 0, 0, &PAYLOAD)).await, "the server reads a PING");
@@ -78,7 +79,8 @@ async fn send(writer: &mut OwnedWriteHalf, bytes: &[u8]) -> bool {
     timeout(Duration::from_secs(2), writer.write_all(bytes)).await.is_ok_and(|sent| sent.is_ok())
 }
 
-/// Returns by how much `attack` raised the peak of the program's memory, and the result of `attack`.
+/// Returns by how much `attack` raised the peak of the program's memory, and the result of
+/// `attack`.
 async fn peak_growth<T>(target: &Target, attack: impl Future<Output = T>) -> (usize, T) {
     let before = target.program.resident();
     let result = attack.await;
@@ -142,7 +144,8 @@ async fn empty_header_fields_do_not_exhaust_memory() {
     assert!(target.metric(r#"face_liveness_errors_total{reason="OVERLOADED"}"#).await >= 24_000);
 }
 
-/// Each connection opens its streams in one packet, so that all are read before the first is served.
+/// Each connection opens its streams in one packet, so that all are read before the first is
+/// served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn empty_header_fields_take_at_most_140_kib_per_connection() {
     const CONNECTIONS: usize = 500;

@@ -1,5 +1,5 @@
-//! Calls that are reset as soon as they are sent (CVE-2023-44487), and calls that are canceled while
-//! they wait.
+//! Calls that are reset as soon as they are sent (CVE-2023-44487), and calls that are canceled
+//! while they wait.
 
 use super::{
     raw::{self, END_HEADERS, ENHANCE_YOUR_CALM, HEADERS, PING, RST_STREAM, Reader},
@@ -46,8 +46,8 @@ async fn reaction(reader: &mut Reader) -> Reaction {
     Reaction::Closed { goaway_code }
 }
 
-/// h2 closes a connection with more than 20 reset streams that the server has not accepted yet. That
-/// many accumulate only if the connection reads on before the accepted streams have run, which
+/// h2 closes a connection with more than 20 reset streams that the server has not accepted yet.
+/// That many accumulate only if the connection reads on before the accepted streams have run, which
 /// depends on scheduling.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rapid_resets_are_processed_or_close_the_connection() {

@@ -168,8 +168,8 @@ impl Reader {
         }
     }
 
-    /// Asserts that the server closes the connection, with this code if a GOAWAY arrives. A reset of
-    /// the connection can overtake the GOAWAY.
+    /// Asserts that the server closes the connection, with this code if a GOAWAY arrives. A reset
+    /// of the connection can overtake the GOAWAY.
     pub async fn assert_closed_with(&mut self, expected: u32) {
         let code = tokio::time::timeout(CLOSE_LIMIT, self.read_until_closed())
             .await

@@ -30,12 +30,13 @@ const MAX_MEDIAN_LATENCY: Duration = Duration::from_millis(500);
 /// The pause between two calls of the concurrent caller.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How much memory may stay resident after an attack. glibc returns memory only from the end of each
-/// of its arenas (eight per processor), so some freed memory stays resident until it is reused.
+/// How much memory may stay resident after an attack. glibc returns memory only from the end of
+/// each of its arenas (eight per processor), so some freed memory stays resident until it is
+/// reused.
 const RETAINED_MEMORY: usize = 32 * 1024 * 1024;
 
-/// The most log lines per second of an attack: a hundred rejections per second of the clock, and some
-/// more.
+/// The most log lines per second of an attack: a hundred rejections per second of the clock, and
+/// some more.
 const LINES_PER_SECOND: f64 = 110.0;
 const EXTRA_LINES: f64 = 220.0;
 

@@ -22,8 +22,8 @@ const CALLS: usize = 1_500;
 /// The image budget of `grpc::image_budget`.
 const IMAGE_BUDGET: usize = 64 * 1024 * 1024;
 
-/// Memory beyond the images: buffers that have grown by doubling, a copied part, streams, tasks, and
-/// rejected calls.
+/// Memory beyond the images: buffers that have grown by doubling, a copied part, streams, tasks,
+/// and rejected calls.
 const OVERHEAD: usize = 32 * 1024 * 1024;
 
 /// Lets glibc return large buffers to the system as soon as they are freed, as docs/sizing.md
@@ -41,9 +41,9 @@ impl Drop for Unread {
     }
 }
 
-/// Requests images on `calls` streams with a window of `window` bytes each, and waits for the headers
-/// of all responses. Asserts that rejected calls get OVERLOADED. Uses h2, since tonic's client would
-/// enforce the deadline itself.
+/// Requests images on `calls` streams with a window of `window` bytes each, and waits for the
+/// headers of all responses. Asserts that rejected calls get OVERLOADED. Uses h2, since tonic's
+/// client would enforce the deadline itself.
 async fn request_images(target: &Target, calls: usize, window: u32) -> Unread {
     let mut builder = h2::client::Builder::new();
     builder.initial_window_size(window).initial_connection_window_size(1 << 30);

@@ -1,5 +1,5 @@
-//! The planted personal data: image content, a score, the S3 key of an image, and session ids. Each is
-//! unique, so that a search finds it.
+//! The planted personal data: image content, a score, the S3 key of an image, and session ids. Each
+//! is unique, so that a search finds it.
 
 use super::search::HEAD;
 use aws_smithy_types::base64;

@@ -16,7 +16,8 @@ pub struct Proof {
     pub faults: usize,
 }
 
-/// What SIGABRT leaves of a program that has everything in memory, with the largest core size limit.
+/// What SIGABRT leaves of a program that has everything in memory, with the largest core size
+/// limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Dump {
     /// A core dump, which contains the memory.

@@ -60,7 +60,8 @@ impl Received {
         let known = status.get_error_details();
         let mut record = self.lock();
         if status.code() == Code::NotFound && known.resource_info().is_some_and(|info| info.resource_name == id) {
-            // Erases the first occurrence only: the session id may be in ResourceInfo, nowhere else.
+            // Erases the first occurrence only: the session id may be in ResourceInfo, nowhere
+            // else.
             let at =
                 details.windows(id.len()).position(|window| window == id.as_bytes()).expect("ResourceInfo contains it");
             details[at..at + id.len()].fill(b' ');

@@ -113,8 +113,8 @@ async fn aborted(received: &Received) -> (Observed, Dump) {
     (observed, dump)
 }
 
-/// Runs with a quota of one read in ten seconds. Calls with a short deadline get QUOTA_EXHAUSTED, and
-/// a queued call gets SHUTTING_DOWN.
+/// Runs with a quota of one read in ten seconds. Calls with a short deadline get QUOTA_EXHAUSTED,
+/// and a queued call gets SHUTTING_DOWN.
 async fn low_quota(received: &Received) -> Observed {
     let (_simulator, aws) = simulator().await;
     let watched = WatchedProgram::start(Limits::NoFileWrites, &aws, &["--quota-tps", "0.1"], received).await;

@@ -29,8 +29,8 @@ struct Encodings(Vec<Vec<(Secret, Vec<u8>)>>);
 
 static ENCODINGS: LazyLock<Encodings> = LazyLock::new(|| Encodings::new(all()));
 
-/// Scores with fewer digits or another scale. A duration can equal them, so they are searched only in
-/// data without durations.
+/// Scores with fewer digits or another scale. A duration can equal them, so they are searched only
+/// in data without durations.
 static ROUNDED: LazyLock<Encodings> = LazyLock::new(|| {
     let texts = ["87.654", "87.65", "87.7", "8.765", "0.8765"];
     Encodings::new(texts.map(|text| (Secret::Confidence, text.into())).into())
@@ -54,8 +54,8 @@ pub fn found_rounded_too(bytes: &[u8]) -> Found {
     found
 }
 
-/// Removes white space, including escaped line breaks in JSON, so that a list printed over many lines
-/// becomes one line.
+/// Removes white space, including escaped line breaks in JSON, so that a list printed over many
+/// lines becomes one line.
 fn squeezed(bytes: &[u8]) -> Vec<u8> {
     let text: Vec<u8> = bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let mut squeezed = Vec::with_capacity(text.len());

@@ -1,5 +1,5 @@
-//! The program with its own folders, a trace collector and a simulated AWS. Records everything that it
-//! writes and sends.
+//! The program with its own folders, a trace collector and a simulated AWS. Records everything that
+//! it writes and sends.
 
 use super::received::Received;
 use crate::{

@@ -1,5 +1,5 @@
-//! Outages of Redis under load: no call fails or is slow, and AWS is read at most as often as without
-//! Redis.
+//! Outages of Redis under load: no call fails or is slow, and AWS is read at most as often as
+//! without Redis.
 
 use super::{Replicas, load::Load};
 use crate::{admin::get, facade::eventually, redis::Redis};
@@ -12,8 +12,8 @@ const REPLICAS: usize = 3;
 /// The timeout of Redis commands. Long enough for a healthy Redis on a busy machine.
 const TIMEOUT: &str = "150ms";
 
-/// The longest latency of a call: a lookup, a lease and a write, each of which can time out, on a busy
-/// machine.
+/// The longest latency of a call: a lookup, a lease and a write, each of which can time out, on a
+/// busy machine.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// Enough sessions to detect whether Redis is used.

@@ -2,12 +2,12 @@
 
 use crate::{
     facade::{Facade, eventually},
+    program::simulator_with,
     redis::Redis,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use face_liveness_facade::simulator::{self, Pace, Session, Simulator, Status};
 use std::fs;
-use tokio::net::TcpListener;
 
 pub struct Replicas {
     pub simulator: Simulator,
@@ -24,10 +24,7 @@ impl Replicas {
     }
 
     pub async fn with(count: usize, flags: &[&str], config: simulator::Config, redis: Redis) -> Self {
-        let aws = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-        let endpoint = format!("http://{}", aws.local_addr().expect("a bound socket has an address"));
-        let simulator = Simulator::new(config);
-        tokio::spawn(simulator.clone().serve(aws, std::future::pending()));
+        let (simulator, endpoint) = simulator_with(config).await;
         fs::write(redis.folder.join("key"), key_line(1)).expect("the folder is writable");
         let mut replicas = Self { simulator, endpoint, redis, all: Vec::new() };
         for _ in 0..count {
