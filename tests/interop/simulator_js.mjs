@@ -64,7 +64,7 @@ function equal(what, actual, expected) {
 }
 
 /** Asserts that a call fails with the SDK's class for this code, and returns the error. */
-async function expect_error(call, name) {
+async function expectError(call, name) {
   try {
     await call();
   } catch (error) {
@@ -151,7 +151,7 @@ const checks = {
   },
 
   "an unknown session gets SessionNotFoundException": async () => {
-    const error = await expect_error(() => read(randomUUID()), "SessionNotFoundException");
+    const error = await expectError(() => read(randomUUID()), "SessionNotFoundException");
     equal("the HTTP status", error.$metadata.httpStatusCode, 400);
     expectTrue(error.$metadata.requestId, "the error has no request id");
   },
@@ -164,7 +164,7 @@ const checks = {
       for (const code of names) {
         const status = code === "InternalServerError" ? 500 : 400;
         await control("POST", "faults", { operation, times: 1, kind: { error: { code, status, message: "scripted" } } });
-        const error = await expect_error(() => send[operation]({ SessionId: randomUUID() }), code);
+        const error = await expectError(() => send[operation]({ SessionId: randomUUID() }), code);
         equal("the message", error.Message ?? error.message, "scripted");
         equal("the HTTP status", error.$metadata.httpStatusCode, status);
       }
