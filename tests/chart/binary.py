@@ -224,16 +224,16 @@ def run(command, environment, check=False):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=check)
 
 
-def wait(condition, seconds, complaint):
+def wait(condition, seconds, message):
     end = time.monotonic() + seconds
     while not condition():
-        expect(time.monotonic() < end, complaint)
+        expect(time.monotonic() < end, message)
         time.sleep(0.1)
 
 
-def expect(holds, complaint):
-    if not holds:
-        sys.exit(complaint)
+def expect(condition, message):
+    if not condition:
+        sys.exit(message)
 
 
 main()

@@ -21,7 +21,7 @@ use tonic::Code;
 const RETRY_DELAYS: Duration = Duration::from_millis(600);
 
 /// The longest processing time on a busy machine.
-const PROCESSING: Duration = Duration::from_secs(2);
+const PROCESSING: Duration = Duration::from_secs(4);
 
 const fn immediately(code: Code, reason: &'static str, cached: Cached) -> Expected {
     Expected { code, reason, cached, reads: 1, least: Duration::ZERO, most: PROCESSING }

@@ -20,8 +20,6 @@ pub struct FaultyAws {
     pub endpoint: String,
     pub simulator: Simulator,
     pub proxy: Proxy,
-    /// Whether attempts can be counted: those that reach no listener cannot.
-    pub counts_reads: bool,
     is_clearable: bool,
 }
 
@@ -43,16 +41,10 @@ impl FaultyAws {
             Injection::Response(_) | Injection::Connection(_) => proxy.address.to_string(),
         };
         let is_clearable = !matches!(injection, Injection::HostName(_));
-        let is_closed_port = matches!(injection, Injection::Connection(ConnectionFault::ConnectionRefused));
-        Self {
-            endpoint: format!("http://{host}"),
-            simulator,
-            proxy,
-            counts_reads: is_clearable && !is_closed_port,
-            is_clearable,
-        }
+        Self { endpoint: format!("http://{host}"), simulator, proxy, is_clearable }
     }
 
+    /// Returns the number of requests that reached AWS or its proxy.
     pub fn reads(&self) -> u64 {
         self.simulator.reads() + self.proxy.failed()
     }
