@@ -6,7 +6,10 @@ use super::{
     target::Target,
 };
 use crate::facade::{eventually, within};
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 use tokio::{io::AsyncWriteExt, net::tcp::OwnedWriteHalf, time::timeout};
 
 const RESULT: &str = "/faceliveness.v1.FaceLivenessService/GetLivenessResult";
@@ -211,7 +214,7 @@ async fn a_request_without_a_message_is_rejected_after_ten_seconds() {
         attacker.send(&raw::frame(DATA, 0, 1, &[0, 0])).await;
         attackers.push((path, attacker));
     }
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     for (path, mut attacker) in attackers {
         let rejection = async {
             loop {
@@ -231,6 +234,7 @@ async fn a_request_without_a_message_is_rejected_after_ten_seconds() {
 async fn health_watches_and_reflection_have_their_own_limits() {
     let target = Target::start(&["--max-connections", "50"]).await;
     for (path, message, limit) in [(WATCH, raw::message(&[]), 50), (REFLECTION[0], Vec::new(), 100)] {
+        let opened = Instant::now();
         let attack = async {
             let mut attackers = Vec::new();
             // Fewer than the limit of unread rejections, so that no connection is closed.
@@ -258,7 +262,9 @@ async fn health_watches_and_reflection_have_their_own_limits() {
         let series = [format!("grpc_server_started_total{labels}"), format!("grpc_server_handled_total{handled}")];
         within(REJECTION_LIMIT, "the other requests are rejected", async || {
             let [started, rejected] = target.metrics([&series[0], &series[1]]).await;
-            started == 3_800 && started - rejected == limit
+            // On a slow machine, reflection streams time out after ten seconds, and others are admitted.
+            let most = limit * (1 + opened.elapsed().as_secs() / 10);
+            started == 3_800 && (limit..=most).contains(&(started - rejected))
         })
         .await;
         drop(attackers);
