@@ -112,7 +112,7 @@ async fn a_final_session_is_read_exactly_once() {
     for caller in callers {
         assert_eq!(status(&caller.await.unwrap().0), Ok(LivenessStatus::Succeeded));
     }
-    assert_eq!(fixture.simulator.reads_answered("SUCCEEDED"), 30);
+    assert_eq!(fixture.simulator.reads_with_outcome("SUCCEEDED"), 30);
     let reads = fixture.simulator.reads();
     tokio::time::sleep(MINUTE).await;
     for number in 0..30 {
