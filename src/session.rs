@@ -1,19 +1,18 @@
 //! The id of a Face Liveness session, and the reference that stands for it in logs.
 //!
-//! An id leads to a person's face for as long as AWS or this service holds it, so it never prints
-//! itself: neither `Debug` nor `Display` shows it, and whoever needs the text asks for it by name.
-//! A log line carries a [`SessionRef`].
+//! An id gives access to a person's face while AWS or this service has it, so its `Debug` output is
+//! redacted, and it has no `Display`. Log lines contain a [`SessionRef`] instead.
 
 use aws_lc_rs::hmac;
 use std::{fmt, path::Path};
 use uuid::Uuid;
 
-/// The id that CreateFaceLivenessSession answers: a UUID of 36 characters in lower-case hex. AWS's
+/// The id that CreateFaceLivenessSession returns: a UUID of 36 characters in lower-case hex. AWS's
 /// pattern is `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, of any UUID version.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(u128);
 
-/// Half of what HMAC-SHA256 makes use of, and enough.
+/// The least entropy that an attacker cannot search: 128 bits.
 const MIN_KEY_BYTES: usize = 16;
 
 /// The only length of a UUID with hyphens and without braces or a prefix.
@@ -28,7 +27,7 @@ impl SessionId {
         Uuid::try_parse(text).ok().map(|id| Self(id.as_u128()))
     }
 
-    /// The id's 128 bits, for keyed hashes and nothing else.
+    /// Returns the 128 bits of the id, for keyed hashes only.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
@@ -52,8 +51,8 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// What a log shows in place of a session id: the same id gives the same reference under the same
-/// key, and nobody without the key gets from the one to the other.
+/// A reference to a session in logs: the keyed hash of its id. The id cannot be computed from it, and
+/// without the key it cannot be computed from the id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SessionRef([u8; 6]);
 
@@ -63,22 +62,22 @@ impl fmt::Display for SessionRef {
     }
 }
 
-/// The key of the references.
+/// The key of session references.
 pub struct SessionRefKey(hmac::Key);
 
 impl SessionRefKey {
-    /// A key that lives and dies with this process.
+    /// Returns a random key, for this process only.
     pub fn random() -> Self {
         let mut key = [0; 32];
-        aws_lc_rs::rand::fill(&mut key).expect("the operating system gives random bytes");
+        aws_lc_rs::rand::fill(&mut key).expect("the operating system has random bytes");
         Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
     }
 
-    /// The key in a file, without the white space around it: 16 bytes at least, since whoever
-    /// guesses it can guess sessions.
+    /// Reads the key from a file, without the white space around it. It has at least 16 bytes, since an
+    /// attacker that guesses the key can compute references.
     ///
     /// # Errors
-    /// One sentence for an operator.
+    /// A sentence for the operator.
     pub fn read(file: &Path) -> Result<Self, String> {
         let what = format!("--session-ref-key-file (FACE_LIVENESS_SESSION_REF_KEY_FILE): {}", file.display());
         let content = std::fs::read(file).map_err(|error| format!("{what} cannot be read: {error}"))?;
@@ -92,7 +91,7 @@ impl SessionRefKey {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, key)))
     }
 
-    /// The first 48 bits of HMAC-SHA256: enough to tell the sessions of a day apart.
+    /// Returns the first 48 bits of HMAC-SHA256: enough to distinguish the sessions of a day.
     pub fn reference(&self, id: SessionId) -> SessionRef {
         let tag = hmac::sign(&self.0, &id.to_bytes());
         SessionRef(*tag.as_ref().first_chunk().expect("an HMAC-SHA256 has 32 bytes"))
@@ -111,7 +110,7 @@ mod tests {
     const ID: &str = "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab";
 
     #[test]
-    fn an_id_that_aws_would_not_take_is_not_an_id() {
+    fn an_id_that_aws_would_reject_does_not_parse() {
         assert!(SessionId::parse(ID).is_some());
         for bad in [
             "",
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_an_id_nor_its_reference_prints_the_id() {
+    fn neither_debug_output_nor_a_reference_contains_the_id() {
         let id = SessionId::parse(ID).expect("a valid id");
         let reference = SessionRefKey::random().reference(id).to_string();
         assert_eq!(format!("{id:?}"), "SessionId(redacted)");
@@ -139,10 +138,10 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_gives_the_same_references_whatever_white_space_surrounds_it_and_a_short_one_is_refused() {
+    fn a_key_file_is_trimmed_and_a_short_key_is_rejected() {
         let file = |name: &str, content: &str| {
             let path = std::env::temp_dir().join(format!("face-liveness-{name}-{}", std::process::id()));
-            std::fs::write(&path, content).expect("the folder for temporary files takes one");
+            std::fs::write(&path, content).expect("a writable temporary folder");
             let key = SessionRefKey::read(&path);
             std::fs::remove_file(path).ok();
             key
@@ -150,16 +149,16 @@ mod tests {
         let id = SessionId::parse(ID).expect("a valid id");
         let [plain, with_newline] = [file("plain", "0123456789abcdef"), file("newline", "0123456789abcdef\n")]
             .map(|key| key.expect("16 bytes").reference(id).to_string());
-        // HMAC-SHA256 of the id's 16 bytes, by openssl.
+        // HMAC-SHA256 of the id's 16 bytes, computed with openssl.
         assert_eq!(plain, "e4db8b3501c6");
         assert_eq!(plain, with_newline);
-        let refusal = file("short", "0123456789abcde\n").err().expect("15 bytes");
-        assert!(refusal.contains("holds 15 bytes and needs 16"), "{refusal}");
+        let error = file("short", "0123456789abcde\n").err().expect("15 bytes");
+        assert!(error.contains("holds 15 bytes and needs 16"), "{error}");
         assert!(SessionRefKey::read("/nowhere".as_ref()).err().expect("no file").contains("/nowhere cannot be read"));
     }
 
     #[test]
-    fn a_random_id_is_one_that_aws_could_have_made() {
+    fn a_random_id_is_a_uuid_of_version_4() {
         let id = SessionId::random().to_wire();
         assert!(SessionId::parse(&id).is_some());
         assert_eq!((&id[14..15], "89ab".contains(&id[19..20])), ("4", true), "{id}");
@@ -173,7 +172,7 @@ mod tests {
         assert!(key.reference(id) != other.reference(id));
     }
 
-    /// Ids, and texts that one edit made of an id.
+    /// Generates ids, and texts that differ from an id by one edit.
     fn near_ids() -> impl Strategy<Value = String> {
         let id = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
         (id, 0..5, 0..LENGTH, "[0-9a-fA-Fg:`/ é-]").prop_map(|(id, edit, index, character)| {
@@ -193,7 +192,7 @@ mod tests {
         })
     }
 
-    /// AWS's pattern, read group by group.
+    /// Matches AWS's pattern, group by group.
     fn matches_awss_pattern(text: &str) -> bool {
         let groups: Vec<_> = text.split('-').collect();
         let lengths: Vec<_> = groups.iter().map(|group| group.len()).collect();
@@ -217,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_parses_is_written_as_it_was_read(text in "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}") {
+        fn a_parsed_id_formats_as_the_same_text(text in "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}") {
             prop_assert_eq!(SessionId::parse(&text).expect("of AWS's pattern").to_wire(), text);
         }
     }

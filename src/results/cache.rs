@@ -240,7 +240,7 @@ impl Cache {
             self.results.entry_count(),
             self.images.entry_count(),
             self.pending.entry_count(),
-            self.negative.entry_count(),
+            self.negative.errors.entry_count(),
         ];
         for (cache, entries) in CACHES.iter().zip(entries) {
             self.metrics.entries.with_label_values(&[cache]).set(entries as i64);
@@ -262,7 +262,7 @@ impl Cache {
         self.images.run_pending_tasks().await;
         self.results.run_pending_tasks().await;
         self.pending.run_pending_tasks().await;
-        self.negative.run_pending_tasks().await;
+        self.negative.errors.run_pending_tasks().await;
     }
 }
 

@@ -8,7 +8,6 @@
 mod context;
 mod io;
 mod last_read;
-mod publish;
 mod state;
 mod subscription;
 mod task;
@@ -70,7 +69,7 @@ pub fn subscribe(
     let progress = watch::Sender::new(Progress { pending, ..Progress::default() });
     let poll = Poll { progress, subscribed: Arc::default(), first_read: now + delay };
     let subscription = poll.subscribe();
-    context.tasks.spawn(PollTask::new(id, context, &poll, last_read, not_before, ticket).run());
+    context.tasks.spawn(PollTask::new(id, context, poll.clone(), last_read, not_before, ticket).run());
     polls.insert(id, poll);
     Ok(subscription)
 }

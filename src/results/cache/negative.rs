@@ -17,7 +17,7 @@ const ENTRY_TTL: Duration = Duration::from_secs(300);
 const MAX_ENTRIES: u64 = 10_000;
 
 pub struct NegativeCache {
-    errors: future::Cache<SessionId, Arc<CachedError>>,
+    pub(super) errors: future::Cache<SessionId, Arc<CachedError>>,
     not_found_ttl: Duration,
 }
 
@@ -75,13 +75,5 @@ impl NegativeCache {
 
     pub async fn remove(&self, id: SessionId) {
         self.errors.invalidate(&id).await;
-    }
-
-    pub fn entry_count(&self) -> u64 {
-        self.errors.entry_count()
-    }
-
-    pub async fn run_pending_tasks(&self) {
-        self.errors.run_pending_tasks().await;
     }
 }

@@ -63,6 +63,12 @@ pub struct PollContext {
 #[derive(Default)]
 pub struct Registry(Mutex<HashMap<SessionId, Poll>>);
 
+/// A poll keeps its priority this long after its last subscriber: a client that calls again and
+/// again has no subscription between two calls.
+const GRACE_PERIOD: Duration = Duration::from_secs(2);
+
+/// The channel from a poll to its subscribers.
+#[derive(Clone)]
 pub struct Poll {
     pub progress: watch::Sender<Progress>,
     /// Notifies the poll task of each new subscriber.
@@ -76,6 +82,21 @@ impl Poll {
         let subscription = self.progress.subscribe();
         self.subscribed.notify_one();
         subscription
+    }
+
+    /// Completes when a poll has got its first subscriber, or had none for [`GRACE_PERIOD`];
+    /// `had_any` says which of the two can come next.
+    pub async fn subscribers_changed(self, had_any: bool) {
+        if !had_any {
+            return self.subscribed.notified().await;
+        }
+        loop {
+            self.progress.closed().await;
+            tokio::select! {
+                () = tokio::time::sleep(GRACE_PERIOD) => return,
+                () = self.subscribed.notified() => {}
+            }
+        }
     }
 }
 

@@ -4,19 +4,12 @@ use crate::{
     error::{Error, Reason},
     results::session_result::SessionResponse,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use std::time::Duration;
+use tokio::{sync::watch, time::Instant};
 
 /// How long a caller without `wait` waits for a newer status than the known one. People, and clients
 /// that poll twice a second, still take it for an immediate response.
 pub const FRESH_STATUS_WAIT: Duration = Duration::from_secs(1);
-
-/// A poll keeps its priority this long after its last subscriber: a client that calls again and
-/// again has no subscription between two calls.
-const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 /// How long a caller can be kept waiting.
 #[derive(Clone, Copy, Debug)]
@@ -127,21 +120,6 @@ impl Progress {
             (Some(last), _) => last,
             (None, Some(pending)) => Ok(pending),
             (None, None) => Err(self.failure.map_or(Error::new(Reason::DeadlineExceeded), |failure| failure.error)),
-        }
-    }
-}
-
-/// Completes when a poll has got its first subscriber, or had none for [`GRACE_PERIOD`]; `had_any`
-/// says which of the two can come next.
-pub async fn subscribers_changed(progress: watch::Sender<Progress>, subscribed: Arc<Notify>, had_any: bool) {
-    if !had_any {
-        return subscribed.notified().await;
-    }
-    loop {
-        progress.closed().await;
-        tokio::select! {
-            () = tokio::time::sleep(GRACE_PERIOD) => return,
-            () = subscribed.notified() => {}
         }
     }
 }

@@ -5,7 +5,6 @@ use super::{
     io::PollIo,
     last_read::LastRead,
     state::{Action, Event, State, StateSettings},
-    subscription::{Progress, subscribers_changed},
 };
 use crate::{
     error::Error,
@@ -20,16 +19,12 @@ use crate::{
     telemetry::spans,
 };
 use std::{pin::Pin, sync::Arc};
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 pub struct PollTask {
     io: Arc<PollIo>,
     state: State,
-    progress: watch::Sender<Progress>,
-    subscribed: Arc<Notify>,
+    poll: Poll,
     /// Whether the result may have been cached since the first subscriber looked.
     looks_up_cache: bool,
     ticket: Option<Queued>,
@@ -47,7 +42,7 @@ impl PollTask {
     pub fn new(
         id: SessionId,
         context: &Arc<PollContext>,
-        poll: &Poll,
+        poll: Poll,
         last_read: LastRead,
         not_before: Option<Instant>,
         ticket: Option<Queued>,
@@ -64,7 +59,6 @@ impl PollTask {
             is_shared: coordinator.has_peers(),
             is_limited: context.limiter.is_some(),
         };
-        let (progress, subscribed) = (poll.progress.clone(), Arc::clone(&poll.subscribed));
         Self {
             state: State::new(settings, last_read, not_before, fastrand::Rng::new(), Instant::now()),
             io: Arc::new(PollIo { id, context: Arc::clone(context), coordinator, caller: spans::Caller::current() }),
@@ -73,9 +67,8 @@ impl PollTask {
             permit: None,
             operation: None,
             renewal: None,
-            subscribers_changed: Box::pin(subscribers_changed(progress.clone(), Arc::clone(&subscribed), true)),
-            progress,
-            subscribed,
+            subscribers_changed: Box::pin(poll.clone().subscribers_changed(true)),
+            poll,
             wake_time: None,
         }
     }
@@ -125,8 +118,7 @@ impl PollTask {
 
     /// Watches for the next change after this one.
     fn change_subscribers(&mut self, any: bool) -> Event {
-        let (progress, subscribed) = (self.progress.clone(), Arc::clone(&self.subscribed));
-        self.subscribers_changed = Box::pin(subscribers_changed(progress, subscribed, any));
+        self.subscribers_changed = Box::pin(self.poll.clone().subscribers_changed(any));
         Event::SubscribersChanged { any }
     }
 
@@ -160,9 +152,11 @@ impl PollTask {
             Action::CacheError(error, ttl) => io.context.cache.negative.insert(io.id, &error, ttl).await,
             Action::PublishPending(result) => {
                 let pending = io.context.cache.insert_pending(io.id, result).await;
-                self.progress.send_modify(|progress| (progress.pending, progress.failure) = (Some(pending), None));
+                self.poll.progress.send_modify(|progress| (progress.pending, progress.failure) = (Some(pending), None));
             }
-            Action::PublishFailure(failure) => self.progress.send_modify(|progress| progress.failure = Some(failure)),
+            Action::PublishFailure(failure) => {
+                self.poll.progress.send_modify(|progress| progress.failure = Some(failure))
+            }
             Action::PublishLast(last) => {
                 let response = Box::pin(io.cache_last(*last, self.state.started)).await;
                 self.publish_last(response);
@@ -175,7 +169,7 @@ impl PollTask {
     /// Unregisters first, so that a new caller gets the cached result or a new poll.
     fn publish_last(&self, response: Result<SessionResponse, Error>) {
         self.io.context.registry.remove(self.io.id);
-        self.progress.send_modify(|progress| progress.last = Some(response));
+        self.poll.progress.send_modify(|progress| progress.last = Some(response));
     }
 
     async fn next_event(&mut self) -> Event {
@@ -216,7 +210,7 @@ async fn some_or_pending<F: Future>(future: Option<F>) -> F::Output {
     }
 }
 
-/// Unregisters a poll that panics, so that its subscribers get an error.
+/// Unregisters a poll that panics, so that the next caller starts a new one.
 impl Drop for PollTask {
     fn drop(&mut self) {
         if std::thread::panicking() {

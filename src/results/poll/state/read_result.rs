@@ -60,7 +60,7 @@ impl State {
             self.attempts += 1;
             self.not_before = now;
         } else {
-            self.cache_error(error.clone(), error.retry_delay().unwrap_or_default());
+            self.actions.push(Action::CacheError(error.clone(), error.retry_delay().unwrap_or_default()));
             if !self.is_captured() {
                 return self.end(LastResponse::Error(error));
             }
@@ -101,12 +101,8 @@ impl State {
         (self.attempts, self.failures) = (0, self.failures + 1);
         // Retries of callers arrive when the next read is due.
         let error = error.retried_after(backoff);
-        self.cache_error(error.clone(), backoff);
+        self.actions.push(Action::CacheError(error.clone(), backoff));
         self.publish_failure(error, Recipients::WithoutWait, now);
-    }
-
-    fn cache_error(&mut self, error: Error, ttl: Duration) {
-        self.actions.push(Action::CacheError(error, ttl));
     }
 
     fn publish_failure(&mut self, error: Error, recipients: Recipients, now: Instant) {

@@ -109,7 +109,11 @@ impl World {
     }
 
     pub fn violations(self, property: Property) -> Vec<String> {
-        self.violations.into_iter().filter(|(of, _)| *of == property).map(|(_, text)| text).collect()
+        self.violations
+            .into_iter()
+            .filter(|(of, _)| *of == property || is_shutdown(*of, property))
+            .map(|(_, text)| text)
+            .collect()
     }
 
     pub fn step(&mut self, step: &Step) {
@@ -298,6 +302,11 @@ impl World {
     fn present(&self) -> usize {
         self.subscribers.iter().filter(|subscriber| subscriber.is_present()).count()
     }
+}
+
+/// Returns whether a violation of `of` counts for `property`: an aborted read is part of a shutdown.
+fn is_shutdown(of: Property, property: Property) -> bool {
+    (of, property) == (Property::ShutdownLosesNothing, Property::AbortEnds)
 }
 
 impl Subscriber {
