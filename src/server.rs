@@ -125,7 +125,7 @@ impl Server {
         let age = jittered(config.max_connection_age);
         let limits = Limits {
             max_connections: config.max_connections as usize,
-            longest: age.map(|age| age + config.service.max_wait + AGE_GRACE),
+            max_lifetime: age.map(|age| age + config.service.max_wait + AGE_GRACE),
             ..Limits::default()
         };
         let incoming = Incoming::new(listener, tls.clone(), Protocol::Http2, limits);
@@ -138,7 +138,7 @@ impl Server {
                 results.measure();
                 metrics.ready.set(health.is_ready().into());
                 metrics.requests_in_flight.set(admission.calls() as i64);
-                connections.measure(&metrics);
+                metrics.set_connections(&connections);
                 registry.text()
             }
         };
@@ -189,8 +189,8 @@ impl Server {
             results.give_up();
             tokio::time::sleep(last_moment).await;
         };
-        let longest = Some(2 * admin::MAX_CONNECTION_AGE);
-        let admin_limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, longest, ..Limits::default() };
+        let max_lifetime = Some(2 * admin::MAX_CONNECTION_AGE);
+        let admin_limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, max_lifetime, ..Limits::default() };
         let admit = admit(Admission::admin(MAX_ADMIN_CONNECTIONS));
         let admin = admin::services(health.clone(), admin_health, scrape, admit).serve_with_incoming(Incoming::new(
             admin,
@@ -200,7 +200,7 @@ impl Server {
         ));
         // Credentials that come during the drain must not make it ready again.
         let readiness = stopping.run_until_cancelled(become_ready(&rekognition, &results, &health));
-        let upkeep = async { tokio::join!(readiness, results.run(), renew_certificates(tls.as_ref(), &metrics)) };
+        let upkeep = async { tokio::join!(readiness, results.run(), reload_certificates(tls.as_ref(), &metrics)) };
         tokio::select! {
             end = async {
                 serve.await?;
@@ -247,9 +247,9 @@ async fn become_ready(rekognition: &Rekognition, results: &Results, health: &Hea
     tracing::info!("ready");
 }
 
-async fn renew_certificates(tls: Option<&Tls>, metrics: &ServerMetrics) {
+async fn reload_certificates(tls: Option<&Tls>, metrics: &ServerMetrics) {
     if let Some(tls) = tls {
-        tls.renew(metrics).await;
+        tls.reload_on_change(metrics).await;
     }
 }
 

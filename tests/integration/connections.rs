@@ -7,7 +7,7 @@ use crate::{
     tls::{config, connect},
 };
 use face_liveness_facade::server::{
-    incoming::{Limits, Protocol, Refusal},
+    incoming::{CloseReason, Limits, Protocol},
     tls::Tls,
 };
 use std::{
@@ -26,7 +26,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn limits(max_connections: usize, time: Duration) -> Limits {
-    Limits { max_connections, handshake: time, first_bytes: time, longest: None }
+    Limits { max_connections, handshake_timeout: time, first_bytes_timeout: time, max_lifetime: None }
 }
 
 /// Reads until the other end has closed, which it has to do within ten seconds.
@@ -38,10 +38,10 @@ async fn closed(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
     read
 }
 
-async fn refused(port: &Port, refusal: Refusal, count: u64) {
-    eventually("it is counted", async || port.connections.refused(refusal) == count).await;
+async fn refused(port: &Port, refusal: CloseReason, count: u64) {
+    eventually("it is counted", async || port.connections.closed(refusal) == count).await;
     eventually("its place is free", async || port.connections.live() == 0).await;
-    let all: u64 = Refusal::ALL.iter().map(|refusal| port.connections.refused(*refusal)).sum();
+    let all: u64 = CloseReason::ALL.iter().map(|refusal| port.connections.closed(*refusal)).sum();
     assert_eq!(all, count, "for one reason only");
 }
 
@@ -57,7 +57,7 @@ async fn tls_port(limits: Limits) -> (Authority, Secret, Port) {
 async fn a_connection_that_says_nothing_is_closed_after_its_time() {
     let port = Port::open(None, limits(10, SOON)).await;
     assert_eq!(closed(port.raw().await).await, b"");
-    refused(&port, Refusal::Timeout, 1).await;
+    refused(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
@@ -66,22 +66,22 @@ async fn a_connection_that_stops_in_the_preface_is_closed_after_its_time() {
     let mut stream = port.raw().await;
     stream.write_all(&PREFACE[..23]).await.expect("it is open");
     assert_eq!(closed(stream).await, b"");
-    refused(&port, Refusal::Timeout, 1).await;
+    refused(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_before_the_handshake_is_closed_after_its_time() {
-    let (_authority, _secret, port) = tls_port(Limits { handshake: SOON, ..limits(10, NEVER) }).await;
+    let (_authority, _secret, port) = tls_port(Limits { handshake_timeout: SOON, ..limits(10, NEVER) }).await;
     closed(port.raw().await).await;
-    refused(&port, Refusal::Timeout, 1).await;
+    refused(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_after_the_handshake_is_closed_after_its_time() {
-    let (authority, _secret, port) = tls_port(Limits { first_bytes: SOON, ..limits(10, NEVER) }).await;
+    let (authority, _secret, port) = tls_port(Limits { first_bytes_timeout: SOON, ..limits(10, NEVER) }).await;
     let stream = connect(&port, Arc::new(config(&authority, &rustls::version::TLS13, &[b"h2"]))).await;
     closed(stream.expect("a handshake")).await;
-    refused(&port, Refusal::Timeout, 1).await;
+    refused(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn those_that_say_nothing_hold_up_nobody() {
     eventually("all are open", async || port.connections.live() == 50).await;
     port.ask(Some(trusting(&authority))).await.expect("an answer");
     drop(silent);
-    refused(&port, Refusal::Left, 50).await;
+    refused(&port, CloseReason::Left, 50).await;
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn garbage_is_closed_at_once() {
         let mut stream = port.raw().await;
         stream.write_all(b"GET / HTTP/1.1\r\n").await.expect("it is open");
         closed(stream).await;
-        refused(&port, Refusal::Handshake, 1).await;
+        refused(&port, CloseReason::Handshake, 1).await;
     }
 }
 
@@ -140,7 +140,7 @@ async fn a_port_for_any_protocol_closes_those_that_say_nothing_too() {
     let server = Server::builder().accept_http1(true);
     let port = Port::with(None, limits(10, SOON), Protocol::Any, server).await;
     closed(port.raw().await).await;
-    refused(&port, Refusal::Timeout, 1).await;
+    refused(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn at_the_hard_limit_a_connection_is_closed_at_once() {
     }
     eventually("all are open", async || port.connections.live() == limits.hard_limit()).await;
     assert_eq!(closed(port.raw().await).await, b"");
-    assert_eq!(port.connections.refused(Refusal::Limit), 1);
+    assert_eq!(port.connections.closed(CloseReason::Limit), 1);
     assert_eq!(port.connections.live(), limits.hard_limit());
     ask(&mut first).await.expect("it came in time");
     drop(silent.pop());
@@ -192,7 +192,7 @@ async fn a_connection_that_reaches_its_age_ends_and_gives_its_place_back() {
 #[tokio::test]
 async fn a_connection_that_does_not_end_when_it_is_asked_to_is_cut_off() {
     let server = Server::builder().max_connection_age(SOON);
-    let limits = Limits { longest: Some(10 * SOON), ..limits(10, NEVER) };
+    let limits = Limits { max_lifetime: Some(10 * SOON), ..limits(10, NEVER) };
     let port = Port::with(None, limits, Protocol::Http2, server).await;
     let mut client = port.client(None).await.expect("a connection");
     let mut watch = client.watch(HealthCheckRequest::default()).await.expect("a watch").into_inner();

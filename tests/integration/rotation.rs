@@ -132,7 +132,7 @@ async fn a_broken_set_is_told_once_and_a_sound_one_heals() {
     let told = rotating.told();
     let [Err(mismatch), Err(garbage), Ok(())] = &told[..] else { panic!("{told:?}") };
     assert!(mismatch.contains("does not belong"), "{mismatch}");
-    assert!(garbage.contains("holds no certificate"), "{garbage}");
+    assert!(garbage.contains("contains no certificate"), "{garbage}");
 }
 
 #[tokio::test]

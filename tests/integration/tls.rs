@@ -6,7 +6,7 @@ use crate::{
     port::{Port, trusting, with_identity},
 };
 use face_liveness_facade::server::{
-    incoming::{Limits, Refusal},
+    incoming::{CloseReason, Limits},
     tls::{Files, Tls},
 };
 use rustls::{
@@ -24,14 +24,14 @@ async fn port(files: Files) -> Port {
 /// The server has refused the client, whatever the client made of it. A client may have tried
 /// again.
 async fn refused_by_the_server(port: &Port) {
-    eventually("a handshake has failed", async || port.connections.refused(Refusal::Handshake) > 0).await;
+    eventually("a handshake has failed", async || port.connections.closed(CloseReason::Handshake) > 0).await;
     eventually("its place is free", async || port.connections.live() == 0).await;
 }
 
 /// The client has refused the server, with an alert that a reset may overtake.
 async fn refused_by_the_client(port: &Port) {
-    let refused = |refusal| port.connections.refused(refusal) > 0;
-    eventually("it went away", async || refused(Refusal::Handshake) || refused(Refusal::Left)).await;
+    let refused = |refusal| port.connections.closed(refusal) > 0;
+    eventually("it went away", async || refused(CloseReason::Handshake) || refused(CloseReason::Left)).await;
     eventually("its place is free", async || port.connections.live() == 0).await;
 }
 
