@@ -79,7 +79,7 @@ pub struct Health {
     #[arg(long, hide = true, env = "FACE_LIVENESS_ADMIN_LISTEN", default_value = serve::ADMIN_LISTEN, value_parser = value::address)]
     pub admin_listen: SocketAddr,
     /// The service that is asked for; "" stands for the process.
-    #[arg(long, default_value = crate::server::SERVICE_NAME, value_name = "NAME")]
+    #[arg(long, default_value = crate::proto::GET_LIVENESS_RESULT.service, value_name = "NAME")]
     pub service: String,
     /// How long the answer may take.
     #[arg(long, default_value = "3s", value_name = "DURATION", value_parser = value::positive_duration)]

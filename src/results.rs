@@ -25,6 +25,7 @@ use crate::{
     rekognition::Rekognition,
     session::{SessionId, SessionRefKey},
     store::Store,
+    tasks::Tasks,
     telemetry::metrics::Registry,
 };
 use following::follow;
@@ -160,20 +161,16 @@ impl Results {
         }
     }
 
-    /// Keeps the connection to the store, hands out the limiter's tokens and frees what has
-    /// expired, for as long as it is polled.
-    pub async fn run(&self) {
-        let limiter = async {
-            if let Some(limiter) = &self.0.limiter {
-                limiter.run().await;
-            }
-        };
-        let store = async {
-            if let Some(store) = &self.0.store {
-                store.run().await;
-            }
-        };
-        tokio::join!(limiter, store, self.0.cache.maintain());
+    /// Spawns the tasks that free expired entries, grant permits and keep the shared cache connected.
+    pub fn spawn_tasks(&self, tasks: &mut Tasks) {
+        let polls = Arc::clone(&self.0);
+        tasks.spawn("cache maintenance", async move { polls.cache.maintain().await });
+        if let Some(limiter) = self.0.limiter.clone() {
+            tasks.spawn("rate limiter", async move { limiter.run().await });
+        }
+        if let Some(store) = self.0.store.clone() {
+            tasks.spawn("shared cache", async move { store.run().await });
+        }
     }
 
     /// Completes when the shared cache is in use, or is known not to be; it takes a moment after

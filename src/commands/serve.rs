@@ -2,9 +2,10 @@
 
 use super::{Failure, stop_signal, warn};
 use crate::{
+    app::App,
     config, process,
     rekognition::{Loaded, Rekognition},
-    server::{self, Server, Stopped, tls::Tls},
+    server::{self, Stopped, tls::Tls},
     session::SessionRefKey,
     telemetry,
 };
@@ -47,7 +48,7 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
         stop.await;
         over.get_or_init(|| Instant::now() + time);
     };
-    let end = Server { listener, admin, tls, session_refs, shared_cache, config, rekognition }.run(stop).await;
+    let end = App { listener, admin, tls, session_refs, shared_cache, config, rekognition }.run(stop).await;
     telemetry.shutdown(over.get().map_or(time, |over| over.saturating_duration_since(Instant::now()))).await;
     match end {
         Ok(Stopped::Drained) => tracing::info!("stopped"),

@@ -5,7 +5,7 @@ use super::{
     value::{address, count, duration, positive_duration},
 };
 use crate::{
-    client::{Clients, NamePattern, Source},
+    client::{Clients, IdentitySource, NamePattern},
     grpc,
     server::tls,
 };
@@ -110,7 +110,7 @@ pub enum ClientIdentity {
     Xfcc,
 }
 
-impl From<ClientIdentity> for Source {
+impl From<ClientIdentity> for IdentitySource {
     fn from(identity: ClientIdentity) -> Self {
         match identity {
             ClientIdentity::Tls => Self::Certificate,
