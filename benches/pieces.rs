@@ -7,9 +7,8 @@ use aws_sdk_rekognition::{
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use face_liveness_facade::{
-    convert,
     grpc::{response, valid_request::ValidRequest},
-    rekognition::Rekognition,
+    rekognition::{Rekognition, convert},
     results::{Answer, ImageSet, Limits, Patience, Results, Settings},
     session::{SessionId, SessionRefKey},
     simulator::{self, Pace, Session, Simulator, Status},

@@ -1,12 +1,14 @@
 //! The wiring: turns the configuration into the modules of the service, and runs them.
 
+mod options;
+
 use crate::{
     config,
     error::Reason,
     grpc::{Recorder, Service, metrics::ResponseMetrics},
     rekognition::{NoCredentials, Rekognition},
     results::{Results, SharedCacheSettings},
-    server::{self, Rpc, Server, Shutdown, Stopped, tls::Tls},
+    server::{Rpc, Server, Shutdown, Stopped, tls::Tls},
     session::SessionRefKey,
     store::{self, Store, StoreMetrics},
     tasks::Tasks,
@@ -67,17 +69,8 @@ impl App {
             results.connected().await;
             wait_for_credentials(&rekognition).await;
         };
-        let options = server::Options {
-            max_requests: config.max_requests as usize,
-            max_connections: config.max_connections as usize,
-            max_connection_age: config.max_connection_age,
-            max_wait: config.service.max_wait,
-            reflection: config.service.reflection,
-            drain_delay: config.drain_delay,
-            drain_timeout: config.drain_timeout,
-        };
         let rpc = Rpc { service, clients, recorder, registry, measure };
-        let server = Server { listener, admin_listener: admin, tls, options };
+        let server = Server { listener, admin_listener: admin, tls, options: config.options() };
         server.run(rpc, tasks, shutdown.clone(), ready, drain, stop).await
     }
 }

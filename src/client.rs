@@ -8,50 +8,15 @@ pub mod xfcc;
 
 pub use peer::Peer;
 
-use crate::error::{Error, Reason};
-use std::{fmt, str::FromStr, sync::Arc};
+use crate::{
+    config::{ClientIdentity, NamePattern},
+    error::{Error, Reason},
+};
+use std::{fmt, sync::Arc};
 use tonic::codegen::http::{HeaderMap, HeaderName};
 
 /// The header in which an Envoy sidecar forwards the client's certificate.
 const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
-
-/// The source of clients' names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IdentitySource {
-    /// The certificate of the connection.
-    Certificate,
-    /// The `x-forwarded-client-cert` header of the sidecar.
-    ForwardedClientCert,
-}
-
-/// A name, or a beginning of names: `spiffe://example.org/ns/checkout/*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamePattern {
-    text: String,
-    any_end: bool,
-}
-
-impl FromStr for NamePattern {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (start, any_end) = match text.strip_suffix('*') {
-            Some(start) => (start, true),
-            None => (text, false),
-        };
-        let plain = start.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*' && byte != b',');
-        if text.is_empty() || !plain {
-            return Err("must be a SPIFFE id or a DNS name, with a * at its end only");
-        }
-        Ok(Self { text: start.to_owned(), any_end })
-    }
-}
-
-impl NamePattern {
-    fn matches(&self, name: &str) -> bool {
-        if self.any_end { name.starts_with(&self.text) } else { name == self.text }
-    }
-}
 
 /// The client of one request.
 pub struct Caller {
@@ -89,7 +54,7 @@ impl fmt::Display for Caller {
 /// The allow-lists. An empty list allows all clients.
 #[derive(Clone, Debug)]
 pub struct Clients {
-    pub source: IdentitySource,
+    pub identity: ClientIdentity,
     /// The clients that may call.
     pub allowed: Vec<NamePattern>,
     /// The clients that may request image content.
@@ -99,9 +64,9 @@ pub struct Clients {
 impl Clients {
     /// Returns the caller that sent `headers` on the connection of `peer`.
     pub fn caller(&self, peer: Option<Arc<Peer>>, headers: &HeaderMap) -> Caller {
-        let forwarded = match self.source {
-            IdentitySource::Certificate => None,
-            IdentitySource::ForwardedClientCert => Some(forwarded(headers)),
+        let forwarded = match self.identity {
+            ClientIdentity::Tls => None,
+            ClientIdentity::Xfcc => Some(forwarded(headers)),
         };
         Caller { peer, forwarded }
     }
@@ -136,9 +101,9 @@ mod tests {
 
     const CHECKOUT: &str = "spiffe://example.org/ns/checkout/sa/web";
 
-    fn clients(allowed: &[&str], images: &[&str], source: IdentitySource) -> Clients {
+    fn clients(allowed: &[&str], images: &[&str], source: ClientIdentity) -> Clients {
         let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a pattern")).collect();
-        Clients { source, allowed: patterns(allowed), images: patterns(images) }
+        Clients { identity: source, allowed: patterns(allowed), images: patterns(images) }
     }
 
     fn may_call(clients: &Clients, names: &[&str]) -> Result<(), Error> {
@@ -152,8 +117,7 @@ mod tests {
 
     #[test]
     fn a_client_is_allowed_by_its_name_or_by_a_prefix() {
-        let clients =
-            clients(&["spiffe://example.org/ns/checkout/*", "web.example.org"], &[], IdentitySource::Certificate);
+        let clients = clients(&["spiffe://example.org/ns/checkout/*", "web.example.org"], &[], ClientIdentity::Tls);
         assert!(may_call(&clients, &[CHECKOUT]).is_ok());
         assert!(may_call(&clients, &["web.example.org"]).is_ok());
         for names in [&[][..], &["spiffe://example.org/ns/checkout"], &["web.example.org.evil"], &["WEB.example.org"]] {
@@ -167,12 +131,12 @@ mod tests {
 
     #[test]
     fn without_a_list_all_clients_may_call() {
-        assert!(may_call(&clients(&[], &[], IdentitySource::Certificate), &[]).is_ok());
+        assert!(may_call(&clients(&[], &[], ClientIdentity::Tls), &[]).is_ok());
     }
 
     #[test]
     fn images_have_an_allow_list_of_their_own() {
-        let clients = clients(&["*"], &[CHECKOUT], IdentitySource::Certificate);
+        let clients = clients(&["*"], &[CHECKOUT], ClientIdentity::Tls);
         let sees = |name: &str| {
             let caller = clients.caller(Some(peer(&[name])), &HeaderMap::new());
             clients.may_see_images(&caller).map_err(|error| error.reason)
@@ -185,7 +149,7 @@ mod tests {
     fn the_header_is_ignored_unless_the_sidecar_is_trusted() {
         let mut headers = HeaderMap::new();
         headers.insert(FORWARDED_CLIENT_CERT, format!("By=spiffe://us;URI={CHECKOUT}").parse().expect("a header"));
-        for (source, known) in [(IdentitySource::ForwardedClientCert, true), (IdentitySource::Certificate, false)] {
+        for (source, known) in [(ClientIdentity::Xfcc, true), (ClientIdentity::Tls, false)] {
             let clients = clients(&[CHECKOUT], &[], source);
             assert_eq!(clients.may_call(&clients.caller(None, &headers)).is_ok(), known, "{source:?}");
         }
@@ -196,7 +160,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(FORWARDED_CLIENT_CERT, format!("URI={CHECKOUT}").parse().expect("a header"));
         headers.append(FORWARDED_CLIENT_CERT, "URI=spiffe://example.org/ns/other".parse().expect("a header"));
-        let clients = clients(&[CHECKOUT], &[], IdentitySource::ForwardedClientCert);
+        let clients = clients(&[CHECKOUT], &[], ClientIdentity::Xfcc);
         assert!(clients.may_call(&clients.caller(None, &headers)).is_err());
     }
 
@@ -209,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_caller_is_displayed_by_name_or_else_by_address() {
-        let clients = clients(&[], &[], IdentitySource::Certificate);
+        let clients = clients(&[], &[], ClientIdentity::Tls);
         let shown = |names: &[&str]| clients.caller(Some(peer(names)), &HeaderMap::new()).to_string();
         assert_eq!((shown(&[CHECKOUT]).as_str(), shown(&[]).as_str()), (CHECKOUT, "10.1.2.3"));
     }

@@ -1,35 +1,40 @@
-//! What the binary does, a room for each command.
+//! The commands of the binary, one module for each.
 
 mod check;
 #[cfg(feature = "simulator")]
 mod demo;
+mod environment;
 mod health;
 mod serve;
 mod session_ref;
 #[cfg(feature = "simulator")]
 mod simulate;
 
-use crate::{config::Command, telemetry};
+use crate::{
+    config::{Command, Variables},
+    telemetry,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What shells say of a process that a signal ended: 128 and SIGINT's number.
+/// The exit code of a process that SIGINT ended, as shells report it: 128 plus the signal.
 const STOPPED_AT_ONCE: i32 = 130;
 
-/// What is wrong with the files that a command is told of, and with what it is asked, in a sentence
-/// each.
-pub fn problems(command: &Command) -> Vec<String> {
+/// Validates the files of a command, its arguments and the variables of its libraries. Returns one
+/// sentence for each problem.
+pub fn problems(command: &Command, variables: &Variables) -> Vec<String> {
     match command {
-        Command::Serve(config) => serve::problems(&config.server),
+        Command::Serve(config) => [environment::problems(variables), serve::problems(&config.server)].concat(),
+        Command::Check(_) => environment::problems(variables),
         Command::SessionRef(config) => session_ref::problems(config),
         _ => Vec::new(),
     }
 }
 
-/// Why a command ended badly.
+/// Why a command failed.
 pub enum Failure {
-    /// The configuration cannot work, for a reason in each sentence.
+    /// The configuration is invalid. One sentence for each problem.
     Configuration(Vec<String>),
-    /// It could not start, or failed later.
+    /// The command could not start, or failed later.
     Other(String),
 }
 
@@ -39,10 +44,10 @@ impl From<String> for Failure {
     }
 }
 
-/// Runs a command to its end. `warnings` are about its configuration.
+/// Runs a command until it ends, and logs the `warnings` about its configuration.
 ///
 /// # Errors
-/// When it could not start, or ended badly.
+/// The command could not start, or failed later.
 pub fn run(command: Command, warnings: &[String]) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("cannot start: {error}"))?;
     let end = runtime.block_on(async {
@@ -57,20 +62,19 @@ pub fn run(command: Command, warnings: &[String]) -> Result<(), Failure> {
             Command::SessionRef(config) => Ok(session_ref::run(config)?),
         }
     });
-    // Whatever was cut off after the drain timeout ends with the process, and is not waited for.
+    // Does not wait for requests that outlasted the drain timeout.
     runtime.shutdown_background();
     telemetry::flush_log();
     end
 }
 
-/// Logs what is probably wrong with the configuration.
+/// Logs warnings about the configuration.
 fn warn(sentences: &[String]) {
     sentences.iter().for_each(|sentence| tracing::warn!("{sentence}"));
 }
 
-/// Completes when the process is asked to stop: SIGINT is a Ctrl-C, SIGTERM is Kubernetes. Signals
-/// count from the call on, and not from when the future is first polled. A second one ends the
-/// process at once.
+/// Returns a future that completes at the first SIGINT (Ctrl-C) or SIGTERM (Kubernetes) after this
+/// call. A second signal ends the process at once.
 fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
     let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime has signals");
     let mut terminate = signal(SignalKind::terminate()).expect("the runtime has signals");

@@ -1,12 +1,11 @@
-//! What can go wrong, and what a caller is told of it: one table, `Reason::row`.
+//! All errors of the service in one table, `Reason::row`: the gRPC code, message and retry delay of
+//! each reason.
 //!
-//! `upstream` sorts the AWS SDK's errors into the table; [`Error::to_status`] is the only place
-//! that makes a `Status`. An error holds AWS's code and request id and nothing else of AWS's
-//! answer: its message names ARNs, its body may hold a face.
+//! Only [`Error::to_status`] creates a `Status`. Of AWS's response, an error contains the error code
+//! and the request id: AWS's message contains ARNs, and its body may contain a face.
 
 mod code;
 mod status;
-mod upstream;
 
 pub use status::Context;
 
@@ -16,7 +15,7 @@ use tonic::Code;
 /// The `domain` of every ErrorInfo (AIP-193).
 pub const DOMAIN: &str = "face-liveness-facade";
 
-/// A row of the table. Its name is the `reason` of the ErrorInfo.
+/// The reason of an error: a row of the table. Its name is the `reason` of the ErrorInfo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     InvalidRequest,
@@ -39,20 +38,18 @@ pub enum Reason {
     UpstreamUnknown,
 }
 
-/// What the table says about a reason.
+/// A row of the table.
 struct Row {
     code: Code,
     name: &'static str,
-    /// How long a caller should wait before it asks again; nothing where asking again does not
-    /// help.
+    /// The delay before a retry, or None if a retry does not help.
     retry: Option<Duration>,
     message: &'static str,
 }
 
 impl Reason {
-    /// The table. The delays are a guess at how long each trouble lasts: a throttled second is over
-    /// in a second, a hiccup of the network sooner, and credentials are mended by people or by a
-    /// token's refresh.
+    /// The table. The delays estimate how long each failure lasts: throttling one second, a network
+    /// error less, and invalid credentials until a refresh or an operator.
     #[rustfmt::skip]
     const fn row(self) -> Row {
         const fn row(code: Code, name: &'static str, retry: Option<u64>, message: &'static str) -> Row {
@@ -66,46 +63,44 @@ impl Reason {
             Self::InvalidRequest => row(Code::InvalidArgument, "INVALID_REQUEST", None,
                 "the request is malformed"),
             Self::UpstreamInvalidParameter => row(Code::InvalidArgument, "UPSTREAM_INVALID_PARAMETER", None,
-                "AWS refused the request as invalid"),
+                "AWS rejected the request as invalid"),
             Self::SessionNotFound => row(Code::NotFound, "SESSION_NOT_FOUND", None,
-                "AWS knows no such Face Liveness session; AWS forgets one three minutes after its creation, and a wrong region or account looks the same"),
+                "AWS does not know this Face Liveness session; AWS deletes sessions three minutes after their creation, and a wrong region or account has the same effect"),
             Self::SessionGone => row(Code::NotFound, "SESSION_GONE", None,
-                "the Face Liveness session was seen unfinished here and AWS has forgotten it since; offer a new one"),
-            // Not the caller's permission: retries and other replicas meet the same role, so no
-            // code that clients retry.
+                "the Face Liveness session was pending, and AWS has deleted it since; create a new one"),
+            // Not a code that clients retry: retries and other replicas use the same role.
             Self::UpstreamAccessDenied => row(Code::PermissionDenied, "UPSTREAM_ACCESS_DENIED", None,
                 "the service's AWS role may not read Face Liveness results; ask its operator"),
             Self::ClientNotAllowed => row(Code::PermissionDenied, "CLIENT_NOT_ALLOWED", None,
-                "this caller may not ask for Face Liveness results"),
+                "this client may not read Face Liveness results"),
             Self::ImagesNotAllowed => row(Code::PermissionDenied, "IMAGES_NOT_ALLOWED", None,
-                "this caller may not see images; ask with RESULT_VIEW_BASIC"),
+                "this client may not read images; use RESULT_VIEW_BASIC"),
             Self::UpstreamThrottled => row(Code::ResourceExhausted, "UPSTREAM_THROTTLED", Some(1_000),
                 "AWS throttles reads of Face Liveness results"),
             Self::QuotaExhausted => row(Code::ResourceExhausted, "QUOTA_EXHAUSTED", Some(1_000),
-                "the AWS quota has no room for a first read of this session before the deadline"),
+                "the AWS quota allows no first read of this session before the deadline"),
             Self::Overloaded => row(Code::ResourceExhausted, "OVERLOADED", Some(500),
-                "too much is in flight here"),
-            // UNAVAILABLE is what stock clients and meshes retry, and here another try may well
-            // pass.
+                "this replica is overloaded"),
+            // Clients and meshes retry UNAVAILABLE by default, and a retry may succeed.
             Self::UpstreamUnavailable => row(Code::Unavailable, "UPSTREAM_UNAVAILABLE", Some(500),
-                "AWS could not be reached or had an error of its own"),
+                "AWS could not be reached or had an internal error"),
             // Not DEADLINE_EXCEEDED: the caller's own deadline has not passed.
             Self::UpstreamTimeout => row(Code::Unavailable, "UPSTREAM_TIMEOUT", Some(1_000),
-                "AWS did not answer in time"),
-            // Not UNAUTHENTICATED: the caller did nothing wrong, and another replica may be
-            // healthy.
+                "AWS did not respond in time"),
+            // Not UNAUTHENTICATED: these are not the caller's credentials, and another replica may
+            // be healthy.
             Self::UpstreamCredentials => row(Code::Unavailable, "UPSTREAM_CREDENTIALS", Some(5_000),
                 "the service has no valid AWS credentials or no region; ask its operator"),
             Self::ShuttingDown => row(Code::Unavailable, "SHUTTING_DOWN", Some(0),
-                "this replica is stopping; ask another"),
+                "this replica is shutting down; retry on another"),
             Self::DeadlineExceeded => row(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", None,
-                "the deadline was about to pass, and nothing was known of the session yet"),
+                "the deadline was about to expire, and no status of the session was known"),
             Self::UpstreamMalformed => row(Code::Internal, "UPSTREAM_MALFORMED", None,
-                "AWS's answer is not a Face Liveness result"),
+                "AWS's response is not a Face Liveness result"),
             Self::Internal => row(Code::Internal, "INTERNAL", None,
                 "a defect of this service; its log has the details"),
             Self::UpstreamUnknown => row(Code::Unknown, "UPSTREAM_UNKNOWN", None,
-                "AWS answered an error that this version does not know"),
+                "AWS returned an error that this version does not know"),
         }
     }
 }
@@ -132,7 +127,7 @@ impl Reason {
         Self::UpstreamUnknown,
     ];
 
-    /// As logs, metrics and ErrorInfo spell it.
+    /// Returns the name in logs, metrics and ErrorInfo.
     pub const fn name(self) -> &'static str {
         self.row().name
     }
@@ -144,24 +139,23 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A request that was not answered, and why. Cheap to clone: everybody who shared a read gets a
-/// copy.
+/// The error of a request or a read. All callers that share a read get a clone.
 #[derive(Clone, Debug)]
 pub struct Error {
     pub reason: Reason,
-    /// AWS's error code, cleaned; absent when AWS gave none.
+    /// AWS's error code, sanitized.
     pub aws_code: Option<String>,
-    /// AWS's request id, which its support asks for; absent when there was no answer.
+    /// AWS's request id, which AWS support needs.
     pub aws_request_id: Option<String>,
-    /// Whether AWS refused a signature of another time than its own. The SDK has learnt AWS's from
-    /// that answer, and signs the next read with it.
+    /// Whether AWS rejected the signature because of clock skew. The SDK takes AWS's time from the
+    /// response, and the next read succeeds.
     pub clock_was_off: bool,
     violation: Option<Violation>,
-    /// The delay before a retry, where it is not the row's.
+    /// The delay before a retry, if it is not that of the row.
     retry_after: Option<Duration>,
 }
 
-/// The field of the request that is malformed, and how.
+/// The part of the request that violates a rule, and the rule.
 #[derive(Clone, Debug)]
 struct Violation {
     field: &'static str,
@@ -169,51 +163,51 @@ struct Violation {
 }
 
 impl Error {
-    /// An error of a reason that says it all.
+    /// Returns an error without details.
     pub const fn new(reason: Reason) -> Self {
         Self { reason, aws_code: None, aws_request_id: None, clock_was_off: false, violation: None, retry_after: None }
     }
 
-    /// INVALID_REQUEST: what is wrong with which field.
+    /// Returns INVALID_REQUEST with a malformed field and the rule that it violates.
     pub fn invalid(field: &'static str, description: impl Into<String>) -> Self {
-        let violation = Violation { field, description: description.into() };
-        Self { violation: Some(violation), ..Self::new(Reason::InvalidRequest) }
+        Self::violation(Reason::InvalidRequest, field, description.into())
     }
 
-    /// INVALID_REQUEST: the body is not exactly one message of the method's type.
+    /// Returns INVALID_REQUEST for a body that is not exactly one message of the method's type.
     pub fn malformed_message() -> Self {
         Self::invalid("request", "must be one GetLivenessResultRequest")
     }
 
-    /// QUOTA_EXHAUSTED: who waits that long gets in, if nobody new comes.
+    /// Returns QUOTA_EXHAUSTED with the delay of the queue.
     pub fn quota_exhausted(delay: Duration) -> Self {
         Self { retry_after: Some(delay), ..Self::new(Reason::QuotaExhausted) }
     }
 
-    /// OVERLOADED for good: asking the same again does not help.
-    pub fn too_large(what: &'static str, limit: usize) -> Self {
-        let violation = Violation { field: what, description: format!("must not be larger than {limit} bytes") };
-        Self { violation: Some(violation), ..Self::new(Reason::Overloaded) }
+    /// Returns OVERLOADED without a retry, for a part of the request that is too large.
+    pub fn too_large(part: &'static str, limit: usize) -> Self {
+        Self::violation(Reason::Overloaded, part, format!("must not be larger than {limit} bytes"))
     }
 
-    /// OVERLOADED for good, likewise: there are too many of something.
-    pub fn too_many(what: &'static str, limit: usize, unit: &'static str) -> Self {
-        let violation = Violation { field: what, description: format!("must not have more than {limit} {unit}") };
-        Self { violation: Some(violation), ..Self::new(Reason::Overloaded) }
+    /// Returns OVERLOADED without a retry, for a part of the request with too many units.
+    pub fn too_many(part: &'static str, limit: usize, unit: &'static str) -> Self {
+        Self::violation(Reason::Overloaded, part, format!("must not have more than {limit} {unit}"))
     }
 
-    /// DEADLINE_EXCEEDED: something that the client sends did not arrive in time.
-    pub fn late(what: &'static str, limit: Duration) -> Self {
-        let violation = Violation { field: what, description: format!("must arrive within {limit:?}") };
-        Self { violation: Some(violation), ..Self::new(Reason::DeadlineExceeded) }
+    /// Returns DEADLINE_EXCEEDED for a part of the request that did not arrive in time.
+    pub fn late(part: &'static str, limit: Duration) -> Self {
+        Self::violation(Reason::DeadlineExceeded, part, format!("must arrive within {limit:?}"))
     }
 
-    /// The same error, with this delay before a retry, where a retry helps at all.
+    fn violation(reason: Reason, field: &'static str, description: String) -> Self {
+        Self { violation: Some(Violation { field, description }), ..Self::new(reason) }
+    }
+
+    /// Returns the same error with this delay before a retry, if a retry helps at all.
     pub fn retried_after(self, delay: Duration) -> Self {
         Self { retry_after: self.retry_delay().map(|_| delay), ..self }
     }
 
-    /// How long to wait before asking again; nothing where that does not help.
+    /// Returns the delay before a retry, or None if a retry does not help.
     pub const fn retry_delay(&self) -> Option<Duration> {
         match self.retry_after {
             Some(delay) => Some(delay),
@@ -226,26 +220,26 @@ impl Error {
         matches!((self.reason, &self.violation), (Reason::Overloaded, Some(_)))
     }
 
-    /// Whether AWS does not know the session, now or any more.
+    /// Whether AWS does not know the session, or has deleted it.
     pub const fn is_not_found(&self) -> bool {
         matches!(self.reason, Reason::SessionNotFound | Reason::SessionGone)
     }
 
-    /// Whether the same read may pass a moment later, so that trying again before answering is
-    /// worth it. Credentials take longer than a moment to mend.
+    /// Whether the same read may succeed a moment later, so that the service retries it before it
+    /// responds. Invalid credentials last longer.
     pub const fn is_transient(&self) -> bool {
         matches!(self.reason, Reason::UpstreamThrottled | Reason::UpstreamUnavailable | Reason::UpstreamTimeout)
     }
 }
 
-/// What is left of a text from outside once nothing but `[A-Za-z0-9_.]` is let through, at most 64
-/// characters of it: it ends in ErrorInfo metadata, logs and metric labels.
-pub fn cleaned(text: &str) -> String {
+/// Returns the first 64 characters of `[A-Za-z0-9_.]` in a text from AWS. It goes into ErrorInfo
+/// metadata and logs.
+pub fn sanitized(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.')).take(64).collect()
 }
 
-/// The same for a request id, which is a UUID and keeps its hyphens.
-pub fn cleaned_request_id(text: &str) -> String {
+/// Sanitizes a request id, which is a UUID and keeps its hyphens.
+pub fn sanitized_request_id(text: &str) -> String {
     text.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect()
 }
 

@@ -15,14 +15,13 @@ mod recorder;
 pub mod response;
 pub mod valid_request;
 
-pub use access_log::AccessLog;
 pub use codec::MessageCodec;
 pub use image_budget::ImagePermit;
 pub use recorder::{Call, Recorder};
-pub use valid_request::{MIN_CONFIDENCE_RULE, is_min_confidence};
 
 use crate::{
     client::Clients,
+    config::AccessLog,
     error::{Context, Error, Reason},
     proto::{
         GetLivenessResultRequest, GetLivenessResultResponse,
@@ -110,7 +109,7 @@ impl FaceLivenessService for Service {
         // tonic counts a deadline from the headers on, and so does this.
         let deadline = Deadline::of(call.timeout, call.arrival, wait);
         if let Some(valid) = valid.as_ref().ok().filter(|_| !call.span.is_disabled()) {
-            spans::asks_for(&call.span, self.session_refs.reference(valid.session_id));
+            spans::record_session(&call.span, self.session_refs.reference(valid.session_id));
         }
         let end = match &valid {
             Err(error) => Err(error.clone()),

@@ -1,21 +1,21 @@
 //! One typed gRPC call for the result of an Amazon Rekognition Face Liveness session.
 //!
 //! A request takes one path. The RPC in [`grpc`] validates it and reads from [`results`]. This returns
-//! a cached result, or lets [`rekognition`] read AWS, once for all concurrent callers. AWS's output
-//! becomes the contract's message in [`convert`]; only these two modules and [`error`] know AWS types.
-//! What goes wrong is an [`error::Error`], a row of one table, and becomes a `Status` there.
+//! a cached result, or lets [`rekognition`] read AWS, once for all concurrent callers. Only
+//! [`rekognition`] knows AWS types: it converts AWS's output to the contract's message, and AWS's
+//! errors to an [`error::Error`]. One table in [`error`] maps each error to a `Status`.
 //!
 //! Replicas share results and the account's quota through a [`store`], if they have one.
 //!
-//! The other modules: [`client`] identifies and authorizes callers, [`telemetry`] records, [`config`]
-//! parses all settings, [`server`] accepts connections, [`app`] wires the modules together, and
-//! [`commands`] has one file for each command. The [`simulator`] is a package of its own: a Rekognition for laptops and tests.
+//! The other modules: [`client`] identifies and authorizes callers, [`telemetry`] exports logs, traces
+//! and metrics, [`config`] parses all settings, [`server`] accepts connections, [`app`] wires the
+//! modules together, and [`commands`] has one file for each command. The [`simulator`] is a package of
+//! its own: a Rekognition for laptops and tests.
 
 pub mod app;
 pub mod client;
 pub mod commands;
 pub mod config;
-pub mod convert;
 pub mod error;
 #[cfg(all(any(test, fuzzing), feature = "simulator"))]
 pub mod fuzzing;

@@ -1,5 +1,5 @@
-//! Reads the command, runs it, and says with the exit code how it went: 0 well, 1 a failed start,
-//! 64 bad configuration.
+//! Parses the command line and runs the command. Exits 0 on success, 64 on an invalid configuration,
+//! and 1 on any other failure.
 
 use face_liveness_facade::{
     commands::{self, Failure},
@@ -12,14 +12,15 @@ use std::process::ExitCode;
 const BAD_CONFIGURATION: u8 = 64;
 
 fn main() -> ExitCode {
-    let Parsed { cli, mut problems, warnings } = match config::read(std::env::args_os(), std::env::vars_os()) {
+    let Parsed { cli, variables, mut problems, warnings } = match config::read(std::env::args_os(), std::env::vars_os())
+    {
         Ok(parsed) => parsed,
         Err(error) => {
             error.print().ok();
             return if error.use_stderr() { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::SUCCESS };
         }
     };
-    problems.extend(commands::problems(&cli.command));
+    problems.extend(commands::problems(&cli.command, &variables));
     let end = if problems.is_empty() {
         commands::run(cli.command, &warnings)
     } else {

@@ -1,17 +1,16 @@
-//! What the operating system is asked for, once, before anything is held.
+//! Settings of the process, made once at the start.
 
-/// Forbids core dumps and other users' debuggers: memory holds faces. Raises the limit of open
-/// files to what is allowed, since each connection is one, and shells and containers often start
-/// with 1,024.
+/// Disables core dumps and debuggers of other users, since memory contains faces. Raises the limit of
+/// open files to the maximum: each connection is one, and the default is often 1,024.
 pub fn prepare() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
         if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-            tracing::warn!(%error, "core dumps cannot be switched off: a dump would hold faces");
+            tracing::warn!(%error, "core dumps cannot be disabled: a dump would contain faces");
         }
         let files = getrlimit(Resource::Nofile);
-        // Who may not raise it lives with what there is.
+        // Best effort: if the limit cannot be raised, the present one applies.
         setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).ok();
     }
 }

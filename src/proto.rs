@@ -1,12 +1,10 @@
-//! The generated contract, and the little that is said about its types on top: which statuses are
-//! final, what may be printed.
+//! The generated contract, its final statuses, and `Debug` without personal data.
 //!
-//! These types are the model of the whole service; no second one stands beside them. Nothing here
-//! knows a sibling.
+//! These types are the model of the whole service. No other module is known here.
 
 use std::fmt;
 
-#[allow(missing_docs, reason = "the comments of the contract are the documentation")]
+#[allow(missing_docs, reason = "the proto file has the documentation")]
 mod generated {
     tonic::include_proto!("faceliveness.v1");
 }
@@ -24,26 +22,25 @@ pub struct Method {
     pub path: &'static str,
 }
 
-// `build.rs` takes the names from the descriptor.
+// `build.rs` generates the methods from the descriptor.
 include!(concat!(env!("OUT_DIR"), "/faceliveness.v1.methods.rs"));
 
-/// The contract and all that it imports, for reflection.
+/// The contract and all its imports, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("faceliveness.v1");
 
 impl LivenessStatus {
-    /// Whether the session has ended, so that AWS's answer about it cannot change any more: a
-    /// session is used once, and all that follows from it is in its first terminal answer.
+    /// Whether the status is final. A session is used once, so AWS's result can no longer change.
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::Succeeded | Self::Failed | Self::Expired => true,
-            // A status that nobody here knows may still turn into one that ends.
+            // A status that this version does not know may not be final.
             Self::Unspecified | Self::Created | Self::InProgress => false,
         }
     }
 }
 
-// The messages that hold a face, a score, a key or a session's id print none of them. Most
-// libraries of other languages print all of it, whatever `debug_redact` in the contract says.
+// No `Debug` prints a face, a score, an S3 key or a session id. Most protobuf libraries of other
+// languages ignore the contract's `debug_redact` and print them.
 
 impl fmt::Debug for GetLivenessResultRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_status_that_cannot_change_is_terminal() {
+    fn only_a_status_that_cannot_change_is_final() {
         let terminal = (0..=5)
             .filter_map(|number| LivenessStatus::try_from(number).ok())
             .filter(|status| status.is_terminal())
@@ -99,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_person_is_printed() {
+    fn debug_output_contains_no_personal_data() {
         let response = GetLivenessResultResponse {
             result: Some(LivenessResult {
                 session_id: "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab".into(),

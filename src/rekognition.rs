@@ -1,24 +1,24 @@
-//! The one call to AWS: the client, its timeouts, and where it may find Face Liveness.
+//! The AWS client: one read, its timeouts, and the regions with Face Liveness. AWS types are known
+//! only here.
 //!
-//! One `read` is one HTTP attempt. The SDK's own retries are off, since they would spend the quota
-//! behind the service's back. What is cached or retried is not known here.
+//! One `read` is one HTTP attempt. The SDK's retries are off, since the rate limiter must count each
+//! attempt. Caching and retries are not known here.
 
-mod answer_limit;
+pub mod convert;
 mod credentials;
-mod panics;
+mod error;
+mod response_limit;
 mod settings;
 
 pub use credentials::{NoCredentials, flaw_of_credential};
 pub use settings::{Loaded, is_region, is_url, shown};
 
 use crate::{
-    convert,
-    error::{Error, Reason, cleaned_request_id},
+    error::{Error, Reason, sanitized_request_id},
     proto,
     session::SessionId,
     telemetry::spans,
 };
-use answer_limit::AnswerLimit;
 use aws_config::{BehaviorVersion, SdkConfig, identity::IdentityCache, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_rekognition::{
     Client,
@@ -27,9 +27,11 @@ use aws_sdk_rekognition::{
 };
 use aws_smithy_http_client::tls;
 use credentials::Checked;
-use std::{sync::Arc, time::Duration};
+use futures_util::FutureExt;
+use response_limit::ResponseLimit;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-/// The regions that have Face Liveness. Elsewhere Rekognition answers AccessDenied, or not at all.
+/// The regions with Face Liveness. Elsewhere Rekognition returns AccessDenied, or does not exist.
 /// <https://docs.aws.amazon.com/general/latest/gr/rekognition.html>
 pub const FACE_LIVENESS_REGIONS: [&str; 8] = [
     "ap-northeast-1",
@@ -42,25 +44,24 @@ pub const FACE_LIVENESS_REGIONS: [&str; 8] = [
     "us-west-2",
 ];
 
-/// The regions where AWS grants 25 reads a second to an account; in the others it is 5.
+/// The regions with a default quota of 25 reads per second and account. In the others it is 5.
 const LARGE_QUOTA_REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
 
-/// A connection takes a round trip or three; one that has none after this long will not come. The
-/// SDK's own default.
+/// The timeout of a connection: the SDK's own default.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 
-/// All of AWS's chain has answered by then, IMDS's three tries of a second each included.
+/// The timeout of the credential chain. It is above that of IMDS: three attempts of one second.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a read said.
+/// The result of a read.
 #[derive(Debug)]
 pub struct Read {
     pub result: proto::LivenessResult,
-    /// AWS's request id, which its support asks for.
+    /// AWS's request id, which AWS support needs.
     pub aws_request_id: Option<String>,
 }
 
-/// Amazon Rekognition in one region, by one set of credentials. Cheap to clone.
+/// A client of Amazon Rekognition in one region, with one set of credentials. Cheap to clone.
 #[derive(Clone)]
 pub struct Rekognition {
     client: Client,
@@ -69,37 +70,36 @@ pub struct Rekognition {
 }
 
 impl Rekognition {
-    /// A client set up by AWS's standard chain: environment, profile (SSO and `credential_process`
-    /// too), web identity (IRSA), EKS Pod Identity, IMDS; region, endpoint and proxy by their usual
-    /// variables. Contacts nothing yet.
+    /// Returns a client configured by AWS's standard chain: environment, profile (including SSO and
+    /// `credential_process`), web identity (IRSA), EKS Pod Identity, IMDS; region, endpoint and
+    /// proxy by their usual variables. Reads nothing from AWS yet.
     ///
-    /// `timeout` bounds one read and all that belongs to it: credentials, connection, request,
-    /// answer.
+    /// `timeout` limits one read, including credentials, connection, request and response.
     pub async fn from_environment(timeout: Duration) -> Loaded {
-        // The retry setting keeps AWS_MAX_ATTEMPTS unread: the SDK panics on a bad one, and it
-        // would have no meaning here.
+        // The retry setting keeps the SDK from reading AWS_MAX_ATTEMPTS: it panics on an invalid
+        // value, and the variable has no meaning here.
         let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).retry_config(RetryConfig::disabled());
         let shared = loader.load().await;
         let rekognition = Self::new(&shared, timeout);
         let (mut missing, mut warnings) = (Vec::new(), Vec::new());
-        match settings::judge_region(rekognition.region()) {
+        match settings::check_region(rekognition.region()) {
             Ok(warning) => warnings.extend(warning),
             Err(sentence) => missing.push(sentence),
         }
-        let profile = settings::judge_profile().await;
+        let profile = settings::check_profile().await;
         if settings::environment_has_key() { &mut warnings } else { &mut missing }.extend(profile);
         Loaded { rekognition, malformed: settings::malformed(&shared), missing, warnings }
     }
 
-    /// A client of a stand-in for Rekognition, such as the simulator: any credentials, and no proxy
-    /// between, whatever the environment says.
+    /// Returns a client of another endpoint, such as the simulator. It uses fake credentials, and
+    /// ignores the proxy of the environment.
     pub fn at(endpoint: &str, region: &str, timeout: Duration) -> Self {
         let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
         let http = aws_smithy_http_client::Builder::new().tls_provider(provider).build_https();
         Self::with_http_client(http, endpoint, region, timeout)
     }
 
-    /// A client of whatever answers `http`, with any credentials.
+    /// Returns a client with this HTTP client and fake credentials.
     fn with_http_client(http: impl HttpClient + 'static, endpoint: &str, region: &str, timeout: Duration) -> Self {
         let credentials = Credentials::new("simulator", "simulator", None, None, "simulator");
         let config = SdkConfig::builder()
@@ -119,29 +119,28 @@ impl Rekognition {
             .operation_attempt_timeout(timeout)
             .operation_timeout(timeout)
             .build();
-        // Sooner than the whole read, so that a credential provider that hangs is told from an AWS
-        // that does.
+        // Shorter than the read, to distinguish a slow credential provider from a slow AWS.
         let identity_cache = IdentityCache::lazy().load_timeout(timeout.mul_f64(0.8)).build();
         let checked = |provider| SharedCredentialsProvider::new(Checked(provider));
         let credentials = shared.credentials_provider().map(checked);
-        // An empty region of a profile is none.
+        // A profile can have an empty region.
         let region = shared.region().filter(|region| !region.as_ref().is_empty());
         let mut config = Builder::from(shared)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .identity_cache(identity_cache)
-            .interceptor(AnswerLimit);
+            .interceptor(ResponseLimit);
         config.set_credentials_provider(credentials.clone()).set_region(region.cloned());
         let region = region.map(|region| region.as_ref().into());
         Self { client: Client::from_conf(config.build()), credentials, region }
     }
 
-    /// The region that is asked, when one is configured.
+    /// Returns the configured region.
     pub fn region(&self) -> Option<&str> {
         self.region.as_deref()
     }
 
-    /// The reads a second that AWS grants an account in this region, unless it was asked for more.
+    /// Returns AWS's default quota in this region, in reads per second.
     /// <https://docs.aws.amazon.com/general/latest/gr/rekognition.html>
     pub fn default_quota(&self) -> f64 {
         match self.region() {
@@ -150,37 +149,37 @@ impl Rekognition {
         }
     }
 
-    /// What AWS says of a session now, image content included. `caller` is whom a trace shows the
-    /// read under.
+    /// Reads a session from AWS, with image content. The span of the read is a child of `caller`.
     ///
     /// # Errors
-    /// Every `UPSTREAM_…` reason, SESSION_NOT_FOUND, and INTERNAL when the SDK panics.
+    /// Any `UPSTREAM_…` reason, SESSION_NOT_FOUND, and INTERNAL if the SDK panics.
     pub async fn read(&self, id: SessionId, caller: &spans::Caller) -> Result<Read, Error> {
         let span = spans::read(caller);
         let session_id = id.to_wire();
-        let answer =
-            panics::catch(self.client.get_face_liveness_session_results().session_id(&session_id).send()).await;
-        let request_id = answer.as_ref().and_then(|answer| answer.request_id()).map(cleaned_request_id);
-        let read = match answer {
-            Some(answer) => {
-                answer.map_err(Error::from).and_then(|output| convert::liveness_result(&session_id, output))
+        let response = self.client.get_face_liveness_session_results().session_id(&session_id).send();
+        // The panic hook has logged where the SDK panicked.
+        let response = AssertUnwindSafe(response).catch_unwind().await;
+        let request_id = response.as_ref().ok().and_then(|response| response.request_id()).map(sanitized_request_id);
+        let read = match response {
+            Ok(response) => {
+                response.map_err(error::from_sdk).and_then(|output| convert::liveness_result(&session_id, output))
             }
-            None => Err(Error::new(Reason::Internal)),
+            Err(_) => Err(Error::new(Reason::Internal)),
         };
-        spans::read_ended(&span, request_id.as_deref(), &read);
+        spans::record_read(&span, request_id.as_deref(), &read);
         read.map(|result| Read { result, aws_request_id: request_id })
     }
 
-    /// Asks the credential chain once, as a read would. Nothing is sent to Rekognition.
+    /// Loads credentials once, as a read would. Sends nothing to Rekognition.
     ///
     /// # Errors
-    /// When the chain has no credentials that can sign a read, or no region is configured.
+    /// The chain has no credentials that can sign a read, or no region is configured.
     pub async fn check_credentials(&self) -> Result<(), NoCredentials> {
         self.region().ok_or(NoCredentials::NoRegion)?;
         let provider = self.credentials.as_ref().ok_or(NoCredentials::NotFound)?;
-        // A provider that hangs, such as a process, would be asked once and never again.
-        let asked = tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await;
-        let provided = asked.map_err(|_| NoCredentials::NotFound)?;
+        // A provider such as a process may never return.
+        let provided = tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await;
+        let provided = provided.map_err(|_| NoCredentials::NotFound)?;
         provided.map(drop).map_err(|error| NoCredentials::of(&error))
     }
 }

@@ -12,7 +12,7 @@ mod metrics;
 mod settings;
 mod trouble;
 
-pub use credentials::{Credentials, Secret, Sources};
+pub use credentials::{Credentials, Sources};
 pub use metrics::StoreMetrics;
 pub use settings::Settings;
 pub use trouble::Trouble;

@@ -1,5 +1,5 @@
-//! Where logs and traces go, and in which shape, and what is counted. What is logged is decided
-//! where it happens; what a trace tells, in `spans`.
+//! Sets up logs, traces and the metrics registry. The modules that use them decide what is recorded,
+//! except for the spans, which [`spans`] defines.
 
 pub mod metrics;
 pub mod spans;
@@ -8,7 +8,6 @@ mod writer;
 
 pub use writer::{flush as flush_log, last_sentences};
 
-use clap::ValueEnum;
 use std::{io::IsTerminal, time::Duration};
 use traces::Traces;
 use tracing::Subscriber;
@@ -17,56 +16,36 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// The shape of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For machines: one JSON object a line.
-    Json,
-}
-
-/// How much is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Level {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-/// What has to end with the process.
+/// The parts that must be shut down before the process ends.
 pub struct Telemetry {
     traces: Option<Traces>,
 }
 
-/// Starts logging to standard error, from a thread of its own, and traces where OpenTelemetry's
-/// variables name a collector. Without a format it is text on a terminal, and JSON elsewhere.
-/// Traces that cannot be had are warned of: they are no reason not to serve.
+/// Starts logging to standard error from its own thread, and traces if OpenTelemetry's variables name
+/// a collector. Lines are JSON if `json` is true; by default they are text on a terminal, and JSON
+/// elsewhere. If traces cannot be exported, a warning is logged.
 ///
-/// Has to be called within the runtime, which the exporter connects on.
-pub fn init(format: Option<Format>, level: Level) -> Telemetry {
-    let (traces, refusal) = match Traces::from_environment() {
+/// Must be called within the runtime, on which the exporter connects.
+pub fn init(json: Option<bool>, level: LevelFilter) -> Telemetry {
+    let (traces, error) = match Traces::from_environment() {
         Ok(traces) => (traces, None),
         Err(sentence) => (None, Some(sentence)),
     };
     // If standard error is closed, there is no log.
     let writer = writer::start().map_or_else(|_| BoxMakeWriter::new(std::io::sink), BoxMakeWriter::new);
-    subscriber(format, level, traces.as_ref(), writer).init();
-    // The standard hook writes to standard error by itself, and prints values that the program
-    // works on.
+    subscriber(json, level, traces.as_ref(), writer).init();
+    // The standard hook writes to standard error itself, and may print request data.
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(location = panic.location().map(tracing::field::display), "a defect: something panicked");
     }));
-    if let Some(sentence) = refusal {
+    if let Some(sentence) = error {
         tracing::warn!("no traces are exported: {sentence}");
     }
     Telemetry { traces }
 }
 
 impl Telemetry {
-    /// Sends the last spans, for as long at most.
+    /// Exports the last spans, within this time.
     pub async fn shutdown(self, within: Duration) {
         if let Some(traces) = self.traces {
             traces.shutdown(within).await;
@@ -74,38 +53,29 @@ impl Telemetry {
     }
 }
 
-/// Targets that are not this program's are capped at INFO whatever the level: the AWS SDK and the
-/// HTTP stack print requests and bodies below that. HTTP/2 warns of what callers do wrong, a line
-/// for each connection that somebody cares to open; its errors alone are of interest.
+/// Returns the subscriber. Other crates log at most at INFO, whatever the level: below it, the AWS SDK
+/// and the HTTP stack print requests and bodies. h2 logs only errors: it warns of each misbehaving
+/// client.
 fn subscriber(
-    format: Option<Format>,
-    level: Level,
+    json: Option<bool>,
+    level: LevelFilter,
     traces: Option<&Traces>,
     writer: BoxMakeWriter,
 ) -> impl Subscriber + Send + Sync + use<> {
-    let level = match level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
-    };
     let targets = Targets::new()
         .with_default(level.min(LevelFilter::INFO))
         .with_target("h2", level.min(LevelFilter::ERROR))
         .with_target(env!("CARGO_CRATE_NAME"), level)
-        // Who has seen faces is told at every level: --access-log is its switch.
+        // The access log is independent of the level: --access-log disables it.
         .with_target("access", LevelFilter::INFO)
         .with_target(spans::TARGET, LevelFilter::OFF);
     let terminal = std::io::stderr().is_terminal();
-    let format = format.unwrap_or(if terminal { Format::Text } else { Format::Json });
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    let lines = match format {
-        Format::Text => lines.with_ansi(terminal).boxed(),
-        Format::Json => lines.json().flatten_event(true).boxed(),
+    let lines = match json.unwrap_or(!terminal) {
+        true => lines.json().flatten_event(true).boxed(),
+        false => lines.with_ansi(terminal).boxed(),
     };
-    // A list, and no Option: tracing takes an absent layer for one that may want everything, and
-    // would make every span.
+    // A Vec, not `Option<Layer>`: a `None` layer has no level hint, which would enable every span.
     let mut layers = vec![lines.with_filter(targets).boxed()];
     layers.extend(traces.map(|traces| traces.layer().boxed()));
     tracing_subscriber::registry().with(layers)
@@ -117,20 +87,20 @@ mod tests {
     use tonic::codegen::http::HeaderMap;
 
     #[test]
-    fn without_a_collector_no_span_is_made() {
-        // Under a subscriber that takes everything they are made, and tell what they are.
-        let made = || [spans::call(&HeaderMap::new()), spans::read(&spans::Caller::current())];
-        let spans = tracing::subscriber::with_default(tracing_subscriber::registry(), made);
-        let subscriber = subscriber(None, Level::Trace, None, BoxMakeWriter::new(std::io::sink));
-        for metadata in spans.map(|span| span.metadata().expect("it is made")) {
+    fn without_a_collector_no_span_is_created() {
+        // A subscriber that enables everything creates the spans, which gives their metadata.
+        let create = || [spans::call(&HeaderMap::new()), spans::read(&spans::Caller::current())];
+        let spans = tracing::subscriber::with_default(tracing_subscriber::registry(), create);
+        let subscriber = subscriber(None, LevelFilter::TRACE, None, BoxMakeWriter::new(std::io::sink));
+        for metadata in spans.map(|span| span.metadata().expect("the span is enabled")) {
             assert!(subscriber.register_callsite(metadata).is_never(), "{}", metadata.name());
         }
     }
 
     #[test]
-    fn without_a_collector_the_log_alone_decides_which_lines_are_looked_at() {
+    fn without_a_collector_the_log_level_is_the_max_level() {
         assert_eq!(
-            subscriber(None, Level::Debug, None, BoxMakeWriter::new(std::io::sink)).max_level_hint(),
+            subscriber(None, LevelFilter::DEBUG, None, BoxMakeWriter::new(std::io::sink)).max_level_hint(),
             Some(LevelFilter::DEBUG)
         );
     }

@@ -1,5 +1,5 @@
-//! Proves that a read from AWS is possible, with one read of a session that cannot exist: that AWS
-//! does not know it is the proof.
+//! Checks that reads from AWS work, by reading a session that cannot exist. SESSION_NOT_FOUND is the
+//! proof: AWS accepted the credentials, and its policy allows the read.
 
 use super::Failure;
 use crate::{
@@ -12,11 +12,11 @@ use crate::{
 
 pub async fn run(config: config::Check, warnings: &[String]) -> Result<(), Failure> {
     let loaded = Rekognition::from_environment(config.upstream_timeout).await;
-    let Loaded { rekognition, malformed, missing, warnings: about_aws } = loaded;
+    let Loaded { rekognition, malformed, missing, warnings: aws_warnings } = loaded;
     if !malformed.is_empty() {
         return Err(Failure::Configuration(malformed));
     }
-    warnings.iter().chain(&about_aws).for_each(|sentence| println!("warning      {sentence}"));
+    warnings.iter().chain(&aws_warnings).for_each(|sentence| println!("warning      {sentence}"));
     let Some(region) = rekognition.region().filter(|_| missing.is_empty()) else {
         return Err(Failure::Other(missing.join("; ")));
     };
@@ -25,9 +25,9 @@ pub async fn run(config: config::Check, warnings: &[String]) -> Result<(), Failu
         NoCredentials::NotFound => format!(
             "{error}: give the process a role (IRSA, EKS Pod Identity, an instance profile), or set \
              AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. If it has one of these, its token cannot be \
-             read, or where credentials come from (STS, an agent, IMDS) cannot be reached or refuses"
+             read, or the source of credentials (STS, an agent, IMDS) cannot be reached or rejects it"
         ),
-        NoCredentials::NoRegion | NoCredentials::Malformed { .. } => format!("{error}: correct their source"),
+        NoCredentials::NoRegion | NoCredentials::Malformed { .. } => format!("{error}: fix their source"),
     })?;
     println!("credentials  found");
     match rekognition.read(SessionId::random(), &spans::Caller::current()).await {
@@ -35,10 +35,8 @@ pub async fn run(config: config::Check, warnings: &[String]) -> Result<(), Failu
             println!("permission   rekognition:GetFaceLivenessSessionResults is granted");
             Ok(())
         }
-        Ok(_) => {
-            Err("the endpoint knows a session that cannot exist: it is not AWS, nor a good stand-in".to_owned().into())
-        }
-        Err(error) => Err(format!("{}{}", advice(&error, region), traces(&error)).into()),
+        Ok(_) => Err("the endpoint returns a result for a session that cannot exist: it is not AWS".to_owned().into()),
+        Err(error) => Err(format!("{}{}", advice(&error, region), aws_ids(&error)).into()),
     }
 }
 
@@ -59,24 +57,26 @@ fn advice(error: &Error, region: &str) -> String {
                 .to_owned()
         }
         Reason::UpstreamTimeout => {
-            "AWS does not answer in time: is there a way to it (a NAT gateway, a VPC endpoint, HTTPS_PROXY)?".to_owned()
+            "AWS does not respond in time: is there a route to it (a NAT gateway, a VPC endpoint, HTTPS_PROXY)?"
+                .to_owned()
         }
         Reason::UpstreamUnavailable => format!(
-            "AWS cannot be reached, or has an error of its own: is there a way to rekognition.{region}.amazonaws.com (DNS, a NAT \
+            "AWS cannot be reached, or has an internal error: is there a route to rekognition.{region}.amazonaws.com (DNS, a NAT \
              gateway, a VPC endpoint, HTTPS_PROXY), or to the endpoint in AWS_ENDPOINT_URL_REKOGNITION?"
         ),
         Reason::UpstreamMalformed => {
-            "the endpoint does not answer as AWS does: is AWS_ENDPOINT_URL_REKOGNITION, or a proxy, right?".to_owned()
+            "the endpoint does not respond like AWS: check AWS_ENDPOINT_URL_REKOGNITION, and the proxy if any"
+                .to_owned()
         }
-        Reason::Internal => "this program has a defect, which the lines above name: report it".to_owned(),
-        _ => "AWS refuses the read for a reason that this version does not know".to_owned(),
+        Reason::Internal => "this program has a defect: report the lines above".to_owned(),
+        _ => "AWS rejects the read with an error that this version does not know".to_owned(),
     }
 }
 
-/// What AWS's support asks for.
-fn traces(error: &Error) -> String {
+/// Returns the identifiers that AWS support needs.
+fn aws_ids(error: &Error) -> String {
     let code = error.aws_code.iter().map(|code| format!("AWS error code {code}"));
     let request = error.aws_request_id.iter().map(|id| format!("AWS request id {id}"));
-    let traces: Vec<_> = code.chain(request).collect();
-    if traces.is_empty() { String::new() } else { format!(" ({})", traces.join(", ")) }
+    let ids: Vec<_> = code.chain(request).collect();
+    if ids.is_empty() { String::new() } else { format!(" ({})", ids.join(", ")) }
 }

@@ -1,5 +1,5 @@
-//! The service and the simulator in one process, with the real AWS SDK and real HTTP between them,
-//! and a session of a fixed id for everything that a caller may meet.
+//! The service and the simulator in one process, connected by the real AWS SDK over HTTP. A session
+//! with a fixed id shows each case that a caller can see.
 
 use super::{stop_signal, warn};
 use crate::{
@@ -16,11 +16,12 @@ use std::{
     time::Duration,
 };
 use tokio::net::TcpListener;
+use tracing::level_filters::LevelFilter;
 
 pub async fn run(config: config::Demo, warnings: &[String]) -> Result<(), String> {
     let (listen, admin_listen, config) = (config.listen, config.admin_listen, config.server());
     let stop = stop_signal();
-    let telemetry = telemetry::init(Some(telemetry::Format::Text), telemetry::Level::Info);
+    let telemetry = telemetry::init(Some(false), LevelFilter::INFO);
     warn(warnings);
     process::prepare();
     let listener = server::bind(listen, "--listen").await?;
@@ -30,7 +31,7 @@ pub async fn run(config: config::Demo, warnings: &[String]) -> Result<(), String
     let endpoint = format!("http://{}", aws.local_addr().map_err(|error| error.to_string())?);
     let simulator = simulator();
     let rekognition = Rekognition::at(&endpoint, "us-east-1", config.service.upstream_timeout);
-    println!("{}", guide(to_paste(address), to_paste(admin_address)));
+    println!("{}", guide(client_address(address), client_address(admin_address)));
     let session_refs = SessionRefKey::random();
     let server = App { listener, admin, tls: None, session_refs, shared_cache: None, config, rekognition }.run(stop);
     let end = tokio::select! {
@@ -41,10 +42,10 @@ pub async fn run(config: config::Demo, warnings: &[String]) -> Result<(), String
     end
 }
 
-/// How long the last spans may take to leave.
+/// Time to export the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(1);
 
-/// The id of a session in the demo: easy to see in a log, and to tell from a real one.
+/// Returns the id of a session of the demo, which is easy to tell from a real one in a log.
 fn id(number: &str) -> String {
     format!("facade00-0000-4000-8000-{number:0>12}")
 }
@@ -88,13 +89,13 @@ fn error(code: &str) -> FaultKind {
     FaultKind::Error { code: code.to_owned(), status: 400, message: None }
 }
 
-/// Where this machine reaches a server that listens so. Every address of a container is reached by
-/// its published port on loopback.
-fn to_paste(address: SocketAddr) -> SocketAddr {
+/// Returns the address by which a client on this machine reaches a server. If the server listens on
+/// all addresses, as in a container, that is loopback.
+fn client_address(address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())) } else { address }
 }
 
-/// What a newcomer reads.
+/// Returns the text that a new user reads.
 fn guide(address: SocketAddr, admin: SocketAddr) -> String {
     let method = proto::GET_LIVENESS_RESULT.full_name;
     let call = |fields: &str, number: &str| {
@@ -104,7 +105,7 @@ fn guide(address: SocketAddr, admin: SocketAddr) -> String {
     let states = [
         row("1", "SUCCEEDED, live"),
         row("2", "SUCCEEDED, live, with a reference image and two audit images"),
-        row("3", "CREATED, IN_PROGRESS, SUCCEEDED: ends 13 s after you first ask"),
+        row("3", "CREATED, IN_PROGRESS, SUCCEEDED: final 13 s after the first call"),
         row("4", "SUCCEEDED, but not live: the confidence is low"),
         row("5", "SUCCEEDED without a confidence"),
         row("6", "SUCCEEDED, images in S3"),
@@ -137,7 +138,7 @@ The face, into a file:
   {face} \\
     | jq -r .result.referenceImage.content | base64 -d > face.jpg
 
-A session that ends while you watch; paste it again and again:
+A pending session; repeat the call until it is final:
 
   {watch}
 
@@ -149,7 +150,7 @@ The same with buf:
 
   buf curl --http2-prior-knowledge --protocol grpc -d '{{\"session_id\":\"{one}\",\"min_confidence\":80}}' http://{address}/{method}
 
-Sessions, which do not age:
+Sessions. They do not expire:
 
 {states}
 Errors:
@@ -157,8 +158,8 @@ Errors:
 {errors}
 Metrics, and health for probes: http://{admin}/
 
-Each request is logged below, and each read from AWS: a session that has not ended is read on for three minutes, so
-that its result is not lost. Ctrl-C ends.
+Requests are logged below. The service polls a pending session for three minutes after the last call, so that its
+result is not lost. Ctrl-C stops.
 ",
         version = env!("CARGO_PKG_VERSION"),
         first = call(r#","min_confidence":80"#, "1"),

@@ -1,4 +1,4 @@
-//! The health of a running server, for images without a shell and for people in a hurry.
+//! Checks the health of a running server, for images without a shell.
 
 use crate::config;
 use tonic::transport::Endpoint;
@@ -10,15 +10,15 @@ pub async fn run(config: config::Health) -> Result<(), String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| {
         format!("--address cannot be {address:?}: it must be a host and a port, such as 127.0.0.1:9090")
     })?;
-    let asked = async {
+    let check = async {
         let channel = endpoint.connect().await.map_err(|_| {
-            format!("nothing answers at {address}: is the server up, and does it listen there for plaintext gRPC?")
+            format!("cannot connect to {address}: is the server running, and is this a plaintext gRPC port?")
         })?;
-        let answer = HealthClient::new(channel).check(HealthCheckRequest { service: service.clone() }).await;
-        answer.map_err(|status| format!("{address} has no health of {service:?}: {}", status.message()))
+        let response = HealthClient::new(channel).check(HealthCheckRequest { service: service.clone() }).await;
+        response.map_err(|status| format!("{address} has no health of {service:?}: {}", status.message()))
     };
-    let answer = tokio::time::timeout(timeout, asked).await;
-    let status = answer.map_err(|_| format!("{address} did not answer within {timeout:?}"))??.into_inner().status();
+    let response = tokio::time::timeout(timeout, check).await;
+    let status = response.map_err(|_| format!("{address} did not respond within {timeout:?}"))??.into_inner().status();
     println!("{}", status.as_str_name());
     match status {
         ServingStatus::Serving => Ok(()),

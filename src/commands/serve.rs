@@ -1,4 +1,4 @@
-//! The service, against AWS.
+//! Runs the service, or validates its configuration.
 
 use super::{Failure, stop_signal, warn};
 use crate::{
@@ -12,22 +12,22 @@ use crate::{
 use std::{cell::OnceCell, time::Instant};
 
 pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failure> {
-    let config::Serve { listen, admin_listen, server: config, log, validate: validates } = config;
+    let config::Serve { listen, admin_listen, server: config, log, validate: validate_only } = config;
     let (tls, session_refs, shared_cache) = (tls(&config)?, session_refs(&config)?, config.shared_cache.settings()?);
-    if validates {
-        telemetry::init(log.log_format, log.log_level);
+    if validate_only {
+        telemetry::init(log.json(), log.log_level);
         warn(warnings);
         return validate(tls.as_ref(), Rekognition::from_environment(config.service.upstream_timeout).await);
     }
     let stop = stop_signal();
-    let telemetry = telemetry::init(log.log_format, log.log_level);
+    let telemetry = telemetry::init(log.json(), log.log_level);
     warn(warnings);
     process::prepare();
-    // First of all, so that a busy port is told before anything else happens.
+    // Bind first, so that a port in use is reported before anything else happens.
     let listener = server::bind(listen, "--listen").await?;
     let admin = server::bind(admin_listen, "--admin-listen").await?;
-    // Without a region in the environment the chain asks IMDS, which takes its time where there is
-    // none.
+    // Without a region in the environment, the SDK asks IMDS. Where there is none, that takes
+    // seconds.
     let rekognition = Rekognition::from_environment(config.service.upstream_timeout);
     let mut stop = std::pin::pin!(stop);
     let Loaded { rekognition, malformed, missing, warnings } = tokio::select! {
@@ -42,7 +42,7 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     let (address, admin_address) = (server::address(&listener)?, server::address(&admin)?);
     let (region, version, tls_is_on) = (rekognition.region(), env!("CARGO_PKG_VERSION"), tls.is_some());
     tracing::info!(%address, %admin_address, region, tls = tls_is_on, version, "listening");
-    // The last spans leave within the time of the stop, too.
+    // The last spans must be exported within the time of the shutdown.
     let (time, over) = (config.drain_delay + config.drain_timeout, OnceCell::new());
     let stop = async {
         stop.await;
@@ -58,8 +58,8 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     Ok(())
 }
 
-/// Reports what `serve` would report. With a missing setting or an expired certificate, `serve`
-/// runs and logs it, but no read succeeds or no client connects: such a configuration is not valid.
+/// Reports the problems that `serve` would report. A missing AWS setting or an expired certificate is
+/// an error here, although `serve` starts with it: no read would succeed, or no client connect.
 fn validate(tls: Option<&Tls>, aws: Loaded) -> Result<(), Failure> {
     warn(&aws.warnings);
     warn(tls.and_then(Tls::not_yet_valid).as_slice());
@@ -72,7 +72,7 @@ fn validate(tls: Option<&Tls>, aws: Loaded) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is wrong with the files that the configuration names.
+/// Validates the files that the configuration names.
 pub fn problems(config: &config::Server) -> Vec<String> {
     [tls(config).err(), session_refs(config).err(), config.shared_cache.settings().err()]
         .into_iter()

@@ -1,4 +1,4 @@
-//! What stands for a session in the logs, for a support ticket.
+//! Prints the log reference of a session, for a support ticket.
 
 use crate::{
     config,
@@ -6,10 +6,10 @@ use crate::{
 };
 use std::io::Read;
 
-/// In place of an id: it is on standard input.
+/// The argument that means standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// What is wrong with the key, and with the id as far as it was said.
+/// Validates the key, and the id unless it is on standard input.
 pub fn problems(config: &config::SessionRef) -> Vec<String> {
     let key = SessionRefKey::read(&config.session_ref_key_file).err();
     let id = (config.session_id != STANDARD_INPUT).then(|| parse(&config.session_id).err()).flatten();
@@ -21,7 +21,7 @@ pub fn run(config: config::SessionRef) -> Result<(), String> {
     let key = SessionRefKey::read(&session_ref_key_file)?;
     if session_id == STANDARD_INPUT {
         session_id.clear();
-        // An id and a line's end; whatever is longer is none.
+        // An id and a line break fit.
         let read = std::io::stdin().take(64).read_to_string(&mut session_id);
         read.map_err(|error| format!("cannot read standard input: {error}"))?;
     }

@@ -1,4 +1,4 @@
-//! The simulator alone, for any team that tests against Face Liveness.
+//! Runs the simulator alone, for tests of other services.
 
 use super::{stop_signal, warn};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 pub async fn run(config: config::Simulate, warnings: &[String]) -> Result<(), String> {
     let config::Simulate { listen, quota_tps, latency, created_for, in_progress_for, gone_after, speed, log } = config;
     let stop = stop_signal();
-    telemetry::init(log.log_format, log.log_level);
+    telemetry::init(log.json(), log.log_level);
     warn(warnings);
     let listener = server::bind(listen, "--listen").await?;
     let address = server::address(&listener)?;
@@ -19,7 +19,7 @@ pub async fn run(config: config::Simulate, warnings: &[String]) -> Result<(), St
 
   export AWS_ENDPOINT_URL_REKOGNITION=http://{address} AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any
 
-Create a session, and choose how it ends by its token (succeeded, confidence-42, failed, expired, pending):
+Create a session. The token chooses its result (succeeded, confidence-42, failed, expired, pending):
 
   aws rekognition create-face-liveness-session --client-request-token outcome-failed-1
 

@@ -1,26 +1,28 @@
-//! Names of variables that this program does not have: a misspelled one would leave its setting at
-//! the default.
+//! Finds unknown variables. A misspelled one would leave its setting at the default.
 
-use super::environment::Variables;
+use super::cli::Cli;
 use clap::CommandFactory;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The environment, by name.
+pub type Variables = BTreeMap<String, String>;
 
 const PREFIX: &str = "FACE_LIVENESS_";
 
-/// The prefix itself can be misspelled, too. Only names that begin so are compared: a pod has a
+/// Only names with this prefix are compared, since [`PREFIX`] itself can be misspelled: a pod has a
 /// dozen variables for each Service of its namespace.
 const COMPARED: &str = "FACE";
 
-/// Up to so many edits, a name is a misspelled one.
+/// A name within this edit distance of a known one is a misspelling.
 const MAX_EDITS: usize = 2;
 
-/// Returns a problem for each misspelled name, and a warning for each other unknown one.
+/// Returns a problem for each misspelled name, and a warning for each other unknown name.
 pub fn check(variables: &Variables) -> (Vec<String>, Vec<String>) {
     let known = known();
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     for name in variables.keys().filter(|name| !known.contains(*name) && !is_service_link(name)) {
-        if let Some(meant) = meant(name, &known) {
-            problems.push(format!("{name:?} is not a variable of this program: do you mean {meant}?"));
+        if let Some(nearest) = nearest(name, &known) {
+            problems.push(format!("{name:?} is not a variable of this program: do you mean {nearest}?"));
         } else if name.starts_with(PREFIX) {
             warnings.push(format!("{name:?} is not a variable of this program, and is ignored"));
         }
@@ -28,15 +30,15 @@ pub fn check(variables: &Variables) -> (Vec<String>, Vec<String>) {
     (problems, warnings)
 }
 
-/// Returns the variables of all commands: an environment is often shared by several of them.
+/// Returns the variables of all commands: several often share an environment.
 fn known() -> BTreeSet<String> {
-    let command = super::Cli::command();
+    let command = Cli::command();
     let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
     arguments.filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned())).collect()
 }
 
-/// Returns the known name that is nearest to `name`, if it is near. Case counts as no edit.
-fn meant<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a String> {
+/// Returns the known name that is nearest to `name`, within [`MAX_EDITS`]. Case is ignored.
+fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a String> {
     let name = name.to_ascii_uppercase();
     let near = |known: &&String| name.len().abs_diff(known.len()) <= MAX_EDITS * char::MAX.len_utf8();
     let compared = known.iter().filter(|_| name.starts_with(COMPARED)).filter(near);

@@ -1,40 +1,37 @@
-//! How a server is run: where it listens, who may ask, how much is let in, how it stops.
+//! The settings of a server: addresses, TLS, clients, limits, shutdown.
 
 use super::{
-    Log, Service, SharedCache,
-    value::{address, count, duration, positive_duration},
-};
-use crate::{
-    client::{Clients, IdentitySource, NamePattern},
-    grpc,
-    server::tls,
+    log::Log,
+    service::Service,
+    shared_cache::SharedCache,
+    value::{NamePattern, address, count, duration, positive_duration},
 };
 use clap::{Args, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub const ADMIN_LISTEN: &str = "[::]:9090";
 
-pub const SESSION_REF_KEY_FILE: &str = "File with the key of the references that stand for session ids in logs, the same for \
-                                        all replicas; 16 bytes at least, such as `openssl rand -base64 32` writes";
+pub const SESSION_REF_KEY_FILE: &str = "File with the key that turns session ids into references for logs; at least 16 bytes, the \
+                                        same for all replicas. Create it with `openssl rand -base64 32`";
 
 #[derive(Args, Debug)]
 pub struct Serve {
-    /// Address of the gRPC port; port 0 is the system's choice, which the log tells.
+    /// Address of the gRPC port. With port 0 the system chooses one, which is logged.
     #[arg(long, env = "FACE_LIVENESS_LISTEN", default_value = "[::]:50051", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
-    /// Address of the admin port, plaintext: /metrics, /livez, /readyz, and gRPC health.
+    /// Address of the plaintext admin port: /metrics, /livez, /readyz, and gRPC health.
     #[arg(long, env = "FACE_LIVENESS_ADMIN_LISTEN", default_value = ADMIN_LISTEN, value_name = "ADDRESS", value_parser = address)]
     pub admin_listen: SocketAddr,
     #[command(flatten)]
     pub server: Server,
     #[command(flatten)]
     pub log: Log,
-    /// Checks the whole configuration, says what is wrong with it, and starts nothing.
+    /// Validate the configuration, print all problems, and exit.
     #[arg(long)]
     pub validate: bool,
 }
 
-/// A server, wherever it listens and whatever it asks.
+/// A server, without its addresses.
 #[derive(Args, Clone, Debug)]
 pub struct Server {
     #[command(flatten)]
@@ -45,109 +42,71 @@ pub struct Server {
     pub tls: Tls,
     #[command(flatten)]
     pub access: Access,
-    #[arg(long, env = "FACE_LIVENESS_SESSION_REF_KEY_FILE", value_name = "FILE", help = SESSION_REF_KEY_FILE.to_owned() + " [default: a key of this process]")]
+    #[arg(long, env = "FACE_LIVENESS_SESSION_REF_KEY_FILE", value_name = "FILE", help = SESSION_REF_KEY_FILE.to_owned() + " [default: a random key per process]")]
     pub session_ref_key_file: Option<PathBuf>,
-    /// How many requests may be in flight, those that wait included; more are refused as
-    /// OVERLOADED.
+    /// Maximum number of requests in flight, including waits. More are rejected as OVERLOADED.
     #[arg(long, env = "FACE_LIVENESS_MAX_REQUESTS", default_value_t = 20_000, value_name = "COUNT", value_parser = count)]
     pub max_requests: u32,
-    /// How many connections may be open; requests on more are refused as OVERLOADED, and far more
-    /// are closed.
+    /// Maximum number of open connections. Requests on further ones are rejected as OVERLOADED;
+    /// connections far above the limit are closed.
     #[arg(long, env = "FACE_LIVENESS_MAX_CONNECTIONS", default_value_t = 2_000, value_name = "COUNT", value_parser = count)]
     pub max_connections: u32,
-    /// Age at which a connection is asked to end, give or take a tenth, so that clients find new
-    /// replicas; 0s: never.
+    /// Age at which a connection is drained, ±10 %, so that clients find new replicas; 0s never
+    /// drains.
     #[arg(long, env = "FACE_LIVENESS_MAX_CONNECTION_AGE", default_value = "5m", value_name = "DURATION", value_parser = duration)]
     pub max_connection_age: Duration,
-    /// How long the server still takes requests after it has turned NOT_SERVING, so that all who
-    /// route to it know.
+    /// At shutdown, how long the server accepts requests after it turned NOT_SERVING, so that load
+    /// balancers notice.
     #[arg(long, env = "FACE_LIVENESS_DRAIN_DELAY", default_value = "5s", value_name = "DURATION", value_parser = duration)]
     pub drain_delay: Duration,
-    /// How long requests in flight may take to end after that.
+    /// Time for requests in flight to complete after the drain delay.
     #[arg(long, env = "FACE_LIVENESS_DRAIN_TIMEOUT", default_value = "20s", value_name = "DURATION", value_parser = positive_duration)]
     pub drain_timeout: Duration,
 }
 
-/// The certificates of the gRPC port. Plaintext without them.
+/// The certificates of the gRPC port. The port is plaintext without them.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Tls {
-    /// PEM file of the server's certificate and its chain; read again when it changes [default:
-    /// plaintext]
+    /// PEM file with the server's certificate chain, reloaded when it changes [default: plaintext]
     #[arg(long, env = "FACE_LIVENESS_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
-    /// PEM file of its private key.
+    /// PEM file with the server's private key.
     #[arg(long, env = "FACE_LIVENESS_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// PEM file of the authorities whose client certificates are let in; nobody is without one
+    /// PEM file with the CAs of client certificates. Clients without a certificate are rejected
     /// (mutual TLS).
     #[arg(long, env = "FACE_LIVENESS_TLS_CLIENT_CA", value_name = "FILE")]
     pub tls_client_ca: Option<PathBuf>,
 }
 
-/// Who may ask.
+/// Which clients may call.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Access {
-    /// Names of the clients that may ask: SPIFFE ids and DNS names with commas between; a
-    /// trailing * stands for any end [default: all]
+    /// Names of the clients that may call: SPIFFE ids and DNS names, separated by commas; a
+    /// trailing * matches any suffix [default: all]
     #[arg(long, env = "FACE_LIVENESS_ALLOWED_CLIENTS", value_name = "NAMES", value_delimiter = ',')]
     pub allowed_clients: Vec<NamePattern>,
-    /// Names of the clients that may ask for image content [default: all who may ask]
+    /// Names of the clients that may request image content [default: all that may call]
     #[arg(long, env = "FACE_LIVENESS_IMAGE_CLIENTS", value_name = "NAMES", value_delimiter = ',')]
     pub image_clients: Vec<NamePattern>,
-    /// Where a client's names are read.
+    /// Source of client names.
     #[arg(long, env = "FACE_LIVENESS_CLIENT_IDENTITY", default_value = "tls", value_enum)]
     pub client_identity: ClientIdentity,
 }
 
-/// Where a client's names are read.
+/// The source of client names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ClientIdentity {
-    /// In its certificate.
+    /// The client certificate.
     #[default]
     Tls,
-    /// In the x-forwarded-client-cert of the sidecar: only where nothing but the sidecar reaches
-    /// the port.
+    /// The x-forwarded-client-cert header of the sidecar. Only safe if nothing but the sidecar can
+    /// reach the port.
     Xfcc,
 }
 
-impl From<ClientIdentity> for IdentitySource {
-    fn from(identity: ClientIdentity) -> Self {
-        match identity {
-            ClientIdentity::Tls => Self::Certificate,
-            ClientIdentity::Xfcc => Self::ForwardedClientCert,
-        }
-    }
-}
-
-impl Tls {
-    /// The files, when the port has TLS. Half a set is [`Serve::problems`]'s matter.
-    pub fn files(&self) -> Option<tls::Files> {
-        let (cert, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
-        Some(tls::Files { cert, key, client_ca: self.tls_client_ca.clone() })
-    }
-}
-
-impl Server {
-    /// The settings of the RPC, where `region` is asked.
-    pub fn rpc(&self, region: Option<&str>) -> grpc::Settings {
-        let Service { min_confidence, images, max_wait, access_log, .. } = self.service;
-        grpc::Settings {
-            min_confidence,
-            images: images.into(),
-            max_wait,
-            access_log,
-            clients: Clients {
-                source: self.access.client_identity.into(),
-                allowed: self.access.allowed_clients.clone(),
-                images: self.access.image_clients.clone(),
-            },
-            region: region.map(str::to_owned),
-        }
-    }
-}
-
 impl Serve {
-    /// What does not go together, in a sentence each.
+    /// Returns one sentence for each combination of flags that is invalid.
     pub fn problems(&self) -> Vec<String> {
         let Server { tls, access, .. } = &self.server;
         let half = tls.tls_cert.is_some() != tls.tls_key.is_some();
@@ -168,7 +127,7 @@ impl Serve {
             (
                 lists && nameless,
                 "--allowed-clients (FACE_LIVENESS_ALLOWED_CLIENTS) and --image-clients (FACE_LIVENESS_IMAGE_CLIENTS) need \
-                 to know clients by name: give --tls-client-ca, or --client-identity xfcc behind a sidecar",
+                 client names: give --tls-client-ca, or --client-identity xfcc behind a sidecar",
             ),
             (
                 one_port,

@@ -1,7 +1,10 @@
-//! The settings of the commands that come with the simulator.
+//! The settings of the commands `demo` and `simulate`.
 
 use super::{
-    Access, Log, Server, Service, SharedCache, Tls,
+    log::Log,
+    serve::{Access, Server, Tls},
+    service::Service,
+    shared_cache::SharedCache,
     value::{address, duration},
 };
 use clap::Args;
@@ -9,11 +12,11 @@ use std::{net::SocketAddr, time::Duration};
 
 #[derive(Args, Debug)]
 pub struct Demo {
-    /// Address of the gRPC port; port 0 is the system's choice.
+    /// Address of the gRPC port. With port 0 the system chooses one.
     #[arg(long, default_value = "127.0.0.1:50051", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
-    /// Address of the admin port; the system's choice unless given, since a laptop may have a
-    /// Prometheus on the usual one.
+    /// Address of the admin port. By default the system chooses it, since a Prometheus may use
+    /// 9090.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS", value_parser = address)]
     pub admin_listen: SocketAddr,
     #[command(flatten)]
@@ -21,7 +24,7 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// A server on a laptop: for everybody, in plaintext, and nobody waits for its end.
+    /// Returns the settings of a server on a laptop: plaintext, all clients, no drain delay.
     pub fn server(self) -> Server {
         Server {
             service: self.service,
@@ -40,13 +43,14 @@ impl Demo {
 
 #[derive(Args, Debug)]
 pub struct Simulate {
-    /// Address of the HTTP port; port 0 is the system's choice.
+    /// Address of the HTTP port. With port 0 the system chooses one.
     #[arg(long, default_value = "127.0.0.1:4580", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
-    /// Reads and creations a second, each; beyond it AWS's ThrottlingException. 0 never throttles.
+    /// Quota of each operation per second, above which the simulator throttles as AWS does; 0:
+    /// unlimited.
     #[arg(long, default_value_t = 25, value_name = "RATE", value_parser = rate)]
     pub quota_tps: u32,
-    /// How long each answer takes.
+    /// Latency of each response.
     #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = duration)]
     pub latency: Duration,
     /// How long a session stays CREATED.
@@ -55,10 +59,10 @@ pub struct Simulate {
     /// How long a session stays IN_PROGRESS.
     #[arg(long, default_value = "8s", value_name = "DURATION", value_parser = duration)]
     pub in_progress_for: Duration,
-    /// When a session is forgotten, from its creation on.
+    /// Age at which a session is deleted.
     #[arg(long, default_value = "3m", value_name = "DURATION", value_parser = duration)]
     pub gone_after: Duration,
-    /// How many times faster than real time sessions live.
+    /// Speed of session time relative to real time.
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = speed)]
     pub speed: f64,
     #[command(flatten)]

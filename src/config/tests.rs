@@ -1,7 +1,9 @@
 use super::{value::min_confidence, *};
-use crate::grpc;
 use bytesize::ByteSize;
+use clap::Parser;
 use proptest::prelude::*;
+use std::time::Duration;
+use tracing::level_filters::LevelFilter;
 
 #[allow(irrefutable_let_patterns, reason = "without the simulator there is no other command")]
 fn serve(flags: &[&str]) -> Result<Serve, String> {
@@ -13,7 +15,7 @@ fn serve(flags: &[&str]) -> Result<Serve, String> {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_readme() {
+fn the_defaults_are_those_of_the_documentation() {
     let Serve { listen, admin_listen, server, log, validate } = serve(&[]).expect("valid without a flag");
     assert_eq!((listen.to_string().as_str(), admin_listen.to_string().as_str()), ("[::]:50051", "[::]:9090"));
     assert!(!validate);
@@ -25,7 +27,7 @@ fn the_defaults_are_those_of_the_readme() {
     assert_eq!(server.max_connection_age, Duration::from_secs(300));
     assert_eq!(server.drain_delay, Duration::from_secs(5));
     assert_eq!(server.drain_timeout, Duration::from_secs(20));
-    assert_eq!((log.log_format, log.log_level), (None, telemetry::Level::Info));
+    assert_eq!((log.log_format, log.log_level), (None, LevelFilter::INFO));
     assert_eq!(service.result_ttl, Duration::from_secs(3600));
     assert_eq!(service.result_cache_entries, 100_000);
     assert_eq!(service.image_ttl, Duration::from_secs(300));
@@ -39,7 +41,13 @@ fn the_defaults_are_those_of_the_readme() {
     assert_eq!(service.min_confidence, None);
     assert_eq!(service.upstream_timeout, Duration::from_secs(5));
     assert!(service.reflection);
-    assert_eq!(service.access_log, grpc::AccessLog::Images);
+    assert_eq!(service.access_log, AccessLog::Images);
+}
+
+#[test]
+fn the_default_service_of_health_is_that_of_the_contract() {
+    let health = Cli::try_parse_from(["face-liveness-facade", "health"]).expect("valid without a flag").command;
+    assert!(matches!(health, Command::Health(health) if health.service == crate::proto::GET_LIVENESS_RESULT.service));
 }
 
 #[test]
@@ -56,7 +64,7 @@ fn each_flag_has_the_variable_of_its_name() {
 }
 
 #[test]
-fn a_bad_value_is_refused_with_its_flag() {
+fn an_invalid_value_is_rejected_with_its_flag() {
     for (flag, value) in [
         ("--listen", "50051"),
         ("--result-ttl", "1"),
@@ -75,13 +83,13 @@ fn a_bad_value_is_refused_with_its_flag() {
         ("--upstream-timeout", "0s"),
         ("--reflection", "maybe"),
     ] {
-        let error = serve(&[flag, value]).expect_err("a bad value");
+        let error = serve(&[flag, value]).expect_err("an invalid value");
         assert!(error.contains(flag) && error.contains(value), "{error}");
     }
 }
 
 #[test]
-fn the_quota_is_the_accounts_and_so_many_replicas_share_it() {
+fn the_quota_is_per_account_and_replicas_share_it() {
     let quota = |flags| {
         let settings = serve(flags).expect("valid flags").server.service.results(25.0);
         (settings.rate, settings.replicas)
@@ -94,20 +102,20 @@ fn the_quota_is_the_accounts_and_so_many_replicas_share_it() {
 
 proptest! {
     #[test]
-    fn a_threshold_flag_is_on_the_scale_or_refused(threshold: f32) {
+    fn a_threshold_outside_the_scale_is_rejected(threshold: f32) {
         let parsed = min_confidence(&threshold.to_string());
         prop_assert_eq!(parsed.is_ok(), threshold > 1.0 && threshold <= 100.0);
     }
 }
 
-fn told(arguments: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
+fn problems_of(arguments: &[&str], variables: &[(&str, &str)]) -> Vec<String> {
     let arguments = ["face-liveness-facade", "serve"].iter().chain(arguments).map(Into::into);
     let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
     read(arguments, variables).expect("a command line").problems
 }
 
 #[test]
-fn all_that_is_wrong_is_told_at_once_with_flag_and_variable() {
+fn all_problems_are_reported_at_once_with_flag_and_variable() {
     let arguments = [
         "--image-ttl",
         "soon",
@@ -120,66 +128,62 @@ fn all_that_is_wrong_is_told_at_once_with_flag_and_variable() {
         "perhaps",
     ];
     assert_eq!(
-        told(&arguments, &[("AWS_MAX_ATTEMPTS", "0")]),
+        problems_of(&arguments, &[("FACE_LIVENESS_TLS_CRET", "cert.pem")]),
         [
             r#"--image-ttl (FACE_LIVENESS_IMAGE_TTL) cannot be "soon": it must be a duration such as 500ms, 5s or 1h"#,
             r#"--images (FACE_LIVENESS_IMAGES) cannot be "some": it must be one of full, reference, none"#,
             r#"--quota-replicas (FACE_LIVENESS_QUOTA_REPLICAS) cannot be "0": it must be a whole number from 1 to 1000000"#,
             r#"--capture (FACE_LIVENESS_CAPTURE) cannot be "perhaps": it must be one of true, false"#,
             "--tls-cert (FACE_LIVENESS_TLS_CERT) and --tls-key (FACE_LIVENESS_TLS_KEY) go together: give both or neither",
-            r#"AWS_MAX_ATTEMPTS must be a whole number above 0, and is "0""#,
+            r#""FACE_LIVENESS_TLS_CRET" is not a variable of this program: do you mean FACE_LIVENESS_TLS_CERT?"#,
         ]
     );
-    assert_eq!(told(&[], &[]), Vec::<String>::new());
+    assert_eq!(problems_of(&[], &[]), Vec::<String>::new());
 }
 
 #[test]
-fn a_list_of_clients_needs_a_way_to_know_them() {
+fn a_list_of_clients_needs_client_names() {
     let lists = ["--allowed-clients", "spiffe://example.org/*,web.example.org"];
-    assert_eq!(told(&lists, &[]).len(), 1);
-    assert_eq!(told(&[&lists[..], &["--client-identity", "xfcc"]].concat(), &[]), Vec::<String>::new());
+    assert_eq!(problems_of(&lists, &[]).len(), 1);
+    assert_eq!(problems_of(&[&lists[..], &["--client-identity", "xfcc"]].concat(), &[]), Vec::<String>::new());
     let tls = ["--tls-cert", "a", "--tls-key", "b", "--tls-client-ca", "c"];
-    assert_eq!(told(&[&lists[..], &tls].concat(), &[]), Vec::<String>::new());
-    assert_eq!(
-        told(&["--allowed-clients", ""], &[]).len(),
-        1,
-        "an empty list lets nobody in by mistake, nor everybody"
-    );
-    assert_eq!(told(&["--listen", "[::]:9090"], &[]).len(), 1, "two ports, one number");
+    assert_eq!(problems_of(&[&lists[..], &tls].concat(), &[]), Vec::<String>::new());
+    assert_eq!(problems_of(&["--allowed-clients", ""], &[]).len(), 1, "an empty list is invalid");
+    assert_eq!(problems_of(&["--listen", "[::]:9090"], &[]).len(), 1, "both ports have the same number");
 }
 
 #[test]
-fn by_default_nothing_is_shared_and_no_face_would_be() {
+fn by_default_nothing_is_shared() {
     let shared = serve(&[]).expect("valid without a flag").server.shared_cache;
     assert!(shared.shared_cache_url.is_none() && shared.settings().expect("valid").is_none());
     assert_eq!((shared.shared_cache_timeout, shared.shared_cache_images), (Duration::from_millis(50), false));
 }
 
 #[test]
-fn what_does_not_go_together_of_the_shared_cache_is_told_in_a_sentence() {
+fn each_invalid_combination_of_the_shared_cache_is_one_problem() {
     let url = ["--shared-cache-url", "redis://127.0.0.1:1", "--shared-cache-key-file", "key"];
     let user = ["--shared-cache-username", "a", "--shared-cache-username-file", "b"];
     let password = ["--shared-cache-password", "a", "--shared-cache-password-file", "b"];
     for (flags, sentence) in [
-        (&url[..2], "nothing is kept there unsealed"),
+        (&url[..2], "values are always encrypted"),
         (&url[2..], "need --shared-cache-url"),
         (&["--shared-cache-images", "true"][..], "need --shared-cache-url"),
         (&[&url[..], &user].concat(), "--shared-cache-username and --shared-cache-username-file"),
         (&[&url[..], &password].concat(), "--shared-cache-password and --shared-cache-password-file"),
     ] {
-        let told = told(flags, &[]);
-        assert!(told.len() == 1 && told[0].contains(sentence), "{told:?}");
+        let problems = problems_of(flags, &[]);
+        assert!(problems.len() == 1 && problems[0].contains(sentence), "{problems:?}");
     }
 }
 
 #[test]
-fn a_bad_url_of_the_shared_cache_is_refused_without_the_url_in_the_sentence() {
+fn an_invalid_url_of_the_shared_cache_is_rejected_and_not_shown() {
     for url in
         ["http://user:hunter2@cache:6379", "redis://user:hunter2@cache:port", "rediss://cache/#hunter2", "hunter2"]
     {
         let flags = ["--shared-cache-url", url, "--shared-cache-key-file", "/nowhere/hunter"];
-        let shared = serve(&flags).expect("the flags are there").server.shared_cache;
-        let sentence = shared.settings().err().expect("a bad URL");
+        let shared = serve(&flags).expect("valid flags").server.shared_cache;
+        let sentence = shared.settings().err().expect("an invalid URL");
         assert!(
             sentence.contains("--shared-cache-url") && sentence.contains("rediss://cache.example.org"),
             "{sentence}"
@@ -189,20 +193,20 @@ fn a_bad_url_of_the_shared_cache_is_refused_without_the_url_in_the_sentence() {
 }
 
 #[test]
-fn a_ca_of_the_shared_cache_needs_tls() {
+fn a_ca_of_the_shared_cache_requires_tls() {
     let flags = ["--shared-cache-url", "redis://cache", "--shared-cache-key-file", "key", "--shared-cache-ca", "ca"];
-    let shared = serve(&flags).expect("the flags are there").server.shared_cache;
+    let shared = serve(&flags).expect("valid flags").server.shared_cache;
     assert!(shared.settings().err().expect("no TLS").contains("must be rediss://"));
 }
 
 #[test]
-fn a_password_of_the_shared_cache_is_neither_in_debug_output_nor_in_the_help() {
+fn secrets_of_the_shared_cache_are_neither_in_debug_output_nor_in_help() {
     use clap::CommandFactory;
     let url = "redis://user:hunter2@127.0.0.1:1";
     let serve = serve(&["--shared-cache-url", url, "--shared-cache-password", "hunter3"]).expect("valid flags");
     let debug = format!("{serve:?}");
     assert!(!debug.contains("hunter"), "{debug}");
-    // Help shows what the variables hold of every other flag.
+    // The help shows the values of the other variables.
     let command = Cli::command();
     let serve = command.find_subcommand("serve").expect("a command of that name");
     for name in ["shared_cache_url", "shared_cache_username", "shared_cache_password"] {

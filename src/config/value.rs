@@ -1,12 +1,69 @@
-//! How a value is spelled: durations, sizes, addresses, thresholds. A bad one is told what it must
-//! be.
+//! Parsers of values. An error says what the value must be.
 
-use crate::grpc;
 use bytesize::ByteSize;
-use std::{net::SocketAddr, time::Duration};
+use std::{convert::Infallible, fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+/// A text that is never printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+/// A client name, or a prefix of names such as `spiffe://example.org/ns/checkout/*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamePattern {
+    text: String,
+    is_prefix: bool,
+}
+
+impl FromStr for NamePattern {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let prefix = text.strip_suffix('*');
+        let name = prefix.unwrap_or(text);
+        let is_plain = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*' && byte != b',');
+        if text.is_empty() || !is_plain {
+            return Err("must be a SPIFFE id or a DNS name, with a * at its end only");
+        }
+        Ok(Self { text: name.to_owned(), is_prefix: prefix.is_some() })
+    }
+}
+
+impl NamePattern {
+    pub fn matches(&self, name: &str) -> bool {
+        if self.is_prefix { name.starts_with(&self.text) } else { name == self.text }
+    }
+}
+
+/// The range of a threshold, on AWS's scale of confidence.
+pub const MIN_CONFIDENCE_RULE: &str = "must be above 1 and at most 100, AWS's scale of confidence";
+
+/// Whether a threshold obeys [`MIN_CONFIDENCE_RULE`].
+pub fn is_min_confidence(threshold: f32) -> bool {
+    threshold > 1.0 && threshold <= 100.0
+}
 
 pub fn min_confidence(text: &str) -> Result<f32, &'static str> {
-    text.parse().ok().filter(|threshold| grpc::is_min_confidence(*threshold)).ok_or(grpc::MIN_CONFIDENCE_RULE)
+    text.parse().ok().filter(|threshold| is_min_confidence(*threshold)).ok_or(MIN_CONFIDENCE_RULE)
 }
 
 pub fn address(text: &str) -> Result<SocketAddr, &'static str> {
@@ -17,10 +74,10 @@ pub fn size(text: &str) -> Result<ByteSize, &'static str> {
     text.parse().map_err(|_| "must be a size such as 256MiB")
 }
 
-/// A year is longer than anything here has to last, and short enough for every clock.
+/// At most a year, which every clock can add.
 pub fn duration(text: &str) -> Result<Duration, &'static str> {
     match humantime::parse_duration(text) {
-        Ok(duration) if duration > Duration::from_secs(365 * 24 * 3600) => Err("must be a year at most"),
+        Ok(duration) if duration > Duration::from_secs(365 * 24 * 3600) => Err("must be at most a year"),
         Ok(duration) => Ok(duration),
         Err(_) => Err("must be a duration such as 500ms, 5s or 1h"),
     }
@@ -28,15 +85,15 @@ pub fn duration(text: &str) -> Result<Duration, &'static str> {
 
 pub fn positive_duration(text: &str) -> Result<Duration, &'static str> {
     duration(text).and_then(|duration| match duration {
-        Duration::ZERO => Err("must be longer than nothing"),
+        Duration::ZERO => Err("must be above zero"),
         _ => Ok(duration),
     })
 }
 
-/// Without a pause between reads a single session would take the whole quota.
+/// At least 10 ms: without a pause between reads, one session would use the whole quota.
 pub fn pending_ttl(text: &str) -> Result<Duration, &'static str> {
     duration(text).and_then(|duration| match duration {
-        _ if duration < Duration::from_millis(10) => Err("must be 10ms at least"),
+        _ if duration < Duration::from_millis(10) => Err("must be at least 10ms"),
         _ => Ok(duration),
     })
 }

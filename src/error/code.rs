@@ -1,4 +1,4 @@
-//! The gRPC code of an error as telemetry needs it: its name, and whose fault it is.
+//! The gRPC code of an error for telemetry: its name, and whether the server failed.
 
 use super::Error;
 
@@ -11,13 +11,13 @@ pub(super) const NAMES: [&str; 17] = [
 ];
 
 impl Error {
-    /// The code's name in gRPC's spelling, such as `NOT_FOUND`.
+    /// Returns the name of the code as gRPC spells it, such as `NOT_FOUND`.
     pub fn code_name(&self) -> &'static str {
         NAMES[self.reason.row().code as usize]
     }
 
-    /// Whether the code says that the server failed, and not that the caller asked for what cannot
-    /// be had. The set is OpenTelemetry's, for the spans of servers.
+    /// Whether the code means that the server failed, not the caller. The set is OpenTelemetry's, for
+    /// the spans of servers.
     /// <https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>
     pub fn is_server_fault(&self) -> bool {
         matches!(

@@ -1,34 +1,31 @@
-//! An error as gRPC carries it, the only place that makes a `Status`.
+//! Converts an error to a `Status`.
 
 use super::{DOMAIN, Error, Row};
 use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status, codegen::http::HeaderMap, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// What only the edge knows about a failed request.
+/// The parts of a status that an [`Error`] does not contain.
 #[derive(Default)]
 pub struct Context<'a> {
-    /// The id that was asked for. It is told to nobody but the caller, in the ResourceInfo of
-    /// NOT_FOUND.
+    /// The requested session. Only the ResourceInfo of NOT_FOUND contains it.
     pub session_id: &'a str,
-    /// The AWS region of this server, when it has one.
+    /// The AWS region of this server.
     pub region: Option<&'a str>,
-    /// What is left of the caller's deadline.
+    /// The time until the caller's deadline.
     pub time_left: Duration,
 }
 
 impl Error {
-    /// The error as the end of an answer that had begun. Its caller waits for nothing that could be
-    /// told in addition.
+    /// Returns the trailers that end a stream with this error.
     pub fn to_trailers(&self) -> HeaderMap {
         let mut trailers = HeaderMap::new();
         let written = self.to_status(&Context::default()).add_header(&mut trailers);
-        written.expect("a message of this table is a header's value");
+        written.expect("messages of the table are valid header values");
         trailers
     }
 
-    /// The error as gRPC carries it: code, message, details, and the pushback trailer where a retry
-    /// may help.
+    /// Returns the status: code, message, details, and the pushback trailer if a retry may help.
     pub fn to_status(&self, context: &Context<'_>) -> Status {
         let row = self.reason.row();
         let mut details = ErrorDetails::with_error_info(row.name, DOMAIN, self.metadata(context.region));
@@ -43,8 +40,8 @@ impl Error {
         if let Some(delay) = self.retry_delay() {
             let delay = jittered(delay);
             details.set_retry_info(Some(delay));
-            // A client library would wait beyond its deadline and report that in place of the
-            // reason (gRFC A6): -1 stops it.
+            // A client library would wait until its deadline, and report DEADLINE_EXCEEDED instead of
+            // this reason (gRFC A6). -1 prevents the retry.
             let pushback = if delay < context.time_left { delay.as_millis() as i64 } else { -1 };
             trailers.insert("grpc-retry-pushback-ms", pushback.into());
         }
@@ -71,9 +68,9 @@ impl Error {
 }
 
 impl Error {
-    /// The error of a call whose request message tonic could not read, by tonic's code: tonic's own
-    /// statuses carry no details. `late` is the error if the message did not arrive in time. None
-    /// for a code that needs no details: the message is compressed.
+    /// Returns the error of a call whose request message tonic could not read, by tonic's code: tonic's
+    /// own statuses have no details. `late` is the error if the message did not arrive in time. None
+    /// if the message is compressed, which needs no details.
     pub fn of_unread_message(code: Code, limit: usize, late: impl FnOnce() -> Self) -> Option<Self> {
         match code {
             Code::Unimplemented => None,
@@ -84,7 +81,7 @@ impl Error {
     }
 }
 
-/// Up to half as long again, so that callers who failed together do not come back together.
+/// Adds up to 50 %, so that callers that failed together do not retry together.
 fn jittered(delay: Duration) -> Duration {
     delay.mul_f64(1.0 + fastrand::f64() / 2.0)
 }

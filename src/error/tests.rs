@@ -13,7 +13,7 @@ fn pushback(status: &Status) -> &str {
     trailer.expect("a pushback").to_str().expect("ASCII")
 }
 
-/// The table as the contract has it, written a second time: whoever changes a row must mean it.
+/// The contract's table a second time, so that no row changes by mistake.
 #[test]
 fn every_reason_has_the_code_and_the_retry_of_the_contract() {
     use Code::*;
@@ -51,7 +51,7 @@ fn every_reason_has_the_code_and_the_retry_of_the_contract() {
 }
 
 #[test]
-fn the_pushback_is_the_retry_delay_when_it_fits_the_deadline_and_minus_one_when_not() {
+fn the_pushback_is_the_retry_delay_or_minus_one_after_the_deadline() {
     let error = Error::new(Reason::UpstreamThrottled);
     let status = error.to_status(&context(Duration::from_secs(30)));
     let delay = status.get_error_details().retry_info().and_then(|info| info.retry_delay).expect("a delay");
@@ -64,7 +64,7 @@ fn the_pushback_is_the_retry_delay_when_it_fits_the_deadline_and_minus_one_when_
 }
 
 #[test]
-fn the_session_id_is_told_in_the_resource_info_of_not_found_and_nowhere_else() {
+fn only_the_resource_info_of_not_found_contains_the_session_id() {
     for reason in Reason::ALL {
         let status = Error::new(reason).to_status(&context(Duration::from_secs(30)));
         assert!(!status.message().contains(ID));
@@ -74,13 +74,13 @@ fn the_session_id_is_told_in_the_resource_info_of_not_found_and_nowhere_else() {
 }
 
 #[test]
-fn not_found_names_the_region_because_a_wrong_one_looks_the_same() {
+fn the_message_of_not_found_names_the_region() {
     let status = Error::new(Reason::SessionNotFound).to_status(&context(Duration::from_secs(30)));
     assert!(status.message().contains("region eu-west-1"), "{}", status.message());
 }
 
 #[test]
-fn an_invalid_request_names_the_field_and_what_is_wrong_with_it() {
+fn an_invalid_request_names_the_field_and_the_rule() {
     let error = Error::invalid("min_confidence", "is 0.9: the scale is above 1, up to 100");
     let status = error.to_status(&context(Duration::from_secs(30)));
     assert_eq!(status.message(), "min_confidence: is 0.9: the scale is above 1, up to 100");
@@ -90,7 +90,7 @@ fn an_invalid_request_names_the_field_and_what_is_wrong_with_it() {
 }
 
 #[test]
-fn what_is_known_of_aws_is_in_the_metadata() {
+fn the_metadata_has_the_code_and_request_id_of_aws() {
     let error = Error {
         aws_code: Some("ThrottlingException".into()),
         aws_request_id: Some("7f0a".into()),
@@ -105,14 +105,14 @@ fn what_is_known_of_aws_is_in_the_metadata() {
 }
 
 #[test]
-fn a_text_from_outside_is_cleaned_and_cut() {
-    assert_eq!(cleaned("com.aws#Odd Error\r\n\"}é"), "com.awsOddError");
-    assert_eq!(cleaned(&"x".repeat(1000)).len(), 64);
-    assert_eq!(cleaned_request_id("7f-0a\n\"{}é"), "7f-0a");
+fn a_text_from_aws_is_sanitized_and_truncated() {
+    assert_eq!(sanitized("com.aws#Odd Error\r\n\"}é"), "com.awsOddError");
+    assert_eq!(sanitized(&"x".repeat(1000)).len(), 64);
+    assert_eq!(sanitized_request_id("7f-0a\n\"{}é"), "7f-0a");
 }
 
 #[test]
-fn telemetry_names_a_code_as_grpc_does() {
+fn code_names_are_those_of_grpc() {
     for (number, name) in super::code::NAMES.iter().enumerate() {
         // tonic spells them in camel case.
         let spelled = format!("{:?}", Code::from_i32(number as i32)).to_uppercase();
@@ -122,7 +122,7 @@ fn telemetry_names_a_code_as_grpc_does() {
 }
 
 #[test]
-fn a_trouble_of_aws_or_of_this_service_is_a_servers_fault_and_a_callers_is_not() {
+fn failures_of_aws_or_this_service_are_server_faults() {
     for reason in [
         Reason::UpstreamUnavailable,
         Reason::UpstreamMalformed,
@@ -140,7 +140,7 @@ fn a_trouble_of_aws_or_of_this_service_is_a_servers_fault_and_a_callers_is_not()
 }
 
 #[test]
-fn what_is_too_large_is_overload_that_no_retry_mends() {
+fn a_request_that_is_too_large_is_overloaded_without_a_retry() {
     let status = Error::too_large("request", 4096).to_status(&context(Duration::MAX));
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(status.message(), "request: must not be larger than 4096 bytes");

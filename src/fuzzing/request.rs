@@ -1,11 +1,11 @@
-//! What a caller sends: the message and the deadline.
+//! The target `request`: a request message and its deadline.
 
-use super::{SESSION_ID, assert_sound};
+use super::{SESSION_ID, assert_valid};
 use crate::{
+    config::is_min_confidence,
     error::{Context, Error},
     grpc::{
         deadline::{self, Deadline},
-        is_min_confidence,
         valid_request::ValidRequest,
     },
     proto,
@@ -18,8 +18,8 @@ use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The settings of the server, chosen by the first byte; a `grpc-timeout` up to the first line
-/// feed; and the message.
+/// The input is one byte that chooses the server's settings, a `grpc-timeout` up to the first line
+/// feed, and the message.
 pub fn request(data: &[u8]) {
     let [settings, data @ ..] = data else { return };
     let floor = [None, Some(1.5), Some(80.0), Some(100.0)][usize::from(settings & 3)];
@@ -32,13 +32,13 @@ pub fn request(data: &[u8]) {
             valid.wait.unwrap_or_default()
         }
         Err(error) => {
-            assert_refused(&error, &request, floor, max_wait);
+            assert_rejected(&error, &request, floor, max_wait);
             Duration::ZERO
         }
     };
     assert_deadline(timeout, wait);
-    let elsewhere = proto::GetLivenessResultRequest { session_id: SESSION_ID.into(), ..request.clone() };
-    assert_eq!(format!("{request:?}"), format!("{elsewhere:?}"), "an id is never printed");
+    let other = proto::GetLivenessResultRequest { session_id: SESSION_ID.into(), ..request.clone() };
+    assert_eq!(format!("{request:?}"), format!("{other:?}"), "ids are never printed");
 }
 
 fn assert_accepted(
@@ -51,28 +51,29 @@ fn assert_accepted(
     assert!(valid.wait.is_none_or(|wait| !wait.is_zero() && wait <= max_wait));
     assert!(request.wait.is_none_or(|wait| wait.seconds >= 0 && (0..1_000_000_000).contains(&wait.nanos)));
     assert!((0..=3).contains(&request.view));
-    let asked = request.min_confidence;
-    assert_eq!(valid.min_confidence.is_some(), asked.is_some() || floor.is_some());
+    let requested = request.min_confidence;
+    assert_eq!(valid.min_confidence.is_some(), requested.is_some() || floor.is_some());
     if let Some(applied) = valid.min_confidence {
-        assert!(is_min_confidence(applied) && [asked, floor].contains(&Some(applied)));
-        assert!(asked.is_none_or(|asked| applied >= asked) && floor.is_none_or(|floor| applied >= floor));
+        assert!(is_min_confidence(applied) && [requested, floor].contains(&Some(applied)));
+        assert!(requested.is_none_or(|requested| applied >= requested) && floor.is_none_or(|floor| applied >= floor));
     }
 }
 
-fn assert_refused(error: &Error, request: &proto::GetLivenessResultRequest, floor: Option<f32>, max_wait: Duration) {
+fn assert_rejected(error: &Error, request: &proto::GetLivenessResultRequest, floor: Option<f32>, max_wait: Duration) {
     assert_eq!(error.reason.to_string(), "INVALID_REQUEST");
     let context = Context { session_id: &request.session_id, region: None, time_left: Duration::ZERO };
     let status = error.to_status(&context);
-    assert_sound(&status);
+    assert_valid(&status);
     if SessionId::parse(&request.session_id).is_none() {
-        // What is no id may be somebody's id all the same, or a secret put into the wrong field.
+        // An invalid id may be personal data, or a secret in the wrong field. The message omits it.
         let empty = proto::GetLivenessResultRequest { session_id: String::new(), ..request.clone() };
-        let told = ValidRequest::of(&empty, floor, max_wait).expect_err("an empty id is none").to_status(&context);
-        assert_eq!(told.message(), status.message());
+        let expected =
+            ValidRequest::of(&empty, floor, max_wait).expect_err("an empty id is invalid").to_status(&context);
+        assert_eq!(expected.message(), status.message());
     }
 }
 
-/// The rule once more, in whole nanoseconds and from gRPC's grammar.
+/// Asserts the deadline, computed a second time in nanoseconds and by gRPC's grammar.
 fn assert_deadline(timeout: &[u8], wait: Duration) {
     let Ok(value) = HeaderValue::from_bytes(timeout) else { return };
     let headers = HeaderMap::from_iter([(HeaderName::from_static("grpc-timeout"), value)]);
@@ -94,7 +95,7 @@ fn assert_deadline(timeout: &[u8], wait: Duration) {
         _ => None,
     };
     let nanos = named.unwrap_or((Duration::from_secs(30) + wait).as_nanos()).min(DAY.as_nanos());
-    let answered = nanos - (nanos / 10).min(second / 20);
-    assert_eq!((deadline.answer_by() - now).as_nanos(), answered);
+    let response_due = nanos - (nanos / 10).min(second / 20);
+    assert_eq!((deadline.answer_by() - now).as_nanos(), response_due);
     assert!(deadline.time_left() <= DAY);
 }

@@ -1,4 +1,4 @@
-//! What a test's client sends to the simulator: AWS's protocol and the control surface.
+//! The target `simulator`: requests of AWS's protocol and of the control interface.
 
 use super::{
     block_on,
@@ -14,34 +14,33 @@ use serde_json::Value;
 use std::time::Duration;
 use tower::ServiceExt;
 
-/// Requests of one input, each of which may be answered with five images.
-const MOST_REQUESTS: usize = 8;
+/// The most requests of one input. Each response may contain five images.
+const MAX_REQUESTS: usize = 8;
 
-/// A fault with a body of 2 MB is the longest that may be asked for, and lists of faults repeat it
-/// with escapes.
-const MOST_ANSWER: usize = 64 * 1024 * 1024;
+/// The largest response: a list of faults with the largest body, 2 MB, escaped.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 
 const SIGNED: &str =
     "AWS4-HMAC-SHA256 Credential=k/20261101/eu-west-1/rekognition/aws4_request, SignedHeaders=host, Signature=0f";
 
-/// Requests with a line `===` between: `read` or `create` for AWS's two operations with all that
-/// belongs to them, or a method and a path; headers that are added or take the usual one's place;
-/// an empty line, the body.
+/// The input is a list of requests, separated by lines of `===`. A request is `read`, `create` (a
+/// valid call of that AWS operation) or a method and a path; then header lines that add to or replace
+/// the usual ones; then an empty line and the body.
 pub fn simulator(data: &[u8]) {
     block_on(async {
         let simulator = Simulator::new(Config { created_for: Duration::ZERO, ..Config::default() });
         let router = simulator.router();
         let (mut rest, mut is_faulty) = (data, false);
-        for _ in 0..MOST_REQUESTS {
+        for _ in 0..MAX_REQUESTS {
             let (one, others) = text::split(rest, b"\n===\n").unwrap_or((rest, b""));
             if let Some(request) = request(one) {
-                // Once it is told to hang or to answer nonsense, the simulator may.
+                // After a fault was scripted, the simulator may hang or send an invalid response.
                 is_faulty |= request.method() == Method::POST && request.uri().path() == "/simulator/faults";
                 exchange(&router, request, is_faulty).await;
             }
             rest = others;
         }
-        assert!(simulator.reads() <= MOST_REQUESTS as u64);
+        assert!(simulator.reads() <= MAX_REQUESTS as u64);
     });
 }
 
@@ -79,12 +78,12 @@ async fn exchange(router: &Router, request: Request<Body>, is_faulty: bool) {
     let exchange = async {
         let response = router.clone().oneshot(request).await.expect("the router does not fail");
         let (head, body) = response.into_parts();
-        (head, to_bytes(body, MOST_ANSWER).await)
+        (head, to_bytes(body, MAX_RESPONSE_BYTES).await)
     };
     let (head, body) = match tokio::time::timeout(Duration::from_secs(60), exchange).await {
         Ok((head, Ok(body))) => (head, body),
         Ok((_, Err(_))) | Err(_) if is_aws && is_faulty => return,
-        _ => panic!("an answer, and all of it"),
+        _ => panic!("an incomplete response"),
     };
     assert!((200..=599).contains(&head.status.as_u16()));
     if is_aws && is_faulty {
@@ -93,20 +92,20 @@ async fn exchange(router: &Router, request: Request<Body>, is_faulty: bool) {
     assert!(!is_aws || head.headers.contains_key("x-amzn-requestid"));
     let kind = head.headers.get("content-type").map(HeaderValue::as_bytes).unwrap_or_default();
     if has_body && (kind.ends_with(b"json") || kind.ends_with(b"json-1.1")) {
-        let answer: Value = serde_json::from_slice(&body).expect("JSON as announced");
-        assert!(answer.is_object());
+        let result: Value = serde_json::from_slice(&body).expect("JSON as announced");
+        assert!(result.is_object());
         if is_aws && head.status.is_success() {
-            assert_answer(&answer);
+            assert_result(&result);
         }
     }
 }
 
-/// A new session's id, or a result in which nothing stands that its status does not allow.
-fn assert_answer(answer: &Value) {
-    assert!(answer["SessionId"].as_str().is_some_and(|id| crate::session::SessionId::parse(id).is_some()));
-    let is_done = answer["Status"] == "SUCCEEDED";
+/// Asserts that a response has a session id, and only the members that its status allows.
+fn assert_result(result: &Value) {
+    assert!(result["SessionId"].as_str().is_some_and(|id| crate::session::SessionId::parse(id).is_some()));
+    let is_done = result["Status"] == "SUCCEEDED";
     for member in ["Confidence", "ReferenceImage", "AuditImages"] {
-        assert!(is_done || answer.get(member).is_none(), "{member} before its time");
+        assert!(is_done || result.get(member).is_none(), "{member} before SUCCEEDED");
     }
-    assert!(answer["Confidence"].as_f64().is_none_or(|score| (0.0..=100.0).contains(&score)));
+    assert!(result["Confidence"].as_f64().is_none_or(|score| (0.0..=100.0).contains(&score)));
 }

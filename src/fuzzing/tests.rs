@@ -1,10 +1,10 @@
 use super::*;
 use std::{fs, path::Path, thread};
 
-/// Fixed, so that a failure can be had again; fuzz/ has other seeds every day.
+/// A fixed seed, so that failures can be reproduced. `fuzz/` uses other seeds.
 const SEED: u64 = 0x0fac_e1d5;
 
-/// What parsers trip over.
+/// Inputs that often break parsers.
 const ODD: [&[u8]; 24] = [
     b"\"",
     b"\\",
@@ -32,7 +32,7 @@ const ODD: [&[u8]; 24] = [
     b"#",
 ];
 
-/// Prints the input when the test panics on it, as a byte string of Rust, ready for a unit test.
+/// Prints the input as a Rust byte string if the test panics.
 struct Witness<'a>(&'a str, &'a [u8]);
 
 impl Drop for Witness<'_> {
@@ -43,12 +43,12 @@ impl Drop for Witness<'_> {
     }
 }
 
-/// Feeds the corpus of a target, and then so many mutations of it.
+/// Runs a target with its corpus, and then with this number of mutations.
 fn feed(target: &str, mutations: usize, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = files.collect();
-    // A folder has no order of its own, and the mutations must be the same everywhere.
+    // The mutations must be the same on every machine.
     files.sort();
     let corpus: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
     assert!(corpus.len() >= 5, "{} has a corpus", folder.display());
@@ -86,21 +86,21 @@ fn mutated(corpus: &[Vec<u8>], rng: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 #[test]
-fn no_request_gets_past_the_rules() {
+fn every_request_is_valid_or_rejected() {
     feed("request", 100_000, request);
 }
 
 #[test]
-fn no_answer_of_aws_breaks_the_contract() {
-    feed("upstream_answer", 1_500, upstream_answer);
+fn no_response_of_aws_violates_the_contract() {
+    feed("upstream_response", 1_500, upstream_response);
 }
 
 #[test]
-fn no_claim_in_a_header_counts() {
+fn claims_in_a_forwarded_header_are_ignored() {
     feed("xfcc", 100_000, xfcc);
 }
 
 #[test]
-fn the_simulator_answers_whatever_is_sent() {
+fn the_simulator_responds_to_every_request() {
     feed("simulator", 1_000, simulator);
 }

@@ -1,5 +1,4 @@
-//! Bytes read as text in the manner of HTTP, so that the inputs of the corpus can be read and
-//! written by people.
+//! Parses inputs in the style of HTTP, so that people can read and write the corpus.
 
 use axum::{
     body::Body,
@@ -14,7 +13,7 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// What is not a header is passed over, so that the rest of a mutated input still counts.
+    /// Parses a message. Lines that are no headers are skipped, so that mutated inputs stay useful.
     pub fn read(data: &'a [u8]) -> Self {
         let (head, body) = split(data, b"\n\n").unwrap_or((data, b""));
         let mut lines = head.split(|&byte| byte == b'\n');
@@ -36,8 +35,7 @@ pub(super) fn split<'a>(data: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u
     Some((&data[..at], &data[at + mark.len()..]))
 }
 
-/// Whether nothing but letters, digits and `marks` is in a text from outside: the contract's 1 to
-/// 64 of them.
-pub(super) fn is_clean(text: &str, marks: &str) -> bool {
+/// Whether a text has 1 to 64 letters, digits and `marks`, as the contract requires.
+pub(super) fn is_sanitized(text: &str, marks: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
 }

@@ -1,8 +1,7 @@
-//! What AWS answers, or whoever stands between: through the real SDK, to the result or the error
-//! that a caller gets.
+//! The target `upstream_response`: a response of AWS or of a proxy, parsed by the real SDK.
 
 use super::{
-    SESSION_ID, assert_sound, block_on,
+    SESSION_ID, assert_valid, block_on,
     text::{self, Message},
 };
 use crate::{
@@ -24,20 +23,20 @@ use std::{
     time::Duration,
 };
 
-/// A client, and what its next read is answered with. To make a client takes longer than to read.
+/// A client, and the response to its next read. It is reused: creating it takes longer than a read.
 #[derive(Clone)]
 struct Upstream {
     client: Rekognition,
-    answer: Arc<Mutex<Response<Body>>>,
+    response: Arc<Mutex<Response<Body>>>,
 }
 
-/// An HTTP answer: the status, headers, an empty line, the body. A header `cut` breaks off the body
-/// at its end.
-pub fn upstream_answer(data: &[u8]) {
+/// The input is an HTTP response: the status, headers, an empty line, the body. With a header `cut`,
+/// the connection breaks after the body.
+pub fn upstream_response(data: &[u8]) {
     thread_local!(static UPSTREAM: OnceCell<Upstream> = const { OnceCell::new() });
     let upstream = UPSTREAM.with(|upstream| upstream.get_or_init(Upstream::new).clone());
-    *upstream.answer.lock().expect("nobody panics with the lock") = answer(data);
-    let id = SessionId::parse(SESSION_ID).expect("a session's id");
+    *upstream.response.lock().expect("nothing panics under this lock") = response(data);
+    let id = SessionId::parse(SESSION_ID).expect("a valid id");
     match block_on(upstream.client.read(id, &spans::Caller::current())) {
         Ok(read) => assert_result(&read.result),
         Err(error) => assert_error(&error),
@@ -46,17 +45,17 @@ pub fn upstream_answer(data: &[u8]) {
 
 impl Upstream {
     fn new() -> Self {
-        let answer = Arc::new(Mutex::new(Response::default()));
-        let next = Arc::clone(&answer);
+        let response = Arc::new(Mutex::new(Response::default()));
+        let next = Arc::clone(&response);
         let router = Router::new().fallback(move || {
-            let answer = std::mem::take(&mut *next.lock().expect("nobody panics with the lock"));
-            async move { answer }
+            let response = std::mem::take(&mut *next.lock().expect("nothing panics under this lock"));
+            async move { response }
         });
-        Self { client: Rekognition::answered_by(router, Duration::from_secs(5)), answer }
+        Self { client: Rekognition::with_router(router, Duration::from_secs(5)), response }
     }
 }
 
-fn answer(data: &[u8]) -> Response<Body> {
+fn response(data: &[u8]) -> Response<Body> {
     let message = Message::read(data);
     let status = message.first.trim().parse().ok().and_then(|status| StatusCode::from_u16(status).ok());
     let body = if message.headers.contains_key("cut") {
@@ -76,7 +75,7 @@ fn assert_result(result: &proto::LivenessResult) {
     assert!(result.confidence.is_none_or(|score| (0.0..=100.0).contains(&score)));
     let status = proto::LivenessStatus::try_from(result.status).expect("a status of the contract");
     if status == proto::LivenessStatus::Unspecified {
-        assert!(text::is_clean(&result.unrecognized_status, "_."), "{:?}", result.unrecognized_status);
+        assert!(text::is_sanitized(&result.unrecognized_status, "_."), "{:?}", result.unrecognized_status);
     } else {
         assert_eq!(result.unrecognized_status, "");
     }
@@ -89,11 +88,11 @@ fn assert_result(result: &proto::LivenessResult) {
 }
 
 fn assert_error(error: &Error) {
-    assert!(error.aws_code.as_deref().is_none_or(|code| text::is_clean(code, "_.")), "{:?}", error.aws_code);
-    assert!(error.aws_request_id.as_deref().is_none_or(|id| text::is_clean(id, "-")), "{:?}", error.aws_request_id);
+    assert!(error.aws_code.as_deref().is_none_or(|code| text::is_sanitized(code, "_.")), "{:?}", error.aws_code);
+    assert!(error.aws_request_id.as_deref().is_none_or(|id| text::is_sanitized(id, "-")), "{:?}", error.aws_request_id);
     let context = Context { session_id: SESSION_ID, region: None, time_left: Duration::ZERO };
     let status = error.to_status(&context);
-    assert_sound(&status);
-    // The row's own words, whatever AWS's were.
+    assert_valid(&status);
+    // The message is the table's, never AWS's.
     assert_eq!(status.message(), Error::new(error.reason).to_status(&context).message());
 }

@@ -1,11 +1,12 @@
-//! The header that a peer writes and a sidecar ends.
+//! The target `xfcc`: the `x-forwarded-client-cert` header.
 
 use crate::client::xfcc::peer_names;
 
-/// Splits tried: each costs two readings of the header.
-const MOST_SPLITS: usize = 32;
+/// The most commas to split at. Each split parses the header twice.
+const MAX_SPLITS: usize = 32;
 
-/// The header's value. At each comma it is taken for a claim and what a sidecar appended to it.
+/// The input is the header. At each comma, it is split into a client's claim and the element that the
+/// sidecar appended.
 pub fn xfcc(data: &[u8]) {
     let Ok(header) = std::str::from_utf8(data) else { return };
     let read = peer_names(header);
@@ -13,11 +14,11 @@ pub fn xfcc(data: &[u8]) {
         assert!(names.len() <= 16);
         assert!(names.iter().all(|name| (1..=256).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())));
     }
-    for (comma, _) in header.match_indices(',').take(MOST_SPLITS) {
-        // A sidecar's own element is well-formed; then a claim before it makes no difference, or
-        // nothing of the header counts.
+    for (comma, _) in header.match_indices(',').take(MAX_SPLITS) {
+        // The sidecar's element is well-formed. A claim before it changes nothing, or makes the
+        // header invalid.
         if let (Ok(names), Ok(appended)) = (&read, peer_names(&header[comma + 1..])) {
-            assert_eq!(*names, appended, "a claim of {comma} bytes altered what follows it");
+            assert_eq!(*names, appended, "a claim of {comma} bytes changed the names after it");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! The session is told by its reference, and of a score or a face nothing but whether one left.
 
 use super::{response::Response, valid_request::ValidRequest};
-use crate::{client::Caller, error::Error, results::ImageSet, session::SessionRefKey};
+use crate::{client::Caller, config::AccessLog, error::Error, results::ImageSet, session::SessionRefKey};
 use std::{
     sync::{
         Arc,
@@ -14,17 +14,6 @@ use std::{
 };
 use tokio::time::Instant;
 use tracing::{Level, field};
-
-/// Which requests the access log has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum AccessLog {
-    /// None.
-    None,
-    /// Those whose answer carries a face.
-    Images,
-    /// All, refused ones too.
-    All,
-}
 
 /// Who sends nonsense may send much of it: so many refusals a second are told, and of the rest
 /// their number.

@@ -1,7 +1,7 @@
 //! How calls are recorded: metrics, span and log lines, once for each call of the RPC.
 
 use super::{
-    access_log::{AccessLog, Log},
+    access_log::Log,
     admission::MESSAGE_TIMEOUT,
     deadline::{self, Deadline},
     metrics::ResponseMetrics,
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     client::Caller,
+    config::AccessLog,
     error::{Context, Error, Reason},
     session::SessionRefKey,
     telemetry::spans,
@@ -91,11 +92,11 @@ impl Recorder {
         match end {
             Ok(response) => {
                 self.0.metrics.results(response.message.source, response.status_number()).inc();
-                spans::answered(&call.span, response.status_name(), response.source_name());
+                spans::record_response(&call.span, response.status_name(), response.source_name());
             }
             Err(error) => {
                 self.count(error);
-                spans::refused(&call.span, error);
+                spans::record_error(&call.span, error);
             }
         }
         self.0.log.tell(&call.caller, valid, call.arrival, end);

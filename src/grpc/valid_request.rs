@@ -1,6 +1,12 @@
 //! A validated request, in types that cannot be wrong.
 
-use crate::{error::Error, proto, results::ImageSet, session::SessionId};
+use crate::{
+    config::{MIN_CONFIDENCE_RULE, is_min_confidence},
+    error::Error,
+    proto,
+    results::ImageSet,
+    session::SessionId,
+};
 use std::time::Duration;
 
 /// A validated request.
@@ -46,14 +52,6 @@ impl ValidRequest {
         let min_confidence = asked.into_iter().chain(floor).reduce(f32::max);
         Ok(Self { session_id, images, min_confidence, wait })
     }
-}
-
-/// The range of a threshold, on AWS's scale of confidence.
-pub const MIN_CONFIDENCE_RULE: &str = "must be above 1 and at most 100, AWS's scale of confidence";
-
-/// Whether a threshold obeys [`MIN_CONFIDENCE_RULE`].
-pub fn is_min_confidence(threshold: f32) -> bool {
-    threshold > 1.0 && threshold <= 100.0
 }
 
 fn check_min_confidence(threshold: f32) -> Result<(), Error> {

@@ -1,18 +1,18 @@
-//! Credentials that can sign a request: the SDK panics on those that no HTTP header can hold.
+//! Rejects credentials that are no valid header values: the SDK panics on them.
 
-use super::panics::catch;
 use aws_credential_types::provider::{error::CredentialsError, future};
 use aws_sdk_rekognition::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
-use std::{error, fmt};
+use futures_util::FutureExt;
+use std::{error, fmt, panic::AssertUnwindSafe};
 
-/// Why no read can be signed, for an operator.
+/// Why reads cannot be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoCredentials {
     /// No region is configured.
     NoRegion,
     /// The chain has no credentials, or their provider fails.
     NotFound,
-    /// A part of the credentials contains what no part may contain.
+    /// A part of the credentials is not a valid header value.
     Malformed { part: &'static str, flaw: &'static str },
 }
 
@@ -29,14 +29,14 @@ impl fmt::Display for NoCredentials {
 impl error::Error for NoCredentials {}
 
 impl NoCredentials {
-    /// Returns what a [`Checked`] provider says of its error.
+    /// Returns the cause of an error of a [`Checked`] provider.
     pub fn of(error: &CredentialsError) -> Self {
         let malformed = error::Error::source(error).and_then(|source| source.downcast_ref());
         malformed.copied().unwrap_or(Self::NotFound)
     }
 }
 
-/// Returns what a key or a token must not contain and this one does.
+/// Returns what makes a key or token invalid as a header value.
 pub fn flaw_of_credential(text: &str) -> Option<&'static str> {
     let has = |what: fn(char) -> bool| text.contains(what);
     if has(|c| matches!(c, '\n' | '\r')) {
@@ -50,15 +50,15 @@ pub fn flaw_of_credential(text: &str) -> Option<&'static str> {
     }
 }
 
-/// A provider whose credentials the SDK can sign with. One that panics is one that fails: a
-/// provider signs requests too, with credentials that are not seen here.
+/// A provider that returns only valid credentials. A panic of the inner provider is an error: it
+/// signs requests itself, with credentials that are not checked here.
 #[derive(Debug)]
 pub struct Checked(pub SharedCredentialsProvider);
 
 impl Checked {
     async fn provide(&self) -> Result<Credentials, CredentialsError> {
-        let provided = catch(self.0.provide_credentials()).await;
-        let credentials = provided.ok_or_else(|| CredentialsError::unhandled("the provider panicked"))??;
+        let provided = AssertUnwindSafe(self.0.provide_credentials()).catch_unwind().await;
+        let credentials = provided.map_err(|_| CredentialsError::unhandled("the provider panicked"))??;
         let parts = [
             ("access key id", Some(credentials.access_key_id())),
             ("secret access key", Some(credentials.secret_access_key())),

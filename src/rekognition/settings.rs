@@ -1,5 +1,4 @@
-//! What AWS's standard chain of settings comes to: only when it is loaded are a profile's values
-//! known.
+//! Validates the settings that AWS's standard chain loads, including those of a profile.
 
 use super::{FACE_LIVENESS_REGIONS, Rekognition};
 use aws_config::SdkConfig;
@@ -12,25 +11,25 @@ use std::{error, iter};
 use tonic::codegen::http::Uri;
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
-/// A client as AWS's standard chain describes it, and what an operator has to know of that, in a
-/// sentence each.
+/// A client configured by AWS's standard chain, and one sentence for each problem.
 pub struct Loaded {
     pub rekognition: Rekognition,
-    /// Bad values: the SDK would panic, or read from an endpoint that the operator did not choose.
+    /// Invalid values: the SDK would panic, or read from an endpoint that the operator did not
+    /// choose.
     pub malformed: Vec<String>,
-    /// What has to be configured before a read is possible.
+    /// Settings without which no read is possible.
     pub missing: Vec<String>,
-    /// What is probably not meant so.
+    /// Likely mistakes.
     pub warnings: Vec<String>,
 }
 
-/// Decides whether a region's name is well-formed: it becomes a part of a host name.
+/// Whether a region is a valid label of a host name.
 pub fn is_region(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-/// Decides whether this is a URL of HTTP with a host, and with a good port if any.
+/// Whether this is an HTTP or HTTPS URL with a host, and with a valid port if any.
 pub fn is_url(text: &str) -> bool {
     let Ok(uri) = text.parse::<Uri>() else { return false };
     let has_host = uri.authority().is_some_and(|authority| {
@@ -40,12 +39,13 @@ pub fn is_url(text: &str) -> bool {
     has_host && matches!(uri.scheme_str(), Some("http" | "https"))
 }
 
-/// Shows a bad value at the end of a sentence, unless it can be a URL with a password.
+/// Returns the end of a sentence that shows an invalid value, unless it may contain a password.
 pub fn shown(value: &str) -> String {
     if value.contains('@') { String::new() } else { format!(", and is {value:?}") }
 }
 
-/// Returns what is wrong with the region and the endpoint. The environment's own are good by now.
+/// Returns the problems of the region and the endpoint of a profile. Those of the environment are
+/// validated before.
 pub(super) fn malformed(shared: &SdkConfig) -> Vec<String> {
     let region =
         shared.region().map(|region| region.as_ref()).filter(|region| !region.is_empty() && !is_region(region));
@@ -60,15 +60,15 @@ pub(super) fn malformed(shared: &SdkConfig) -> Vec<String> {
     region.into_iter().chain(endpoint).collect()
 }
 
-/// Returns the endpoint that the SDK would take, as it is spelled.
+/// Returns the text of the endpoint that the SDK would use.
 fn endpoint(shared: &SdkConfig) -> Option<String> {
     let key = ServiceConfigKey::builder().service_id("Rekognition").env("AWS_ENDPOINT_URL").profile("endpoint_url");
     shared.service_config()?.load_config(key.build().expect("all three are set"))
 }
 
-/// Returns why no region is configured, or a warning about the one that is. AWS says of an
-/// unsupported region no more than AccessDenied, and of a wrong one that it knows no session.
-pub(super) fn judge_region(region: Option<&str>) -> Result<Option<String>, String> {
+/// Returns an error if no region is configured, or a warning if it has no Face Liveness. In such a
+/// region AWS only returns AccessDenied, and in a wrong one SessionNotFound.
+pub(super) fn check_region(region: Option<&str>) -> Result<Option<String>, String> {
     let regions = FACE_LIVENESS_REGIONS.join(", ");
     match region {
         None => Err(format!("no AWS region is configured: set AWS_REGION to one that has Face Liveness ({regions})")),
@@ -79,10 +79,10 @@ pub(super) fn judge_region(region: Option<&str>) -> Result<Option<String>, Strin
     }
 }
 
-/// Returns why AWS's files give no credentials: one cannot be parsed, or none has the profile that
-/// AWS_PROFILE names. If the SDK finds credentials elsewhere, it can fail to refresh them later.
-pub(super) async fn judge_profile() -> Option<String> {
-    // The SDK has loaded the same files, and has logged what is wrong with them.
+/// Returns why AWS's files give no credentials: one cannot be parsed, or none has the profile in
+/// AWS_PROFILE. If the SDK finds credentials elsewhere, it may fail to refresh them later.
+pub(super) async fn check_profile() -> Option<String> {
+    // The SDK has loaded the same files before, and logged their errors.
     let (fs, env, files) = (Fs::real(), Env::real(), EnvConfigFiles::default());
     let loaded = aws_config::profile::load(&fs, &env, &files, None).with_subscriber(NoSubscriber::default());
     match loaded.await {
@@ -100,7 +100,7 @@ pub(super) async fn judge_profile() -> Option<String> {
     }
 }
 
-/// Decides whether the environment itself has a key. Then no profile is looked at for one.
+/// Whether the environment itself has a key. Then the SDK does not use a profile's.
 pub(super) fn environment_has_key() -> bool {
     let is_set = |name| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
     is_set("AWS_ACCESS_KEY_ID") && is_set("AWS_SECRET_ACCESS_KEY")
@@ -112,25 +112,25 @@ mod tests {
 
     #[test]
     fn a_region_is_a_label_of_a_host_name() {
-        for good in ["us-east-1", "ap-southeast-7", "simulated"] {
-            assert!(is_region(good), "{good:?}");
+        for valid in ["us-east-1", "ap-southeast-7", "simulated"] {
+            assert!(is_region(valid), "{valid:?}");
         }
-        for bad in ["", "US-EAST-1", "us east", "us-east-1\n", "-", "us-east-1-", "us.east", &"a".repeat(64)] {
-            assert!(!is_region(bad), "{bad:?}");
+        for invalid in ["", "US-EAST-1", "us east", "us-east-1\n", "-", "us-east-1-", "us.east", &"a".repeat(64)] {
+            assert!(!is_region(invalid), "{invalid:?}");
         }
     }
 
     #[test]
-    fn a_url_has_a_host_and_a_good_port() {
-        for good in
+    fn a_url_has_a_host_and_a_valid_port() {
+        for valid in
             ["http://127.0.0.1:4580", "https://rekognition.us-east-1.amazonaws.com/", "http://[::1]:1", "http://a@b"]
         {
-            assert!(is_url(good), "{good:?}");
+            assert!(is_url(valid), "{valid:?}");
         }
-        for bad in
+        for invalid in
             ["", "nonsense", "localhost:4580", "http://", "http://:1", "http://h:99999", "http://h:", "http://h\n"]
         {
-            assert!(!is_url(bad), "{bad:?}");
+            assert!(!is_url(invalid), "{invalid:?}");
         }
     }
 }

@@ -20,17 +20,17 @@ impl ServerMetrics {
     pub fn new(registry: &Registry) -> Self {
         Self {
             requests_in_flight: registry
-                .gauge("face_liveness_requests_in_flight", "Requests in flight, those that wait included."),
+                .gauge("face_liveness_requests_in_flight", "Requests in flight, including waits."),
             ready: registry.gauge("face_liveness_ready", "Whether this replica is ready: 1 or 0."),
             connections: registry.gauge("face_liveness_connections", "Open connections of the gRPC port."),
             connections_closed: registry.counters(
                 "face_liveness_connections_closed_total",
-                "Connections that were closed before they could ask, by why.",
+                "Connections that were closed before they could call, by reason.",
                 ("reason", &CloseReason::ALL.map(CloseReason::label)),
             ),
             tls_reloads: registry.counters(
                 "face_liveness_tls_reloads_total",
-                "Changed certificate files, by whether they were taken over.",
+                "Reloads of changed certificate files, by outcome.",
                 ("outcome", &["ok", "failed"]),
             ),
             tls_not_after: registry.float_gauge(

@@ -1,30 +1,7 @@
 //! The user and password of the store, which may change while the service runs.
 
-use std::{fmt, fs, path::PathBuf, str::FromStr};
-
-/// A text that is never printed.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(redacted)")
-    }
-}
+use crate::config::Secret;
+use std::{fs, path::PathBuf};
 
 /// What a connection says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +39,6 @@ fn one(file: &Option<PathBuf>, value: &Option<Secret>, flag: &str) -> Result<Opt
     // An editor ends a file with a line break, and no password does.
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err(format!("{flag}: {} is empty", file.display())),
-        text => Ok(Some(Secret(text.to_owned()))),
+        text => Ok(text.parse().ok()),
     }
 }

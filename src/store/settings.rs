@@ -1,6 +1,7 @@
 //! Where the store is, and how it is asked.
 
-use super::credentials::{Credentials, Secret, Sources};
+use super::credentials::{Credentials, Sources};
+use crate::config::Secret;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates, io::tcp::TcpSettings};
 use std::{fs, path::PathBuf, time::Duration};
 

@@ -1,8 +1,8 @@
-//! What a trace tells: the two spans, and every attribute there is.
+//! The two spans and all their attributes.
 //!
-//! Names are OpenTelemetry's for RPCs (<https://opentelemetry.io/docs/specs/semconv/rpc/>). A face,
-//! a score, an S3 key, a session id or AWS's own words on an error are never among them: traces
-//! leave the process, and are kept by others.
+//! Names follow OpenTelemetry (<https://opentelemetry.io/docs/specs/semconv/rpc/>). Attributes never
+//! contain a face, a score, an S3 key, a session id or AWS's error message: traces leave the process,
+//! and other systems store them.
 
 use crate::{error::Error, proto::GET_LIVENESS_RESULT, session::SessionRef};
 use opentelemetry::{
@@ -18,18 +18,17 @@ use tracing::{
 };
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// The target of these spans and of nothing else, by which the exporter takes them and the log
-/// leaves them out.
+/// The target of these spans. The exporter selects it, and the log excludes it.
 pub const TARGET: &str = "trace";
 
-/// gRPC's full name of the method.
+/// The full name of the method in gRPC.
 const METHOD: &str = GET_LIVENESS_RESULT.full_name;
 
-/// How OpenTelemetry's conventions name a call of AWS.
+/// The name of the AWS call in OpenTelemetry's conventions.
 const AWS_METHOD: &str = "Rekognition/GetFaceLivenessSessionResults";
 
-/// A call, as a child of the caller's span when its headers name one (W3C's `traceparent`). It ends
-/// when it is dropped: one without a code is of a caller who did not wait for the answer.
+/// Returns the span of a call, a child of the caller's span if the headers have one (W3C's
+/// `traceparent`). It ends when it is dropped. If it has no code then, the caller has hung up.
 pub fn call(headers: &HeaderMap) -> Span {
     let span = tracing::info_span!(
         target: TARGET,
@@ -45,24 +44,23 @@ pub fn call(headers: &HeaderMap) -> Span {
         face_liveness.status = Empty,
         face_liveness.source = Empty,
     );
-    under(span, || TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers)))
+    with_parent(span, || TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers)))
 }
 
-/// Which session a call is about.
-pub fn asks_for(call: &Span, session: SessionRef) {
+/// Records the session of a call.
+pub fn record_session(call: &Span, session: SessionRef) {
     call.record("face_liveness.session_ref", display(session));
 }
 
-/// That a call was answered, and with what.
-pub fn answered(call: &Span, status: &str, source: &str) {
+/// Records the end of a successful call.
+pub fn record_response(call: &Span, status: &str, source: &str) {
     call.record("rpc.response.status_code", "OK");
     call.record("face_liveness.status", status);
     call.record("face_liveness.source", source);
 }
 
-/// That a call was not answered, and why. It is marked as failed only when this service or AWS
-/// failed.
-pub fn refused(call: &Span, error: &Error) {
+/// Records the end of a failed call. The span has the status ERROR only if this service or AWS failed.
+pub fn record_error(call: &Span, error: &Error) {
     call.record("rpc.response.status_code", error.code_name());
     call.record("error.type", display(error.reason));
     if error.is_server_fault() {
@@ -70,18 +68,18 @@ pub fn refused(call: &Span, error: &Error) {
     }
 }
 
-/// Whose call the reads of a poll belong to. It is the name of a span and does not keep it from
-/// ending, for a poll may outlive its caller by minutes.
+/// The call that the reads of a poll belong to. This reference does not keep the call's span open:
+/// a poll may outlive its caller by minutes.
 pub struct Caller(SpanContext);
 
 impl Caller {
-    /// The one whose call runs now.
+    /// Returns the call of the current span.
     pub fn current() -> Self {
         Self(Span::current().context().span().span_context().clone())
     }
 }
 
-/// A read from AWS. It ends when it is dropped.
+/// Returns the span of a read from AWS. It ends when it is dropped.
 pub fn read(caller: &Caller) -> Span {
     let span = tracing::info_span!(
         target: TARGET,
@@ -94,11 +92,11 @@ pub fn read(caller: &Caller) -> Span {
         aws.request_id = Empty,
         "error.type" = Empty,
     );
-    under(span, || Context::new().with_remote_span_context(caller.0.clone()))
+    with_parent(span, || Context::new().with_remote_span_context(caller.0.clone()))
 }
 
-/// How a read ended. `request_id` is AWS's, which its support asks for.
-pub fn read_ended<T>(read: &Span, request_id: Option<&str>, end: &Result<T, Error>) {
+/// Records the end of a read. AWS support needs the `request_id`.
+pub fn record_read<T>(read: &Span, request_id: Option<&str>, end: &Result<T, Error>) {
     read.record("aws.request_id", request_id);
     if let Err(error) = end {
         read.record("error.type", display(error.reason));
@@ -106,22 +104,22 @@ pub fn read_ended<T>(read: &Span, request_id: Option<&str>, end: &Result<T, Erro
     }
 }
 
-/// The span with a parent, which is not looked for when nobody takes the span.
-fn under(span: Span, parent: impl FnOnce() -> Context) -> Span {
+/// Sets the parent of a span. It is not computed if the span is disabled.
+fn with_parent(span: Span, parent: impl FnOnce() -> Context) -> Span {
     if !span.is_disabled() {
-        // It fails under a subscriber of somebody else, who has no use for parents.
+        // It fails without the OpenTelemetry layer, which alone needs parents.
         span.set_parent(parent()).ok();
     }
     span
 }
 
-/// The headers of a call, where a `traceparent` that is malformed is none.
+/// The headers of a call, without a malformed `traceparent`.
 struct Headers<'a>(&'a HeaderMap);
 
 impl Extractor for Headers<'_> {
     fn get(&self, key: &str) -> Option<&str> {
         let value = self.0.get(key)?.to_str().ok()?;
-        // The propagator checks the rest, but takes ids that are too short.
+        // The propagator accepts ids that are too short. It checks the rest.
         let dashes = [2, 35, 52].iter().all(|&at| value.as_bytes().get(at) == Some(&b'-'));
         (dashes || key != "traceparent").then_some(value)
     }

@@ -1,9 +1,7 @@
-//! Traces by OTLP over gRPC: whether, where to, and that a collector which is slow or away costs
-//! nobody anything.
+//! Exports traces by OTLP over gRPC. A slow or unavailable collector does not affect requests.
 //!
-//! They are set by OpenTelemetry's own variables, most of which its SDK reads itself: the sampler,
-//! the queue, headers, timeouts. The SDK logs nothing here (its feature for that is off); what an
-//! operator has to know is told once by [`Watched`].
+//! OpenTelemetry's variables configure the export. Its SDK reads most of them: the sampler, the
+//! queue, headers, timeouts. The SDK's own log is off; [`Logged`] logs when the export starts to fail.
 
 use super::spans;
 use opentelemetry::{InstrumentationScope, KeyValue, trace::TracerProvider};
@@ -25,26 +23,24 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// How long the last spans may take to leave. They are worth a moment of a stop and no more:
-/// Kubernetes gives it 30 s, of which requests in flight have 20 by default.
+/// The maximum time to export the last spans. Kubernetes allows 30 s for a shutdown, of which the
+/// drain uses 25 by default.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The exporter and its queue of 2048 spans (`OTEL_BSP_MAX_QUEUE_SIZE`). A thread of its own
-/// empties it; what finds it full is dropped.
+/// The exporter and its queue of 2,048 spans (`OTEL_BSP_MAX_QUEUE_SIZE`). Its own thread exports
+/// them. When the queue is full, spans are dropped.
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// An exporter that connects when it first has something to send; nothing when no collector is
-    /// named.
+    /// Returns an exporter that connects at its first span, or None if no collector is configured.
     ///
     /// # Errors
-    /// One sentence, when a setting makes no sense.
+    /// One sentence about an invalid setting.
     pub fn from_environment() -> Result<Option<Self>, String> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let Some(endpoint) = endpoint(variable)? else { return Ok(None) };
         let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic();
-        // The machine's root certificates are looked for only where they are needed: a minimal
-        // image has none.
+        // Load the machine's root certificates only if needed: a minimal image has none.
         let exporter = match endpoint.starts_with("http://") {
             true => exporter,
             false => exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots()),
@@ -52,12 +48,12 @@ impl Traces {
         let exporter = exporter.build().map_err(|error| error.to_string())?;
         let provider = SdkTracerProvider::builder()
             .with_resource(resource(variable))
-            .with_batch_exporter(Watched { exporter, fails: AtomicBool::new(false) });
+            .with_batch_exporter(Logged { exporter, is_failing: AtomicBool::new(false) });
         Ok(Some(Self(provider.build())))
     }
 
-    /// Takes this program's own spans, and of them nothing but what they were given: no log line
-    /// becomes an event, and neither file nor thread an attribute.
+    /// Returns the layer that exports the spans of [`spans`] with their own attributes only: no log
+    /// events, no file, no thread.
     pub fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -74,17 +70,17 @@ impl Traces {
             .with_filter(ours.with_max_level_hint(LevelFilter::INFO))
     }
 
-    /// Sends what is queued, as far as it can within that time.
+    /// Exports the queued spans, within this time and [`FLUSH_TIMEOUT`].
     pub async fn shutdown(self, within: Duration) {
         let timeout = within.min(FLUSH_TIMEOUT);
         let flush = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(timeout));
         if !matches!(flush.await, Ok(Ok(()))) {
-            tracing::warn!("the collector did not take the last spans in time; they are lost");
+            tracing::warn!("the collector did not accept the last spans in time; they are lost");
         }
     }
 }
 
-/// Where to export to; nothing when no traces are wanted.
+/// Returns the URL of the collector, or None if traces are off.
 /// <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
 fn endpoint(variable: impl Fn(&str) -> Option<String>) -> Result<Option<String>, String> {
     let is = |name, value| variable(name).is_some_and(|set| set.eq_ignore_ascii_case(value));
@@ -96,13 +92,13 @@ fn endpoint(variable: impl Fn(&str) -> Option<String>) -> Result<Option<String>,
     let Some(endpoint) = of_traces("ENDPOINT").filter(|_| !off) else { return Ok(None) };
     match of_traces("PROTOCOL") {
         Some(protocol) if protocol != "grpc" => {
-            Err(format!("OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}, and this service speaks grpc only"))
+            Err(format!("OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}, and this service supports grpc only"))
         }
         _ => Ok(Some(endpoint)),
     }
 }
 
-/// Who sends the spans. What the environment says of it wins.
+/// Returns the attributes of this service. Those of the environment win.
 fn resource(variable: impl Fn(&str) -> Option<String>) -> Resource {
     let ours = [("service.name", env!("CARGO_PKG_NAME")), ("service.version", env!("CARGO_PKG_VERSION"))];
     let resource = Resource::builder_empty()
@@ -114,18 +110,17 @@ fn resource(variable: impl Fn(&str) -> Option<String>) -> Resource {
     }
 }
 
-/// Tells once that spans do not arrive, and once that they do again: a collector that is away for
-/// an hour is one trouble, not 720.
+/// An exporter that logs one line when the export starts to fail, and one when it works again.
 #[derive(Debug)]
-struct Watched<E> {
+struct Logged<E> {
     exporter: E,
-    fails: AtomicBool,
+    is_failing: AtomicBool,
 }
 
-impl<E: SpanExporter> SpanExporter for Watched<E> {
+impl<E: SpanExporter> SpanExporter for Logged<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let end = self.exporter.export(batch).await;
-        match (&end, self.fails.swap(end.is_err(), Ordering::Relaxed)) {
+        match (&end, self.is_failing.swap(end.is_err(), Ordering::Relaxed)) {
             (Err(error), false) => {
                 tracing::warn!(%error, "spans do not reach the collector, and are lost until they do")
             }
@@ -151,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn traces_are_exported_where_the_variables_say_and_only_then() {
+    fn the_variables_decide_whether_and_where_traces_are_exported() {
         let to = |endpoint: &str| Ok(Some(endpoint.to_owned()));
         let of_traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces");
         assert_eq!(endpoint_with(&[]), Ok(None));
@@ -166,8 +161,8 @@ mod tests {
     }
 
     #[test]
-    fn a_protocol_that_is_not_spoken_is_refused() {
-        let refusal = endpoint_with(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]);
-        assert!(refusal.is_err_and(|sentence| sentence.contains("http/protobuf")));
+    fn an_unsupported_protocol_is_rejected() {
+        let endpoint = endpoint_with(&[ENDPOINT, ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]);
+        assert!(endpoint.is_err_and(|sentence| sentence.contains("http/protobuf")));
     }
 }

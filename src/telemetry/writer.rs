@@ -11,11 +11,10 @@ use std::{
 };
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// Lines that wait to be written; more are lost and counted. A line has about 400 bytes, so these
-/// take about 2 MiB.
+/// The most lines in the queue, about 2 MiB at 400 bytes each. More are dropped and counted.
 const MAX_LINES: usize = 4_096;
 
-/// How long the process waits at its end for the last lines.
+/// How long the process waits for the last lines when it ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 static LOG: OnceLock<Log> = OnceLock::new();
@@ -44,7 +43,7 @@ pub fn lost_lines() -> u64 {
     LOG.get().map_or(0, |log| log.lost.dropped_lines() as u64)
 }
 
-/// Waits until the lines so far are written, for two seconds at most.
+/// Waits until all lines are written, for at most [`FLUSH_TIMEOUT`].
 pub fn flush() {
     let worker = LOG.get().and_then(|log| log.worker.lock().expect("nothing panics under this lock").take());
     if let Some(worker) = worker {
@@ -52,13 +51,13 @@ pub fn flush() {
     }
 }
 
-/// Writes the last sentences of the program to standard error, for two seconds at most.
+/// Writes the last sentences of the program to standard error, within [`FLUSH_TIMEOUT`].
 pub fn last_sentences(sentences: &[String]) {
     let lines: String = sentences.iter().map(|sentence| format!("face-liveness-facade: {sentence}\n")).collect();
     within(FLUSH_TIMEOUT, move || drop(io::stderr().write_all(lines.as_bytes())));
 }
 
-/// Runs `work`, and waits for it no longer than `timeout`: it may block on a pipe that is not read.
+/// Runs `work`, and waits for it at most `timeout`: it may block on a pipe that is not read.
 fn within(timeout: Duration, work: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel::<()>();
     thread::spawn(move || {

@@ -73,8 +73,8 @@ async fn check_says_what_to_mend_when_a_read_fails() {
         (error("ThrottlingException"), &["AWS throttles", "try again"]),
         (error("ExpiredTokenException"), &["AWS rejects the credentials", "expired"]),
         (error("SomethingOfTomorrowException"), &["this version does not know", "SomethingOfTomorrowException"]),
-        (page, &["does not answer as AWS does", "AWS_ENDPOINT_URL_REKOGNITION"]),
-        (FaultKind::Hang, &["does not answer in time", "HTTPS_PROXY"]),
+        (page, &["does not respond like AWS", "AWS_ENDPOINT_URL_REKOGNITION"]),
+        (FaultKind::Hang, &["does not respond in time", "HTTPS_PROXY"]),
     ] {
         simulator.clear_faults();
         simulator.script(Fault::new(kind));
@@ -117,11 +117,11 @@ async fn health_of_a_server_that_is_not_ready_exits_1() {
 
 #[tokio::test]
 async fn health_where_no_server_answers_exits_1() {
-    run(&["health", "--address", &closed_port()], &[]).await.complains(1, &["nothing answers at 127.0.0.1:"]);
+    run(&["health", "--address", &closed_port()], &[]).await.complains(1, &["cannot connect to 127.0.0.1:"]);
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = silent.local_addr().expect("a bound socket has an address").to_string();
     let outcome = run(&["health", "--address", &address, "--timeout", "300ms"], &[]).await;
-    outcome.complains(1, &["did not answer within 300ms"]);
+    outcome.complains(1, &["did not respond within 300ms"]);
     run(&["health", "--address", "no address"], &[]).await.complains(1, &["--address", "127.0.0.1:9090"]);
 }
 

@@ -498,7 +498,7 @@ def documented_program(folder):
         equal("the line", last_line(folder, commands).lower(), "live: true")
         save(folder / path, code.replace(session("1"), session("0")))
         change_folder, *_, run_it = commands.splitlines()
-        reason = "NOT_FOUND AWS knows no such Face Liveness session.*" if LANGUAGE == "node" else "SESSION_NOT_FOUND"
+        reason = "NOT_FOUND AWS does not know this Face Liveness session.*" if LANGUAGE == "node" else "SESSION_NOT_FOUND"
         matches("the line for an unknown session", last_line(folder, f"{change_folder}\n{run_it}"), f"error: {reason}")
 
 

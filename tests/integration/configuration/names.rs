@@ -23,7 +23,7 @@ async fn a_misspelled_variable_exits_64_with_the_known_name() {
         }
         // A probe of a running server goes on.
         let probe = run(&["health", "--address", "127.0.0.1:1"], &settings).await;
-        probe.complains(1, &["nothing answers"]);
+        probe.complains(1, &["cannot connect"]);
     }
 }
 

@@ -1,11 +1,10 @@
-//! AWS's answer becomes the contract's message, once it has proved to be a result.
+//! Validates AWS's output and converts it to the contract's message.
 //!
-//! The SDK accepts an empty 200, another session's answer and an infinite confidence without a
-//! word, so whatever is not a well-formed answer about the session that was asked for ends here,
-//! before anything could cache or believe it.
+//! The SDK accepts an empty 200, the result of another session and an infinite confidence. They are
+//! rejected here, before they are cached or returned.
 
 use crate::{
-    error::{Error, Reason, cleaned, cleaned_request_id},
+    error::{Error, Reason, sanitized, sanitized_request_id},
     proto,
 };
 use aws_sdk_rekognition::{
@@ -13,30 +12,30 @@ use aws_sdk_rekognition::{
     types::{AuditImage, BoundingBox, FeedbackItem, LivenessSessionStatus, S3Object},
 };
 
-/// What the SDK puts in place of a required enum that AWS did not send.
+/// The SDK's value of a required enum that AWS did not send.
 const NO_VALUE: &str = "no value was set";
 
-/// The contract's message for `output`, image content included.
+/// Returns the contract's message for `output`, with image content.
 ///
 /// # Errors
-/// UPSTREAM_MALFORMED when `output` is not a result of `session_id`: empty, another session's,
-/// without a legible status, or with a confidence that is not a number from 0 to 100.
+/// UPSTREAM_MALFORMED if `output` is empty, of another session, has no printable status, or has a
+/// confidence that is not a number from 0 to 100.
 pub fn liveness_result(
     session_id: &str,
     output: GetFaceLivenessSessionResultsOutput,
 ) -> Result<proto::LivenessResult, Error> {
-    let confidence_is_sound = output.confidence.is_none_or(|score| (0.0..=100.0).contains(&score));
-    // A status of which the caller could not be told a letter is none.
-    let has_status = output.status.as_str() != NO_VALUE && !cleaned(output.status.as_str()).is_empty();
-    if output.session_id != session_id || !has_status || !confidence_is_sound {
+    let is_valid_confidence = output.confidence.is_none_or(|score| (0.0..=100.0).contains(&score));
+    // A status without a valid character could not be returned.
+    let has_status = output.status.as_str() != NO_VALUE && !sanitized(output.status.as_str()).is_empty();
+    if output.session_id != session_id || !has_status || !is_valid_confidence {
         let mut error = Error::new(Reason::UpstreamMalformed);
-        error.aws_request_id = output.request_id().map(cleaned_request_id).filter(|id| !id.is_empty());
+        error.aws_request_id = output.request_id().map(sanitized_request_id).filter(|id| !id.is_empty());
         return Err(error);
     }
     let status = status(&output.status);
     Ok(proto::LivenessResult {
         unrecognized_status: match status {
-            proto::LivenessStatus::Unspecified => cleaned(output.status.as_str()),
+            proto::LivenessStatus::Unspecified => sanitized(output.status.as_str()),
             _ => String::new(),
         },
         session_id: output.session_id,
@@ -59,7 +58,7 @@ fn status(status: &LivenessSessionStatus) -> proto::LivenessStatus {
         LivenessSessionStatus::Succeeded => proto::LivenessStatus::Succeeded,
         LivenessSessionStatus::Failed => proto::LivenessStatus::Failed,
         LivenessSessionStatus::Expired => proto::LivenessStatus::Expired,
-        // AWS has added a status before (EXPIRED was not there at launch).
+        // AWS has added a status before: EXPIRED did not exist at launch.
         _ => proto::LivenessStatus::Unspecified,
     }
 }
@@ -88,8 +87,8 @@ fn s3_object(object: S3Object) -> proto::S3Object {
     }
 }
 
-/// A box that lacks a side or is not finite is no box. It is left out rather than taken for a
-/// broken answer: nothing is decided by it, and the result may be the only one there is.
+/// Converts a bounding box. One that lacks a side or is not finite is omitted. The result is still
+/// valid: the box decides nothing, and the result may be the only copy.
 fn bounding_box(sides: BoundingBox) -> Option<proto::BoundingBox> {
     let finite = |side: Option<f32>| side.filter(|ratio| ratio.is_finite());
     Some(proto::BoundingBox {

@@ -1,5 +1,5 @@
-//! No answer is read beyond what a result can be. The SDK would take in all that comes until the
-//! read's time is up, and what stands between this service and AWS may send a lot in seconds.
+//! Limits the size of a response. The SDK would read it until the timeout, and a proxy can send a lot
+//! in seconds.
 
 use aws_sdk_rekognition::{
     config::{ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextMut},
@@ -9,16 +9,15 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::Limited;
 use std::mem;
 
-/// Five images of 200 KiB, the most there are, come to 1.4 MB of JSON: room for three times as
-/// much.
-const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// Three times the largest result: five images of 200 KiB, or 1.4 MB of JSON.
+const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug)]
-pub struct AnswerLimit;
+pub struct ResponseLimit;
 
-impl Intercept for AnswerLimit {
+impl Intercept for ResponseLimit {
     fn name(&self) -> &'static str {
-        "AnswerLimit"
+        "ResponseLimit"
     }
 
     fn modify_before_deserialization(
@@ -28,8 +27,8 @@ impl Intercept for AnswerLimit {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let body = context.response_mut().body_mut();
-        let endless = mem::replace(body, SdkBody::taken());
-        *body = SdkBody::from_body_1_x(Limited::new(endless, MOST_BYTES));
+        let unlimited = mem::replace(body, SdkBody::taken());
+        *body = SdkBody::from_body_1_x(Limited::new(unlimited, MAX_RESPONSE_BYTES));
         Ok(())
     }
 }

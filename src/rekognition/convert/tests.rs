@@ -17,7 +17,7 @@ fn converted(output: GetFaceLivenessSessionResultsOutput) -> Result<proto::Liven
 }
 
 #[test]
-fn every_status_of_aws_has_its_counterpart() {
+fn every_status_of_aws_has_a_status_of_the_contract() {
     for (aws, ours) in [
         ("CREATED", proto::LivenessStatus::Created),
         ("IN_PROGRESS", proto::LivenessStatus::InProgress),
@@ -31,14 +31,14 @@ fn every_status_of_aws_has_its_counterpart() {
 }
 
 #[test]
-fn a_status_of_tomorrow_is_unspecified_and_named() {
+fn an_unknown_status_is_unspecified_and_named() {
     let result = converted(output("UNDER_REVIEW\n\"", None)).expect("a result");
     assert_eq!(result.status(), proto::LivenessStatus::Unspecified);
     assert_eq!(result.unrecognized_status, "UNDER_REVIEW");
 }
 
 #[test]
-fn nothing_of_a_full_answer_is_lost() {
+fn all_fields_are_converted() {
     let sides = BoundingBox::builder().width(0.4).height(0.5).left(-0.1).top(1.1).build();
     let object = S3Object::builder().bucket("faces").name("a/b.jpg").version("v1").build();
     let inline = AuditImage::builder().bytes(Blob::new(*b"jpeg")).bounding_box(sides).build();
@@ -77,17 +77,17 @@ fn nothing_of_a_full_answer_is_lost() {
 }
 
 #[test]
-fn an_image_is_moved_and_not_copied() {
+fn an_image_is_not_copied() {
     let bytes = vec![7; 1000];
-    let place = bytes.as_ptr();
-    let mut answer = output("SUCCEEDED", Some(99.0));
-    answer.reference_image = Some(AuditImage::builder().bytes(Blob::new(bytes)).build());
-    let result = converted(answer).expect("a result");
-    assert_eq!(result.reference_image.expect("an image").content.as_ptr(), place);
+    let address = bytes.as_ptr();
+    let mut output = output("SUCCEEDED", Some(99.0));
+    output.reference_image = Some(AuditImage::builder().bytes(Blob::new(bytes)).build());
+    let result = converted(output).expect("a result");
+    assert_eq!(result.reference_image.expect("an image").content.as_ptr(), address);
 }
 
 #[test]
-fn what_is_not_a_result_of_this_session_is_malformed() {
+fn output_that_is_no_result_of_this_session_is_malformed() {
     let empty = GetFaceLivenessSessionResultsOutput::builder().session_id("").status(NO_VALUE.into());
     let mut another = output("SUCCEEDED", Some(99.0));
     another.session_id = ID.replace('2', "3");
@@ -96,7 +96,7 @@ fn what_is_not_a_result_of_this_session_is_malformed() {
         ("another session's", another),
         ("without a status", output(NO_VALUE, None)),
         ("with an empty status", output("", None)),
-        ("with nothing but marks for a status", output("-?é", None)),
+        ("with a status without letters", output("-?é", None)),
         ("not a number", output("SUCCEEDED", Some(f32::NAN))),
         ("infinite", output("SUCCEEDED", Some(f32::INFINITY))),
         ("above the scale", output("SUCCEEDED", Some(100.1))),
@@ -108,7 +108,7 @@ fn what_is_not_a_result_of_this_session_is_malformed() {
 }
 
 #[test]
-fn a_box_that_is_not_whole_is_left_out_and_the_result_kept() {
+fn an_incomplete_bounding_box_is_omitted() {
     let whole = BoundingBox::builder().width(0.4).height(0.5).left(0.1).top(0.2);
     assert!(bounding_box(whole.clone().build()).is_some());
     assert_eq!(bounding_box(whole.clone().set_top(None).build()), None);
@@ -117,7 +117,7 @@ fn a_box_that_is_not_whole_is_left_out_and_the_result_kept() {
 
 proptest! {
     #[test]
-    fn a_confidence_passes_unchanged_or_not_at_all(score: f32) {
+    fn a_confidence_is_unchanged_or_the_output_is_malformed(score: f32) {
         match converted(output("SUCCEEDED", Some(score))) {
             Ok(result) => prop_assert!(result.confidence == Some(score) && (0.0..=100.0).contains(&score)),
             Err(reason) => prop_assert!(reason == Reason::UpstreamMalformed && !(0.0..=100.0).contains(&score)),
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn a_box_passes_unchanged_or_not_at_all(width: f32, height: f32, left: f32, top: f32) {
+    fn a_bounding_box_is_unchanged_or_omitted(width: f32, height: f32, left: f32, top: f32) {
         let sides = BoundingBox::builder().width(width).height(height).left(left).top(top).build();
         let all_finite = [width, height, left, top].iter().all(|side| side.is_finite());
         prop_assert_eq!(bounding_box(sides), all_finite.then_some(proto::BoundingBox { width, height, left, top }));

@@ -1,16 +1,15 @@
-//! The variables of others that decide whether this program works: AWS's and OpenTelemetry's.
+//! Validates the variables of the AWS SDK and of OpenTelemetry.
 //!
-//! The AWS SDK ignores some bad values with a line in the log, so that reads go where nobody meant
-//! them to, and panics on others.
+//! The AWS SDK panics on some invalid values. It ignores others with a line in the log, and may
+//! then read from an endpoint that the operator did not choose.
 
-use crate::rekognition::{flaw_of_credential, is_region, is_url, shown};
-use std::collections::BTreeMap;
+use crate::{
+    config::Variables,
+    rekognition::{flaw_of_credential, is_region, is_url, shown},
+};
 use tonic::codegen::http::Uri;
 
-/// The environment, by name.
-pub type Variables = BTreeMap<String, String>;
-
-/// What is wrong with them, in a sentence each. No sentence holds a secret.
+/// Returns one sentence for each problem. No sentence contains a secret.
 pub fn problems(variables: &Variables) -> Vec<String> {
     let mut problems = Vec::new();
     for (name, value) in variables {
@@ -20,11 +19,11 @@ pub fn problems(variables: &Variables) -> Vec<String> {
             problems.extend(flaw_of_credential(value).map(|flaw| format!("{name} contains {flaw}: set it without")));
         }
     }
-    for (names, is_good, rule) in RULES {
+    for (names, is_valid, rule) in RULES {
         for (name, value) in variables.iter().filter(|(name, _)| names.iter().any(|pattern| matches(pattern, name))) {
-            // The SDKs take another empty value for none.
+            // The SDKs treat any other empty value as absent.
             let is_reported = is_never_blank(name) && value.trim().is_empty();
-            if !value.is_empty() && !is_reported && !is_good(value) {
+            if !value.is_empty() && !is_reported && !is_valid(value) {
                 problems.push(format!("{name} {rule}{}", shown(value)));
             }
         }
@@ -39,15 +38,15 @@ pub fn problems(variables: &Variables) -> Vec<String> {
     problems
 }
 
-/// Decides whether a variable has this name, or begins as a pattern that ends with `*`.
+/// Whether a name matches a pattern: exactly, or by the prefix before a `*`.
 fn matches(pattern: &str, name: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
 }
 
 const ENDPOINTS: &[&str] = &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_REKOGNITION"];
 
-/// The AWS SDK takes an empty value of these for a value: it hides the variable, file or provider
-/// that is next in the chain, and an empty endpoint makes the SDK panic.
+/// Variables whose empty value the AWS SDK uses: it hides the variable, file or provider that is
+/// next in the chain, and an empty endpoint makes the SDK panic.
 const NEVER_BLANK: &[&str] = &[
     "AWS_CONFIG_FILE",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN*",
@@ -68,8 +67,7 @@ fn is_never_blank(name: &str) -> bool {
     NEVER_BLANK.iter().any(|pattern| matches(pattern, name))
 }
 
-/// Credentials of the environment, with the older name that the SDK also reads. It takes a blank
-/// one for none.
+/// Credentials, with the older name that the SDK also reads. It treats a blank one as absent.
 const CREDENTIALS: &[&str] = &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "SECRET_ACCESS_KEY"];
 
 type Rule = (&'static [&'static str], fn(&str) -> bool, &'static str);
@@ -92,9 +90,9 @@ const RULES: &[Rule] = &[
         |value| ["true", "false"].iter().any(|word| value.eq_ignore_ascii_case(word)),
         "must be true or false",
     ),
-    // It becomes a part of a header.
+    // The SDK puts it into a header.
     (&["AWS_EXECUTION_ENV"], |value| !value.contains(char::is_control), "must be text on one line"),
-    // The SDK connects without a proxy when it cannot parse its URL.
+    // If the SDK cannot parse the URL, it connects without a proxy.
     (
         &["ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"],
         is_proxy,
@@ -118,12 +116,12 @@ fn is_proxy(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn told(variables: &[(&str, &str)]) -> Vec<String> {
+    fn problems_of(variables: &[(&str, &str)]) -> Vec<String> {
         problems(&variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
     #[test]
-    fn each_bad_variable_is_told_with_its_value() {
+    fn each_invalid_variable_is_reported_with_its_value() {
         for (name, value) in [
             ("AWS_MAX_ATTEMPTS", "0"),
             ("AWS_MAX_ATTEMPTS", "many"),
@@ -138,13 +136,13 @@ mod tests {
             ("http_proxy", "http://"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
         ] {
-            let problems = told(&[(name, value)]);
+            let problems = problems_of(&[(name, value)]);
             assert!(matches!(&problems[..], [one] if one.contains(name) && one.contains(value)), "{problems:?}");
         }
     }
 
     #[test]
-    fn a_variable_that_the_sdk_does_not_take_for_unset_must_not_be_blank() {
+    fn a_variable_whose_blank_value_the_sdk_uses_must_not_be_blank() {
         for name in [
             "AWS_REGION",
             "AWS_DEFAULT_REGION",
@@ -157,13 +155,13 @@ mod tests {
         ] {
             for value in ["", " ", "\n"] {
                 let sentence = format!("{name} is set and has no value: give it one, or unset it");
-                assert_eq!(told(&[(name, value)]), [sentence]);
+                assert_eq!(problems_of(&[(name, value)]), [sentence]);
             }
         }
     }
 
     #[test]
-    fn a_credential_that_no_header_can_hold_is_rejected_without_its_value() {
+    fn a_credential_that_is_no_header_value_is_reported_without_its_value() {
         for name in CREDENTIALS {
             for (value, flaw) in [
                 ("hunter2\n", "a line break"),
@@ -173,20 +171,20 @@ mod tests {
                 ("hunter2\0", "a control character"),
                 ("hunter\u{fffd}2", "a character that is not ASCII"),
             ] {
-                assert_eq!(told(&[(name, value)]), [format!("{name} contains {flaw}: set it without")]);
+                assert_eq!(problems_of(&[(name, value)]), [format!("{name} contains {flaw}: set it without")]);
             }
         }
-        assert_eq!(told(&[("AWS_SESSION_TOKEN", ""), ("AWS_ACCESS_KEY_ID", "AKIA/+=")]), Vec::<String>::new());
+        assert_eq!(problems_of(&[("AWS_SESSION_TOKEN", ""), ("AWS_ACCESS_KEY_ID", "AKIA/+=")]), Vec::<String>::new());
     }
 
     #[test]
-    fn a_url_that_holds_a_password_is_not_shown() {
+    fn a_url_with_a_password_is_not_shown() {
         for (name, value) in [
             ("HTTPS_PROXY", "http://user:hunter2@proxy:3128\n"),
             ("AWS_ENDPOINT_URL", "http://user:hunter2@endpoint:99999"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "user:hunter2@collector"),
         ] {
-            let problems = told(&[(name, value)]);
+            let problems = problems_of(&[(name, value)]);
             assert!(matches!(&problems[..], [one] if one.contains(name) && !one.contains("hunter")), "{problems:?}");
         }
     }
@@ -194,27 +192,30 @@ mod tests {
     #[test]
     fn a_proxy_is_a_url_with_or_without_a_scheme() {
         for value in ["", "proxy:3128", "http://user:password@proxy:3128", "socks5h://proxy"] {
-            assert_eq!(told(&[("https_proxy", value)]), Vec::<String>::new());
+            assert_eq!(problems_of(&[("https_proxy", value)]), Vec::<String>::new());
         }
     }
 
     #[test]
-    fn a_line_break_in_a_header_is_told() {
-        assert_eq!(told(&[("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE\n")]).len(), 1);
+    fn a_line_break_in_a_header_is_reported() {
+        assert_eq!(problems_of(&[("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE\n")]).len(), 1);
     }
 
     #[test]
-    fn a_variant_of_the_endpoint_and_a_named_one_exclude_each_other() {
-        assert_eq!(told(&[("AWS_USE_FIPS_ENDPOINT", "true"), ("AWS_ENDPOINT_URL", "http://here")]).len(), 1);
-        assert_eq!(told(&[("AWS_USE_DUALSTACK_ENDPOINT", "true"), ("AWS_ENDPOINT_URL", "http://here")]).len(), 1);
-    }
-
-    #[test]
-    fn what_is_good_empty_or_absent_is_not_told() {
-        assert_eq!(told(&[]), Vec::<String>::new());
-        assert_eq!(told(&[("AWS_MAX_ATTEMPTS", ""), ("AWS_REGION", "us-east-1")]), Vec::<String>::new());
+    fn a_named_endpoint_excludes_its_variants() {
+        assert_eq!(problems_of(&[("AWS_USE_FIPS_ENDPOINT", "true"), ("AWS_ENDPOINT_URL", "http://here")]).len(), 1);
         assert_eq!(
-            told(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:4580"), ("AWS_RETRY_MODE", "Standard")]),
+            problems_of(&[("AWS_USE_DUALSTACK_ENDPOINT", "true"), ("AWS_ENDPOINT_URL", "http://here")]).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn valid_empty_and_absent_values_are_accepted() {
+        assert_eq!(problems_of(&[]), Vec::<String>::new());
+        assert_eq!(problems_of(&[("AWS_MAX_ATTEMPTS", ""), ("AWS_REGION", "us-east-1")]), Vec::<String>::new());
+        assert_eq!(
+            problems_of(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:4580"), ("AWS_RETRY_MODE", "Standard")]),
             Vec::<String>::new()
         );
     }

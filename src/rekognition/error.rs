@@ -1,10 +1,10 @@
-//! Sorts what the AWS SDK calls an error into the table.
+//! Classifies the errors of the AWS SDK.
 //!
-//! A known AWS error code decides. Without any code the HTTP status does, and never before: AWS
-//! answers 400 to a missing session, a denied role and a throttled account alike. No SDK error is
-//! ever formatted: its `Debug` prints the raw body, faces included.
+//! A known AWS error code decides. Only without a code does the HTTP status decide: AWS returns 400
+//! for a missing session, a denied role and a throttled account. SDK errors are never formatted: their
+//! `Debug` prints the raw body, faces included.
 
-use super::{Error, Reason, cleaned, cleaned_request_id};
+use crate::error::{Error, Reason, sanitized, sanitized_request_id};
 use aws_sdk_rekognition::{
     config::http::HttpResponse,
     error::{ConnectorError, ProvideErrorMetadata, SdkError},
@@ -14,53 +14,54 @@ use aws_sdk_rekognition::{
 use http_body_util::LengthLimitError;
 use std::{error, iter, time::SystemTime};
 
-/// AWS takes a signature for five minutes to either side of its own clock. The SDK calls a clock
-/// off from here on.
+/// The clock skew from which the SDK corrects its clock. AWS accepts signatures up to five minutes
+/// off.
 const MAX_SKEW_SECONDS: u64 = 4 * 60;
 
-impl From<SdkError<GetFaceLivenessSessionResultsError, HttpResponse>> for Error {
-    fn from(error: SdkError<GetFaceLivenessSessionResultsError, HttpResponse>) -> Self {
-        let aws_code = error.code().map(cleaned).filter(|code| !code.is_empty());
-        let reason = match &error {
-            SdkError::ServiceError(context) => match &aws_code {
-                Some(code) => of_code(code),
-                None => of_http_status(context.raw().status().as_u16()),
-            },
-            SdkError::TimeoutError(_) => Reason::UpstreamTimeout,
-            SdkError::DispatchFailure(failure) => {
-                failure.as_connector_error().map_or(Reason::UpstreamCredentials, of_connector)
-            }
-            // No result is that long. A proxy's page may be, and says with its status what it is
-            // about.
-            SdkError::ResponseError(context) if is_too_long(&error) => of_http_status(context.raw().status().as_u16()),
-            // The answer began and did not end.
-            SdkError::ResponseError(_) => Reason::UpstreamUnavailable,
-            // The SDK could not build the request, or has a new kind of error. AWS did not respond.
-            _ => Reason::Internal,
-        };
-        let aws_request_id = error.request_id().map(cleaned_request_id).filter(|id| !id.is_empty());
-        let refused = matches!(reason, Reason::UpstreamCredentials | Reason::UpstreamAccessDenied);
-        let clock_was_off = refused && error.raw_response().is_some_and(is_of_another_time);
-        Self { aws_code, aws_request_id, clock_was_off, ..Self::new(reason) }
-    }
+/// Returns the error of a failed read.
+pub fn from_sdk(error: SdkError<GetFaceLivenessSessionResultsError, HttpResponse>) -> Error {
+    let aws_code = error.code().map(sanitized).filter(|code| !code.is_empty());
+    let reason = match &error {
+        SdkError::ServiceError(context) => match &aws_code {
+            Some(code) => reason_of_code(code),
+            None => reason_of_http_status(context.raw().status().as_u16()),
+        },
+        SdkError::TimeoutError(_) => Reason::UpstreamTimeout,
+        SdkError::DispatchFailure(failure) => {
+            failure.as_connector_error().map_or(Reason::UpstreamCredentials, reason_of_connector)
+        }
+        // No result is that large. It is the page of a proxy, whose status has the reason.
+        SdkError::ResponseError(context) if is_too_large(&error) => {
+            reason_of_http_status(context.raw().status().as_u16())
+        }
+        // The response was cut off.
+        SdkError::ResponseError(_) => Reason::UpstreamUnavailable,
+        // The SDK could not build the request, or has a new kind of error. AWS did not respond.
+        _ => Reason::Internal,
+    };
+    let is_rejected = matches!(reason, Reason::UpstreamCredentials | Reason::UpstreamAccessDenied);
+    let mut result = Error::new(reason);
+    result.aws_code = aws_code;
+    result.aws_request_id = error.request_id().map(sanitized_request_id).filter(|id| !id.is_empty());
+    result.clock_was_off = is_rejected && error.raw_response().is_some_and(has_clock_skew);
+    result
 }
 
-fn is_too_long(error: &(dyn error::Error + 'static)) -> bool {
+fn is_too_large(error: &(dyn error::Error + 'static)) -> bool {
     iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
 }
 
-/// Whether AWS's clock and this machine's are so far apart that AWS takes no signature of this
-/// machine's.
-fn is_of_another_time(response: &HttpResponse) -> bool {
+/// Whether this machine's clock and AWS's differ by more than [`MAX_SKEW_SECONDS`].
+fn has_clock_skew(response: &HttpResponse) -> bool {
     let date = response.headers().get("date").and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
     let now = DateTime::from(SystemTime::now());
     date.is_some_and(|date| date.secs().abs_diff(now.secs()) > MAX_SKEW_SECONDS)
 }
 
-/// The codes that Face Liveness models, those that all of AWS may answer, and the spellings of both
-/// that the SDKs know.
+/// Returns the reason of an AWS error code: the codes of Face Liveness, the common ones of AWS, and
+/// all their spellings in the SDKs.
 /// <https://docs.aws.amazon.com/rekognition/latest/APIReference/CommonErrors.html>
-fn of_code(code: &str) -> Reason {
+fn reason_of_code(code: &str) -> Reason {
     match code {
         "SessionNotFoundException" => Reason::SessionNotFound,
         "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "OptInRequired" => Reason::UpstreamAccessDenied,
@@ -100,9 +101,9 @@ fn of_code(code: &str) -> Reason {
     }
 }
 
-/// An answer without a code comes from something before AWS (a proxy, a mesh), or is a 200 that the
-/// SDK could not read.
-fn of_http_status(status: u16) -> Reason {
+/// Returns the reason of a response without a code. It comes from a proxy or a mesh, or is a 200 that
+/// the SDK could not parse.
+fn reason_of_http_status(status: u16) -> Reason {
     match status {
         200..=299 => Reason::UpstreamMalformed,
         429 => Reason::UpstreamThrottled,
@@ -111,11 +112,12 @@ fn of_http_status(status: u16) -> Reason {
     }
 }
 
-/// A request without an answer: the network's fault, or this machine's. The SDK reports missing
-/// credentials and a missing region as neither network nor time. So it does a connection that was
-/// closed before the answer, or an answer that is no HTTP, but what these come of at once is an
-/// error of its HTTP client. Deeper down that may be the one of a credential provider.
-fn of_connector(error: &ConnectorError) -> Reason {
+/// Returns the reason of a request without a response.
+///
+/// The SDK classifies missing credentials, a missing region, a closed connection and a response that
+/// is not HTTP alike: as neither timeout nor I/O. The direct source of the last two is an error of
+/// the HTTP client. Deeper in the chain it can be that of a credential provider.
+fn reason_of_connector(error: &ConnectorError) -> Reason {
     let source = error::Error::source(error);
     if error.is_timeout() {
         Reason::UpstreamTimeout
@@ -155,7 +157,7 @@ mod tests {
             ("UnknownOperationException", UpstreamUnknown),
             ("SomethingOfTomorrow", UpstreamUnknown),
         ] {
-            assert_eq!(of_code(code), reason, "{code}");
+            assert_eq!(reason_of_code(code), reason, "{code}");
         }
     }
 
@@ -171,7 +173,7 @@ mod tests {
             (500, Reason::UpstreamUnavailable),
             (503, Reason::UpstreamUnavailable),
         ] {
-            assert_eq!(of_http_status(status), reason, "{status}");
+            assert_eq!(reason_of_http_status(status), reason, "{status}");
         }
     }
 }

@@ -1,0 +1,81 @@
+//! The command line: the commands, and the flags of the small ones.
+
+#[cfg(feature = "simulator")]
+use super::simulator::{Demo, Simulate};
+use super::{
+    serve::{self, Serve},
+    value,
+};
+use clap::{Args, Parser, Subcommand};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// One typed, cached gRPC call in front of Amazon Rekognition Face Liveness.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 110, args_override_self = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "the process has one value of this type")]
+pub enum Command {
+    /// Runs the service. It reads from AWS, or from the endpoint in AWS_ENDPOINT_URL_REKOGNITION.
+    ///
+    /// Region, credentials, proxy and endpoint come from AWS's standard variables, profiles and
+    /// roles. If OTEL_EXPORTER_OTLP_ENDPOINT is set, traces are sent there.
+    Serve(Serve),
+    /// Runs the service with a simulated Rekognition, and prints example calls.
+    ///
+    /// Needs no AWS account.
+    #[cfg(feature = "simulator")]
+    #[command(mut_arg("access_log", |arg| arg.default_value("all")))]
+    #[command(mut_arg("upstream_timeout", |arg| arg.default_value("1s")))]
+    #[command(mut_arg("quota_tps", |arg| arg.default_value("0")))]
+    Demo(Demo),
+    /// Runs the simulated Rekognition alone, for any AWS SDK.
+    #[cfg(feature = "simulator")]
+    Simulate(Simulate),
+    /// Checks credentials, region and permission with one read of a random session id, and prints
+    /// what to fix.
+    ///
+    /// Uses the same AWS settings as `serve`. Exits 0 if a read is possible, and 1 if not.
+    Check(Check),
+    /// Checks the health of a running server. Exits 0 if it is serving, and 1 if not.
+    Health(Health),
+    /// Prints the reference of a session id in the logs of servers with this key.
+    SessionRef(SessionRef),
+}
+
+#[derive(Args, Debug)]
+pub struct Check {
+    /// Timeout of the read, including credentials and connection.
+    #[arg(long, env = "FACE_LIVENESS_UPSTREAM_TIMEOUT", default_value = "5s", value_name = "DURATION", value_parser = value::positive_duration)]
+    pub upstream_timeout: Duration,
+}
+
+#[derive(Args, Debug)]
+pub struct Health {
+    /// Address of a plaintext gRPC port of the server: the admin port, or the gRPC port without
+    /// TLS [default: this machine, port of FACE_LIVENESS_ADMIN_LISTEN or 9090]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub address: Option<String>,
+    #[arg(long, hide = true, env = "FACE_LIVENESS_ADMIN_LISTEN", default_value = serve::ADMIN_LISTEN, value_parser = value::address)]
+    pub admin_listen: SocketAddr,
+    /// Name of the service to check; "" is the process.
+    #[arg(long, default_value = "faceliveness.v1.FaceLivenessService", value_name = "NAME")]
+    pub service: String,
+    /// Timeout of the check.
+    #[arg(long, default_value = "3s", value_name = "DURATION", value_parser = value::positive_duration)]
+    pub timeout: Duration,
+}
+
+#[derive(Args, Debug)]
+pub struct SessionRef {
+    /// Session id, or "-" to read it from standard input, which keeps it out of the shell's
+    /// history.
+    #[arg(value_name = "SESSION_ID")]
+    pub session_id: String,
+    #[arg(long, env = "FACE_LIVENESS_SESSION_REF_KEY_FILE", value_name = "FILE", help = serve::SESSION_REF_KEY_FILE)]
+    pub session_ref_key_file: PathBuf,
+}
