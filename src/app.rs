@@ -57,7 +57,7 @@ impl App {
         let measured = results.clone();
         let measure = Box::new(move || measured.measure());
         let shutdown = Shutdown::default();
-        let drain = async {
+        let drained = async {
             shutdown.draining.cancelled().await;
             results.stop();
             shutdown.aborting.cancelled().await;
@@ -71,7 +71,7 @@ impl App {
         };
         let rpc = Rpc { service, clients, recorder, registry, measure };
         let server = Server { listener, admin_listener: admin, tls, options: config.options() };
-        server.run(rpc, tasks, shutdown.clone(), ready, drain, stop).await
+        server.run(rpc, tasks, shutdown.clone(), ready, drained, stop).await
     }
 }
 

@@ -8,10 +8,12 @@ mod health;
 pub mod incoming;
 mod metrics;
 mod reflection;
+mod shutdown;
 mod socket;
 pub mod tls;
 
 pub use crate::proto::face_liveness_service_server::SERVICE_NAME;
+pub use shutdown::{Shutdown, Stopped};
 pub use socket::{address, bind};
 
 use crate::{
@@ -36,11 +38,7 @@ use std::{
     time::Duration,
 };
 use tls::Tls;
-use tokio::{
-    net::TcpListener,
-    time::{sleep, timeout},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 use tower::layer::layer_fn;
 
 /// Above this size HTTP/2 itself rejects headers, with a status that gRPC has no code for. So it is
@@ -66,10 +64,6 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// completes its request nor reads the response would keep it open. tonic's own grace period skips
 /// GOAWAY.
 const AGE_GRACE: Duration = Duration::from_secs(90);
-
-/// The end of the drain timeout in which hanging reads are aborted, so that their callers get a
-/// response and can call another replica.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// Probes and scrapes need few connections. HTTP/1 takes up to 400 KiB of headers on each.
 const MAX_ADMIN_CONNECTIONS: usize = 50;
@@ -110,28 +104,10 @@ pub struct Rpc {
     pub measure: Box<dyn Fn() + Send + Sync>,
 }
 
-/// The phases of a graceful shutdown.
-#[derive(Clone, Default)]
-pub struct Shutdown {
-    /// Requests in flight have the drain timeout to complete. New requests are rejected.
-    pub draining: CancellationToken,
-    /// The last request has completed, or the drain timeout is almost over.
-    pub aborting: CancellationToken,
-}
-
-/// How the requests in flight ended at a graceful shutdown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// All completed.
-    Drained,
-    /// Some were cut off after the drain timeout.
-    CutOff,
-}
-
 impl Server {
-    /// Serves until `stop` completes, and then shuts down gracefully. The service is ready when
-    /// `ready` completes. `drain` completes when the work behind the RPC has followed the phases of
-    /// `shutdown`.
+    /// Serves until `stop` completes, and then shuts down gracefully. The service is ready when `ready`
+    /// completes. `drained` follows the phases of `shutdown`, and completes when the work behind the
+    /// RPC has ended.
     ///
     /// # Errors
     /// A task ended or panicked, of `tasks` or of a port.
@@ -141,7 +117,7 @@ impl Server {
         mut tasks: Tasks,
         shutdown: Shutdown,
         ready: impl Future<Output = ()>,
-        drain: impl Future<Output = ()>,
+        drained: impl Future<Output = ()>,
         stop: impl Future<Output = ()>,
     ) -> Result<Stopped, String> {
         let Self { listener, admin_listener, tls, options } = self;
@@ -163,12 +139,8 @@ impl Server {
         };
         let incoming = Incoming::new(listener, tls.clone(), Protocol::Http2, limits);
         let connections = incoming.connections();
-        // Closes the gRPC port, and ends the streams that nothing else ends.
-        let closing = CancellationToken::new();
-        let count = {
-            let closing = closing.clone();
-            layer_fn(move |inner| Counted::new(inner, Arc::clone(&calls), closing.clone()))
-        };
+        let closing = shutdown.closing.clone();
+        let count = layer_fn(move |inner| Counted::new(inner, Arc::clone(&calls), closing.clone()));
         let (v1, v1alpha) = options.reflection.then(reflection::services).unzip();
         let grpc_port = http2(max_age)
             .layer(count)
@@ -177,16 +149,13 @@ impl Server {
             .add_service(grpc_health)
             .add_optional_service(v1)
             .add_optional_service(v1alpha)
-            .serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
-        let closed = CancellationToken::new();
-        tasks.spawn("gRPC port", {
-            let (closing, closed) = (closing.clone(), closed.clone());
-            async move {
-                grpc_port.await.expect("the stream of connections yields no error");
-                assert!(closing.is_cancelled(), "the stream of connections does not end");
-                closed.cancel();
-                pending().await
-            }
+            .serve_with_incoming_shutdown(incoming, shutdown.closing.clone().cancelled_owned());
+        let Shutdown { closing, closed, .. } = shutdown.clone();
+        tasks.spawn("gRPC port", async move {
+            grpc_port.await.expect("the stream of connections yields no error");
+            assert!(closing.is_cancelled(), "the stream of connections does not end");
+            closed.cancel();
+            pending().await
         });
 
         let scrape = {
@@ -225,22 +194,7 @@ impl Server {
                     stop.await;
                 }
             }
-            health.set_ready(false).await;
-            sleep(options.drain_delay).await;
-            shutdown.draining.cancel();
-            health.end_watches().await;
-            closing.cancel();
-            let port_closed = async {
-                closed.cancelled().await;
-                shutdown.aborting.cancel();
-            };
-            let mut drained = pin!(async { tokio::join!(port_closed, drain) });
-            let last_moment = (options.drain_timeout / 10).min(LAST_MOMENT);
-            if timeout(options.drain_timeout - last_moment, &mut drained).await.is_ok() {
-                return Stopped::Drained;
-            }
-            shutdown.aborting.cancel();
-            timeout(last_moment, drained).await.map_or(Stopped::CutOff, |_| Stopped::Drained)
+            shutdown.run(&options, &health, drained).await
         };
         tokio::select! {
             stopped = life => Ok(stopped),

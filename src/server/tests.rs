@@ -51,7 +51,7 @@ async fn run(tasks: Tasks) -> Result<Stopped, String> {
         },
     };
     let rpc = Rpc { service, clients, recorder, registry, measure: Box::new(|| ()) };
-    let stop = sleep(Duration::from_millis(100));
+    let stop = tokio::time::sleep(Duration::from_millis(100));
     server.run(rpc, tasks, Shutdown::default(), pending(), async {}, stop).await
 }
 
