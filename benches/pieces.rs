@@ -9,7 +9,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use face_liveness_facade::{
     grpc::{response, valid_request::ValidRequest},
     rekognition::{Rekognition, convert},
-    results::{Answer, ImageSet, Limits, Patience, Results, Settings},
+    results::{CacheLimits, ImageSet, ReaderSettings, SessionReader, SessionResponse, WaitBudget},
     session::{SessionId, SessionRefKey},
     simulator::{self, Pace, Session, Simulator, Status},
     telemetry::metrics::Registry,
@@ -19,8 +19,8 @@ use tokio::{net::TcpListener, runtime::Runtime, time::Instant};
 
 const ID: &str = "0123abcd-0000-4000-8000-000000000001";
 const HOUR: Duration = Duration::from_secs(3600);
-const SETTINGS: Settings = Settings {
-    limits: Limits {
+const SETTINGS: ReaderSettings = ReaderSettings {
+    limits: CacheLimits {
         result_ttl: HOUR,
         result_entries: 1_000,
         image_ttl: HOUR,
@@ -55,21 +55,22 @@ fn output() -> GetFaceLivenessSessionResultsOutput {
 }
 
 /// The results of one session that is held, images and all.
-async fn held(id: SessionId) -> Results {
+async fn held(id: SessionId) -> SessionReader {
     let simulator = Simulator::new(simulator::Config::default());
     simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), audit_images: 2, ..Session::new(ID) });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
     tokio::spawn(simulator.serve(listener, std::future::pending()));
     let rekognition = Rekognition::at(&endpoint, "us-east-1", Duration::from_secs(5));
-    let results = Results::new(rekognition, SETTINGS, None, &Registry::default(), Arc::new(SessionRefKey::random()));
+    let results =
+        SessionReader::new(rekognition, SETTINGS, None, &Registry::default(), Arc::new(SessionRefKey::random()));
     get(&results, id, ImageSet::ALL).await;
     results
 }
 
-async fn get(results: &Results, id: SessionId, wanted: ImageSet) -> Answer {
-    let patience = Patience { wait_until: None, answer_by: Instant::now() + Duration::from_secs(5) };
-    results.get(id, wanted, patience).await.expect("it is there")
+async fn get(results: &SessionReader, id: SessionId, wanted: ImageSet) -> SessionResponse {
+    let budget = WaitBudget { wait_until: None, respond_by: Instant::now() + Duration::from_secs(5) };
+    results.get(id, wanted, budget).await.expect("it is there")
 }
 
 fn pieces(criterion: &mut Criterion) {

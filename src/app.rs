@@ -7,7 +7,7 @@ use crate::{
     error::Reason,
     grpc::{Recorder, Service, metrics::ResponseMetrics},
     rekognition::{NoCredentials, Rekognition},
-    results::{Results, SharedCacheSettings},
+    results::{SessionReader, SharedCacheSettings},
     server::{Rpc, Server, Shutdown, Stopped, tls::Tls},
     session::SessionRefKey,
     store::{self, Store, StoreMetrics},
@@ -45,7 +45,8 @@ impl App {
         let store_metrics = StoreMetrics::new(&registry);
         let shared_cache = shared_cache.map(|(store, settings)| (Store::new(store, store_metrics), settings));
         let settings = config.service.results(rekognition.default_quota());
-        let results = Results::new(rekognition.clone(), settings, shared_cache, &registry, Arc::clone(&session_refs));
+        let results =
+            SessionReader::new(rekognition.clone(), settings, shared_cache, &registry, Arc::clone(&session_refs));
         let settings = config.rpc(rekognition.region());
         let (clients, region) = (settings.clients.clone(), settings.region.clone());
         let responses = ResponseMetrics::new(&registry);

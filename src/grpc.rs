@@ -27,7 +27,7 @@ use crate::{
         GetLivenessResultRequest, GetLivenessResultResponse,
         face_liveness_service_server::{FaceLivenessService, FaceLivenessServiceServer},
     },
-    results::{ImageSet, Patience, Results},
+    results::{ImageSet, SessionReader, WaitBudget},
     session::SessionRefKey,
     telemetry::spans,
 };
@@ -58,7 +58,7 @@ pub struct Settings {
 
 /// The implementation of `faceliveness.v1.FaceLivenessService`.
 pub struct Service {
-    results: Results,
+    results: SessionReader,
     settings: Settings,
     session_refs: Arc<SessionRefKey>,
     recorder: Recorder,
@@ -68,7 +68,7 @@ pub struct Service {
 impl Service {
     /// The service for tonic's router. Its calls must have passed [`admission::Admitted`].
     pub fn server(
-        results: Results,
+        results: SessionReader,
         settings: Settings,
         session_refs: Arc<SessionRefKey>,
         recorder: Recorder,
@@ -82,8 +82,8 @@ impl Service {
             self.settings.clients.may_see_images(&call.caller)?;
         }
         let wait_until = valid.wait.map(|wait| call.arrival + wait);
-        let patience = Patience { wait_until, answer_by: deadline.answer_by() };
-        let answer = self.results.get(valid.session_id, valid.images, patience).await?;
+        let wait_budget = WaitBudget { wait_until, respond_by: deadline.answer_by() };
+        let answer = self.results.get(valid.session_id, valid.images, wait_budget).await?;
         let allowed = self.settings.images;
         let permit = match response::image_bytes(&answer, valid, allowed) {
             0 => None,

@@ -10,14 +10,14 @@ mod following;
 mod interest;
 mod limiter;
 mod metrics;
-mod outcome;
 mod poll;
 mod polls;
+mod priority;
+mod session_result;
 mod shared_cache;
-mod urgency;
 
-pub use cache::Limits;
-pub use outcome::{ImageSet, Images, Outcome};
+pub use cache::CacheLimits;
+pub use session_result::{ImageSet, Images, SessionResponse, SessionResult};
 pub use shared_cache::{Keyring, Settings as SharedCacheSettings};
 
 use crate::{
@@ -34,18 +34,10 @@ use polls::{Polls, Start};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// What a caller is told of a session. Cheap to clone: everybody who shared a read gets one.
-#[derive(Clone)]
-pub struct Answer {
-    pub outcome: Arc<Outcome>,
-    /// Image content as far as it is held; nothing when it was not asked for or is held no more.
-    pub images: Option<Arc<Images>>,
-}
-
 /// How results are read and held.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    pub limits: Limits,
+pub struct ReaderSettings {
+    pub limits: CacheLimits,
     /// The age up to which a state is current, and the pause between two reads of a session.
     pub pending_ttl: Duration,
     /// Whether a session is read to its end though nobody waits for it any more.
@@ -58,11 +50,11 @@ pub struct Settings {
 
 /// How long a caller can be held.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct WaitBudget {
     /// Until when it waits for the session to end; nothing when it wants the current state.
     pub wait_until: Option<Instant>,
     /// When it must have an answer, whatever it is.
-    pub answer_by: Instant,
+    pub respond_by: Instant,
 }
 
 /// A caller who wants the current state is held so long for a newer one than the last that is
@@ -76,13 +68,13 @@ const IMAGES_WAIT: Duration = Duration::from_secs(5);
 
 /// The results of all sessions. Cheap to clone.
 #[derive(Clone)]
-pub struct Results(Arc<Polls>);
+pub struct SessionReader(Arc<Polls>);
 
-impl Results {
+impl SessionReader {
     /// `shared` is what replicas share, when they do.
     pub fn new(
         rekognition: Rekognition,
-        settings: Settings,
+        settings: ReaderSettings,
         shared: Option<(Store, SharedCacheSettings)>,
         registry: &Registry,
         session_refs: Arc<SessionRefKey>,
@@ -95,29 +87,29 @@ impl Results {
     /// # Errors
     /// Every reason but those of a malformed or forbidden request. Dropping the future costs nobody
     /// else anything.
-    pub async fn get(&self, id: SessionId, wanted: ImageSet, patience: Patience) -> Result<Answer, Error> {
+    pub async fn get(&self, id: SessionId, wanted: ImageSet, budget: WaitBudget) -> Result<SessionResponse, Error> {
         // Boxed, so that the future of a call stays below the 1,032 bytes that malloc serves
         // fastest.
         let answer = match Box::pin(self.0.cache.answer(id, wanted)).await {
             Some(cached) => cached,
             // Boxed, so that a hit does not move the future of a miss about, which is some
             // kilobytes.
-            None => Box::pin(self.learn(id, patience)).await?,
+            None => Box::pin(self.learn(id, budget)).await?,
         };
-        if answer.images.is_some() || !self.0.cache.has_images(&answer.outcome, wanted) {
+        if answer.images.is_some() || !self.0.cache.has_images(&answer.result, wanted) {
             return Ok(answer);
         }
         // The faces had to make room, or another replica has them. When they cannot be had, the
         // outcome is still an answer.
-        Ok(Box::pin(self.with_images(id, &answer, wanted, patience)).await.unwrap_or(answer))
+        Ok(Box::pin(self.with_images(id, &answer, wanted, budget)).await.unwrap_or(answer))
     }
 
     /// The session's state, of which nothing is held here but what is known of it unfinished.
-    async fn learn(&self, id: SessionId, patience: Patience) -> Result<Answer, Error> {
+    async fn learn(&self, id: SessionId, budget: WaitBudget) -> Result<SessionResponse, Error> {
         let cache = &self.0.cache;
         let known = cache.unfinished(id).await;
         let cached_error = cache.negative.get(id).await;
-        let waits = patience.wait_until.is_some();
+        let waits = budget.wait_until.is_some();
         if let Some(cached_error) = cached_error.as_ref().filter(|cached_error| cached_error.is_current()) {
             let survived = waits && cached_error.error.is_transient();
             match known {
@@ -140,8 +132,8 @@ impl Results {
             (None, None) => Start::Unread,
         };
         let earliest = cached_error.as_ref().map(|cached_error| cached_error.until);
-        let membership = match self.0.join(id, start, earliest, patience.answer_by) {
-            Ok(membership) => membership,
+        let subscription = match self.0.join(id, start, earliest, budget.respond_by) {
+            Ok(subscription) => subscription,
             // Only a session that was never read is refused. A wait that ended at once would only
             // be asked again.
             Err(error) => match (known, not_found) {
@@ -151,7 +143,7 @@ impl Results {
             },
         };
         let hold = not_found.map(|_| FRESH_STATE_WAIT);
-        match (follow(membership, patience, self.0.settings.pending_ttl, hold).await, not_found) {
+        match (follow(subscription, budget, self.0.settings.pending_ttl, hold).await, not_found) {
             // That AWS did not know the session a while ago is an answer too, when it cannot be
             // asked again in time.
             (Err(error), Some(cached_error)) if error.is_transient() || error.reason == Reason::DeadlineExceeded => {
@@ -219,12 +211,18 @@ impl Results {
 
     /// The answer with images: of the shared cache, or of AWS while it has them and grants a read
     /// soon.
-    async fn with_images(&self, id: SessionId, held: &Answer, wanted: ImageSet, patience: Patience) -> Option<Answer> {
-        let (cache, outcome) = (&self.0.cache, &held.outcome);
+    async fn with_images(
+        &self,
+        id: SessionId,
+        held: &SessionResponse,
+        wanted: ImageSet,
+        budget: WaitBudget,
+    ) -> Option<SessionResponse> {
+        let (cache, outcome) = (&self.0.cache, &held.result);
         if let Some(shared) = &self.0.shared
-            && let Some(images) = cache.images_or(id, outcome.images_until, shared.find_images(id)).await
+            && let Some(images) = cache.images_or(id, outcome.images_expire_at, shared.find_images(id)).await
         {
-            return Some(Answer { outcome: Arc::clone(outcome), images: Some(images) });
+            return Some(SessionResponse { result: Arc::clone(outcome), images: Some(images) });
         }
         if !cache.may_be_read_again(outcome, wanted) {
             return None;
@@ -232,10 +230,10 @@ impl Results {
         if self.0.cache.negative.get(id).await.is_some_and(|cached_error| cached_error.is_current()) {
             return None;
         }
-        let patience = Patience { wait_until: None, ..patience };
-        let membership = self.0.join(id, Start::Ended(held.clone()), None, patience.answer_by).ok()?;
-        let answer = follow(membership, patience, Duration::ZERO, Some(IMAGES_WAIT)).await.ok()?;
-        answer.outcome.is_terminal().then_some(answer)
+        let budget = WaitBudget { wait_until: None, ..budget };
+        let subscription = self.0.join(id, Start::Ended(held.clone()), None, budget.respond_by).ok()?;
+        let answer = follow(subscription, budget, Duration::ZERO, Some(IMAGES_WAIT)).await.ok()?;
+        answer.result.is_final().then_some(answer)
     }
 }
 

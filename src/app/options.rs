@@ -52,7 +52,7 @@ impl Server {
 impl Service {
     /// Returns the settings of caches and polls. `default_quota` is the quota of the region, in
     /// reads per second.
-    pub fn results(&self, default_quota: f64) -> results::Settings {
+    pub fn results(&self, default_quota: f64) -> results::ReaderSettings {
         let quota = match self.quota_tps {
             QuotaTps::Auto => default_quota,
             QuotaTps::Rate(rate) => rate,
@@ -60,8 +60,8 @@ impl Service {
         // A cache without entries has no TTL either. Otherwise responses would have an expiry, and
         // images would be cached without their result.
         let result_ttl = if self.result_cache_entries == 0 { Duration::ZERO } else { self.result_ttl };
-        results::Settings {
-            limits: results::Limits {
+        results::ReaderSettings {
+            limits: results::CacheLimits {
                 result_ttl,
                 result_entries: self.result_cache_entries,
                 image_ttl: self.image_ttl,

@@ -3,7 +3,7 @@
 use super::{ImagePermit, valid_request::ValidRequest};
 use crate::{
     proto,
-    results::{Answer, ImageSet, Images, Outcome},
+    results::{ImageSet, Images, SessionResponse, SessionResult},
 };
 use tokio::time::Instant;
 use tonic::codegen::Bytes;
@@ -17,8 +17,8 @@ pub struct Response {
 
 /// The size of all image content in the response. `server_images` are those that the server may
 /// return at all.
-pub fn image_bytes(answer: &Answer, valid: &ValidRequest, server_images: ImageSet) -> usize {
-    let allowed = valid.images.and(answer.outcome.sent).and(server_images);
+pub fn image_bytes(answer: &SessionResponse, valid: &ValidRequest, server_images: ImageSet) -> usize {
+    let allowed = valid.images.and(answer.result.sent).and(server_images);
     let Some(images) = answer.images.as_ref().filter(|_| !allowed.is_empty()) else { return 0 };
     let reference = images.reference.len() * usize::from(allowed.reference);
     let audit = images.audit.iter().map(Bytes::len).sum::<usize>() * usize::from(allowed.audit);
@@ -28,16 +28,16 @@ pub fn image_bytes(answer: &Answer, valid: &ValidRequest, server_images: ImageSe
 /// Builds the response to a request that arrived at `arrival`, with no images but `server_images`.
 /// `permit` is its share of the image budget, if it contains images.
 pub fn of(
-    answer: Answer,
+    answer: SessionResponse,
     valid: &ValidRequest,
     server_images: ImageSet,
     arrival: Instant,
     permit: Option<ImagePermit>,
 ) -> Response {
-    let Answer { outcome, images } = answer;
+    let SessionResponse { result: outcome, images } = answer;
     let allowed = valid.images.and(outcome.sent).and(server_images);
     let images = images.filter(|_| !allowed.is_empty());
-    let mut result = outcome.result.clone();
+    let mut result = outcome.message.clone();
     if let Some(images) = &images {
         fill(&mut result, images, allowed);
     }
@@ -102,7 +102,12 @@ impl Response {
     }
 }
 
-fn image_content(requested: ImageSet, outcome: &Outcome, allowed: ImageSet, is_cached: bool) -> proto::ImageContent {
+fn image_content(
+    requested: ImageSet,
+    outcome: &SessionResult,
+    allowed: ImageSet,
+    is_cached: bool,
+) -> proto::ImageContent {
     let wanted = requested.and(outcome.sent);
     if requested.is_empty() {
         proto::ImageContent::Unspecified

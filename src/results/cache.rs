@@ -10,8 +10,8 @@ mod metrics;
 mod negative;
 
 use super::{
-    Answer,
-    outcome::{AWS_LIFETIME, ImageSet, Images, Outcome},
+    SessionResponse,
+    session_result::{AWS_LIFETIME, ImageSet, Images, SessionResult},
 };
 use crate::{
     error::{Error, Reason},
@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 /// How much is held, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct CacheLimits {
     /// Outcomes; zero holds none, and no image content either.
     pub result_ttl: Duration,
     pub result_entries: u64,
@@ -51,25 +51,25 @@ const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
 const ENTRY_BYTES: usize = 256;
 
 pub struct Cache {
-    limits: Limits,
+    limits: CacheLimits,
     metrics: CacheMetrics,
-    outcomes: future::Cache<SessionId, Held<Arc<Outcome>>>,
+    outcomes: future::Cache<SessionId, Held<Arc<SessionResult>>>,
     images: future::Cache<SessionId, Held<Arc<Images>>>,
     /// The last state of a session that had not ended; nothing once it has.
-    unfinished: future::Cache<SessionId, Option<Arc<Outcome>>>,
+    unfinished: future::Cache<SessionId, Option<Arc<SessionResult>>>,
     pub negative: NegativeCache,
 }
 
 /// What has become of a read that was to be kept.
 pub enum Kept {
     /// It is the first of its session, or says the same as that one.
-    Agreed(Answer),
+    Agreed(SessionResponse),
     /// It differs from the first, which is here.
-    Contradicted(Answer),
+    Contradicted(SessionResponse),
 }
 
 impl Kept {
-    pub fn into_answer(self) -> Answer {
+    pub fn into_answer(self) -> SessionResponse {
         match self {
             Self::Agreed(answer) | Self::Contradicted(answer) => answer,
         }
@@ -77,7 +77,7 @@ impl Kept {
 }
 
 impl Cache {
-    pub fn new(limits: Limits, registry: &Registry) -> Self {
+    pub fn new(limits: CacheLimits, registry: &Registry) -> Self {
         let metrics = CacheMetrics::new(registry);
         let [results, pictures, unfinished, refusals] =
             CACHES.map(|cache| metrics.evictions.with_label_values(&[cache]));
@@ -94,35 +94,35 @@ impl Cache {
     }
 
     /// The outcome of a session that has ended, and its image content if `wanted` and held.
-    pub async fn answer(&self, id: SessionId, wanted: ImageSet) -> Option<Answer> {
+    pub async fn answer(&self, id: SessionId, wanted: ImageSet) -> Option<SessionResponse> {
         let outcome = self.outcomes.get(&id).await?.value;
         let images = match outcome.sent.and(wanted).is_empty() {
             true => None,
             false => self.images.get(&id).await.map(|held| held.value),
         };
-        Some(Answer { outcome, images })
+        Some(SessionResponse { result: outcome, images })
     }
 
     /// The last known state of a session that had not ended then, and may still not have.
-    pub async fn unfinished(&self, id: SessionId) -> Option<Answer> {
-        let outcome = self.unfinished.get(&id).await?.filter(|outcome| outcome.may_be_unfinished())?;
-        Some(Answer { outcome, images: None })
+    pub async fn unfinished(&self, id: SessionId) -> Option<SessionResponse> {
+        let outcome = self.unfinished.get(&id).await?.filter(|outcome| outcome.may_be_pending())?;
+        Some(SessionResponse { result: outcome, images: None })
     }
 
     /// Whether content of `outcome`'s images that is not held has left before its time, and AWS may
     /// still have it.
-    pub fn may_be_read_again(&self, outcome: &Outcome, wanted: ImageSet) -> bool {
+    pub fn may_be_read_again(&self, outcome: &SessionResult, wanted: ImageSet) -> bool {
         self.has_images(outcome, wanted) && outcome.read_at.elapsed() < AWS_LIFETIME
     }
 
     /// Whether there is `wanted` content of `outcome`'s images whose time has not come, wherever it
     /// is.
-    pub fn has_images(&self, outcome: &Outcome, wanted: ImageSet) -> bool {
-        !outcome.sent.and(wanted).and(self.limits.images).is_empty() && Instant::now() < outcome.images_until
+    pub fn has_images(&self, outcome: &SessionResult, wanted: ImageSet) -> bool {
+        !outcome.sent.and(wanted).and(self.limits.images).is_empty() && Instant::now() < outcome.images_expire_at
     }
 
     /// Keeps the state of a session that has not ended.
-    pub async fn keep_state(&self, id: SessionId, outcome: impl Into<Arc<Outcome>>) -> Answer {
+    pub async fn keep_state(&self, id: SessionId, outcome: impl Into<Arc<SessionResult>>) -> SessionResponse {
         self.negative.remove(id).await;
         let mut outcome = outcome.into();
         if !outcome.sent.is_empty() {
@@ -130,17 +130,17 @@ impl Cache {
             Arc::make_mut(&mut outcome).sent = ImageSet::NONE;
         }
         self.unfinished.insert(id, Some(Arc::clone(&outcome))).await;
-        Answer { outcome, images: None }
+        SessionResponse { result: outcome, images: None }
     }
 
     /// Says until when an outcome and its images are held, and leaves of these what may be.
     ///
     /// A session that was held before keeps its times: a face that is read again because its place
     /// was needed is not held a second longer for it.
-    pub async fn assess(&self, id: SessionId, outcome: &mut Outcome, images: Images) -> Images {
+    pub async fn assess(&self, id: SessionId, outcome: &mut SessionResult, images: Images) -> Images {
         let images = images.only(self.limits.images);
-        (outcome.until, outcome.images_until) = match self.outcomes.get(&id).await {
-            Some(held) => (held.value.until, held.value.images_until),
+        (outcome.expires_at, outcome.images_expire_at) = match self.outcomes.get(&id).await {
+            Some(held) => (held.value.expires_at, held.value.images_expire_at),
             None => self.lifetimes(outcome.read_at, &images),
         };
         images
@@ -148,14 +148,14 @@ impl Cache {
 
     /// Keeps the outcome of a session that has ended, until its time. The first one stays: a later
     /// one adds images at most.
-    pub async fn keep(&self, id: SessionId, outcome: Outcome, images: Option<Images>) -> Kept {
+    pub async fn keep(&self, id: SessionId, outcome: SessionResult, images: Option<Images>) -> Kept {
         self.negative.remove(id).await;
         if self.unfinished.contains_key(&id) {
             self.unfinished.insert(id, None).await;
         }
         let outcome = Arc::new(outcome);
-        if outcome.until > outcome.read_at {
-            let held = Held { value: Arc::clone(&outcome), until: outcome.until };
+        if outcome.expires_at > outcome.read_at {
+            let held = Held { value: Arc::clone(&outcome), until: outcome.expires_at };
             let entry = self.outcomes.entry(id).or_insert(held).await;
             if !entry.is_fresh() {
                 return self.keep_images(id, entry.into_value().value, &outcome, images).await;
@@ -163,19 +163,19 @@ impl Cache {
         }
         let images = images.map(Arc::new);
         self.hold_images(id, &outcome, images.as_ref()).await;
-        Kept::Agreed(Answer { outcome, images })
+        Kept::Agreed(SessionResponse { result: outcome, images })
     }
 
     /// Keeps the images that a later read of a session has brought, if it agrees with the first.
     pub async fn keep_images(
         &self,
         id: SessionId,
-        first: Arc<Outcome>,
-        later: &Outcome,
+        first: Arc<SessionResult>,
+        later: &SessionResult,
         images: Option<Images>,
     ) -> Kept {
         if !first.agrees_with(later) {
-            return Kept::Contradicted(Answer { outcome: first, images: None });
+            return Kept::Contradicted(SessionResponse { result: first, images: None });
         }
         // Fewer images than before would be taken for all there are.
         let wanted = first.sent.and(self.limits.images);
@@ -183,28 +183,32 @@ impl Cache {
         let images = images.map(Arc::new);
         self.hold_images(id, &first, images.as_ref()).await;
         // The callers that waited for this read get its source.
-        let outcome = Outcome { arrived: later.arrived, is_shared: later.is_shared, ..(*first).clone() };
-        Kept::Agreed(Answer { outcome: Arc::new(outcome), images })
+        let outcome = SessionResult { arrived: later.arrived, is_shared: later.is_shared, ..(*first).clone() };
+        Kept::Agreed(SessionResponse { result: Arc::new(outcome), images })
     }
 
-    async fn hold_images(&self, id: SessionId, outcome: &Outcome, images: Option<&Arc<Images>>) {
-        if let Some(images) = images.filter(|_| outcome.images_until > outcome.read_at) {
-            self.images.insert(id, Held { value: Arc::clone(images), until: outcome.images_until }).await;
+    async fn hold_images(&self, id: SessionId, outcome: &SessionResult, images: Option<&Arc<Images>>) {
+        if let Some(images) = images.filter(|_| outcome.images_expire_at > outcome.read_at) {
+            self.images.insert(id, Held { value: Arc::clone(images), until: outcome.images_expire_at }).await;
         }
     }
 
     /// The outcome that is held or else found, once for all who look at the same time.
-    pub async fn outcome_or(&self, id: SessionId, found: impl Future<Output = Option<Outcome>>) -> Option<Answer> {
+    pub async fn outcome_or(
+        &self,
+        id: SessionId,
+        found: impl Future<Output = Option<SessionResult>>,
+    ) -> Option<SessionResponse> {
         let found = async {
             let outcome = found.await?;
             if self.unfinished.contains_key(&id) {
                 self.unfinished.insert(id, None).await;
             }
             self.negative.remove(id).await;
-            Some(Held { until: outcome.until, value: Arc::new(outcome) })
+            Some(Held { until: outcome.expires_at, value: Arc::new(outcome) })
         };
         let held = self.outcomes.optionally_get_with(id, found).await?;
-        Some(Answer { outcome: held.value, images: None })
+        Some(SessionResponse { result: held.value, images: None })
     }
 
     /// The images that are held or else found, once for all who look at the same time.

@@ -1,7 +1,7 @@
 //! How replicas share the reads of one session: one of them has the lease and reads, the others
 //! take over what it read.
 
-use super::{Images, Outcome};
+use super::{Images, SessionResult};
 use std::{pin::Pin, sync::Arc};
 
 /// One session of a poll, as this replica shares it with others.
@@ -22,7 +22,7 @@ pub trait Coordinator: Send + Sync {
 
     /// Saves the result of a final session for all replicas. Returns the one that was saved before,
     /// if there is one.
-    fn save<'a>(&'a self, outcome: &'a Outcome, images: &'a Images) -> BoxFuture<'a, Option<Outcome>>;
+    fn save<'a>(&'a self, outcome: &'a SessionResult, images: &'a Images) -> BoxFuture<'a, Option<SessionResult>>;
 }
 
 /// A future of a [`Coordinator`], boxed so that the trait can be used as `dyn Coordinator`.
@@ -47,8 +47,8 @@ pub struct Claim {
 pub enum RemoteState {
     Unknown,
     /// The last status that one of them read.
-    Pending(Outcome),
-    Final(Outcome),
+    Pending(SessionResult),
+    Final(SessionResult),
     /// AWS did not know the session a short while ago.
     NotFound,
 }
@@ -56,7 +56,7 @@ pub enum RemoteState {
 /// What the other replicas learn when the lease is released.
 pub enum Release {
     Nothing,
-    Pending(Arc<Outcome>),
+    Pending(Arc<SessionResult>),
     NotFound,
 }
 
@@ -84,7 +84,7 @@ impl Coordinator for Alone {
         Box::pin(async {})
     }
 
-    fn save<'a>(&'a self, _: &'a Outcome, _: &'a Images) -> BoxFuture<'a, Option<Outcome>> {
+    fn save<'a>(&'a self, _: &'a SessionResult, _: &'a Images) -> BoxFuture<'a, Option<SessionResult>> {
         Box::pin(async { None })
     }
 }

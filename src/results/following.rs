@@ -2,8 +2,8 @@
 //! both.
 
 use super::{
-    Answer, FRESH_STATE_WAIT, Patience,
-    polls::{Membership, Progress, Says},
+    FRESH_STATE_WAIT, SessionResponse, WaitBudget,
+    polls::{Progress, Says, Subscription},
 };
 use crate::error::{Error, Reason};
 use std::time::Duration;
@@ -12,29 +12,29 @@ use tokio::{sync::watch, time::Instant};
 /// Takes from a poll what its caller asked for. Who has something else to be answered with is held
 /// for no longer than `hold`.
 pub async fn follow(
-    mut membership: Membership,
-    patience: Patience,
+    mut subscription: Subscription,
+    budget: WaitBudget,
     pending_ttl: Duration,
     hold: Option<Duration>,
-) -> Result<Answer, Error> {
+) -> Result<SessionResponse, Error> {
     let asked = Instant::now();
-    let progress = &mut membership.progress;
-    if let Some(wait_until) = patience.wait_until {
+    let progress = &mut subscription.progress;
+    if let Some(wait_until) = budget.wait_until {
         let over = |progress: &Progress| progress.end.is_some() || progress.failed(asked, &[Says::All]);
-        let seen = look(progress, wait_until.min(patience.answer_by), over).await?;
+        let seen = look(progress, wait_until.min(budget.respond_by), over).await?;
         if over(&seen) {
             return seen.end();
         }
     }
     // Who wants the state now, or has waited in vain.
-    let current = |last: &Answer| last.outcome.read_at + pending_ttl >= asked;
+    let current = |last: &SessionResponse| last.result.read_at + pending_ttl >= asked;
     let fresh = |progress: &Progress| {
         let told = progress.end.is_some() || progress.failed(asked, &[Says::All, Says::Now]);
         told || progress.last.as_ref().is_some_and(current)
     };
-    let is_known = progress.borrow().last.as_ref().is_some_and(|last| last.outcome.may_be_unfinished());
+    let is_known = progress.borrow().last.as_ref().is_some_and(|last| last.result.may_be_pending());
     let hold = if is_known { Some(FRESH_STATE_WAIT) } else { hold };
-    let until = hold.map_or(patience.answer_by, |hold| patience.answer_by.min(asked + hold));
+    let until = hold.map_or(budget.respond_by, |hold| budget.respond_by.min(asked + hold));
     look(progress, until, fresh).await?.state()
 }
 
@@ -60,7 +60,7 @@ impl Progress {
     }
 
     /// The answer for one who waited for the end, or for what prevents it.
-    fn end(self) -> Result<Answer, Error> {
+    fn end(self) -> Result<SessionResponse, Error> {
         let failure = self.failure.map(|failure| Err(failure.error));
         match (self.end.or(failure), self.last) {
             (Some(Err(error)), Some(last)) if error.reason == Reason::ShuttingDown => Ok(last),
@@ -71,8 +71,8 @@ impl Progress {
 
     /// The answer for one who wants the state: while one is known, no trouble hides it but that AWS
     /// knows the session no more.
-    fn state(self) -> Result<Answer, Error> {
-        match (self.end, self.last.filter(|last| last.outcome.may_be_unfinished())) {
+    fn state(self) -> Result<SessionResponse, Error> {
+        match (self.end, self.last.filter(|last| last.result.may_be_pending())) {
             (Some(Ok(answer)), _) => Ok(answer),
             (Some(Err(error)), Some(last)) if !error.is_not_found() => Ok(last),
             (Some(Err(error)), _) => Err(error),

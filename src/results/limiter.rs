@@ -1,26 +1,25 @@
-//! The rate limiter: every HTTP attempt to AWS takes one token, and this decides whose turn it is.
+//! The rate limiter: grants a permit for every HTTP attempt to AWS.
 //!
-//! First reads of a session go first in, first out. While both wait, three tokens of four go to
-//! them and the fourth to a re-read, so that neither starves the other. Re-reads go by [`Urgency`].
-//! A capture, for which nobody waits, gets a token only when nobody else wants one and the burst is
-//! whole.
+//! The first reads of sessions are granted first in, first out. While re-reads wait too, they get
+//! one permit of four, by [`Priority`]. A capture, which has no subscribers, gets a permit only if
+//! no other read waits and the bucket is full.
 //!
-//! When AWS throttles all the same, because others use the account, the rate falls by a fifth for
-//! everybody, and grows back steadily to the full one (additive increase, multiplicative decrease,
-//! as TCP does it).
+//! When AWS throttles, because other services use the account too, the rate falls by a fifth, and
+//! recovers steadily (additive increase, multiplicative decrease, as in TCP).
 //!
-//! Where replicas share a store, tokens come from the [`Account`]: one slot at a time, spent in the
-//! order above. Without it, or when it does not answer, they come from this replica's own share of
-//! the quota.
+//! If replicas share a Redis, each permit is reserved in the [`SharedQuota`]. Otherwise, and while
+//! Redis is unavailable, permits come from this replica's own share of the quota.
 
-mod account;
+mod estimate;
 mod queues;
+mod shared_quota;
 
-pub use account::Account;
+pub use queues::Permit;
+pub use shared_quota::SharedQuota;
 
-use super::urgency::Urgency;
-use account::Slot;
+use super::priority::Priority;
 use queues::Queues;
+use shared_quota::Reservation;
 use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -30,170 +29,140 @@ use tokio::{
     time::Instant,
 };
 
-/// What a token is wanted for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Need {
-    /// A session that was never read.
-    FirstRead,
-    /// A session that somebody waits for.
-    ReRead(Urgency),
-    /// A session that nobody waits for.
-    Capture,
-}
-
-/// The right to one HTTP attempt.
-#[derive(Debug)]
-pub struct Permit {
-    granted: Instant,
-}
-
 pub struct Limiter {
     queues: Mutex<Queues>,
-    /// Tells [`Limiter::run`] that somebody new waits.
+    /// Wakes [`Limiter::run`] when a ticket can be granted.
     arrived: Notify,
-    /// Tokens a second when AWS throttles nobody: this replica's share.
-    full_rate: f64,
-    /// The quota of all replicas together.
-    account: Option<Account>,
+    quota: Option<SharedQuota>,
 }
 
 impl Limiter {
-    /// A limiter of `rate` tokens a second, above 0, where the account has none to give.
-    pub fn new(rate: f64, account: Option<Account>) -> Self {
-        Self { queues: Mutex::new(Queues::new(rate)), arrived: Notify::new(), full_rate: rate, account }
+    /// `rate` is this replica's own share: permits per second, above 0.
+    pub fn new(rate: f64, quota: Option<SharedQuota>) -> Self {
+        Self { queues: Mutex::new(Queues::new(rate)), arrived: Notify::new(), quota }
     }
 
-    /// Takes a place in the queue at once. Whoever drops it leaves the queue, and a token that was
-    /// on its way to it is saved.
-    pub fn queue(self: &Arc<Self>, need: Need) -> Queued {
-        self.enqueue(need, true)
+    /// Queues a read. Dropping the returned value leaves the queue and gives an unused permit back.
+    pub fn queue(self: &Arc<Self>, priority: Priority) -> Queued {
+        self.enqueue(priority, true)
     }
 
-    /// The place of a first read, which may have to wait until it is [`Queued::ready`] to take its
-    /// token.
+    /// Queues a first read. If it is not ready, it gets no permit before [`Queued::ready`].
     pub fn queue_first_read(self: &Arc<Self>, is_ready: bool) -> Queued {
-        self.enqueue(Need::FirstRead, is_ready)
+        self.enqueue(Priority::FirstRead, is_ready)
     }
 
-    fn enqueue(self: &Arc<Self>, need: Need, is_ready: bool) -> Queued {
+    fn enqueue(self: &Arc<Self>, priority: Priority, is_ready: bool) -> Queued {
         let (grant, granted) = oneshot::channel();
-        let number = self.lock().enqueue(need, grant, is_ready);
+        let number = self.lock().enqueue(priority, grant, is_ready);
         self.arrived.notify_one();
         Queued { limiter: Arc::clone(self), number, since: Instant::now(), granted }
     }
 
-    /// How long a first read that came now would wait for its token at most, were no other to come.
-    /// Those ahead of it are re-read soon after, and have their share then.
+    /// Returns how long a first read that is queued now waits for its permit.
     pub fn first_read_delay(&self) -> Duration {
-        self.lock().first_read_delay(Instant::now())
+        self.lock().first_read_delay()
     }
 
-    /// Tokens a second now; those of all replicas while they share them.
+    /// Returns the permits per second now; of all replicas together while they share the quota.
     pub fn rate(&self) -> f64 {
         let mut queues = self.lock();
-        queues.refill(Instant::now(), self.full_rate);
-        match &self.account {
-            Some(account) if queues.slots.is_some() => account.rate() * queues.rate / self.full_rate,
+        let fraction = queues.rate_fraction();
+        match &self.quota {
+            Some(quota) if queues.reservations.is_some() => quota.rate() * fraction,
             _ => queues.rate,
         }
     }
 
-    /// How many wait: for first reads, re-reads, captures.
+    /// Returns the lengths of the queues: first reads, re-reads, captures.
     pub fn waiting(&self) -> [usize; 3] {
-        self.lock().waiting()
+        self.lock().lengths()
     }
 
-    /// AWS has throttled the attempt. Only the first of those that were on their way together
-    /// counts.
+    /// Slows down after AWS throttled an attempt. Of several attempts at the same time, only the
+    /// first counts.
     pub fn throttled(&self, permit: &Permit) {
-        self.lock().throttled(permit, Instant::now(), self.full_rate);
+        self.lock().throttled(permit);
     }
 
-    /// Gives a token that its holder has no use for to the next.
+    /// Gives an unused permit to the next read.
     pub fn pass_on(&self, _: Permit) {
-        self.lock().pass_on(Instant::now());
+        self.lock().regrant();
     }
 
-    /// Hands out the tokens, for as long as it is polled.
+    /// Grants permits. Never completes.
     pub async fn run(&self) {
         loop {
-            let pause = match &self.account {
-                Some(account) => self.spend_slot(account).await,
-                None => self.grant_all(),
+            let wait = match &self.quota {
+                Some(quota) => self.grant_from(quota).await,
+                None => self.lock().grant_own(),
             };
-            match pause {
-                Some(wait) => tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = self.arrived.notified() => {}
-                },
+            match wait {
+                Some(wait) => drop(tokio::time::timeout(wait, self.arrived.notified()).await),
                 None => self.arrived.notified().await,
             }
         }
     }
 
-    /// Hands out a slot of the account's, or this replica's own tokens when none is to be had.
-    /// Answers how long there is nothing to do.
-    async fn spend_slot(&self, account: &Account) -> Option<Duration> {
-        let (need, share) = {
+    /// Grants one permit of the shared quota, or this replica's own permits if Redis is
+    /// unavailable. Returns the time until the next grant if a ticket waits.
+    async fn grant_from(&self, quota: &SharedQuota) -> Option<Duration> {
+        let (priority, fraction) = {
             let mut queues = self.lock();
-            queues.refill(Instant::now(), self.full_rate);
-            (queues.next_need()?, queues.rate / self.full_rate)
+            (queues.next_priority()?, queues.rate_fraction())
         };
-        match account.reserve(need, share).await {
-            Some(Slot::Reserved(at)) => {
-                self.lock().slots.get_or_insert_default().expect(at, account.interval(share));
-                self.wait_for(at, account, need, share).await;
-                self.lock().grant_slot(Instant::now());
+        match quota.reserve(priority, fraction).await {
+            Reservation::Granted(at) => {
+                self.lock().reservations.get_or_insert_default().record(at, quota.interval(fraction));
+                self.wait_for_reservation(at, quota, priority, fraction).await;
+                self.lock().grant_reserved();
                 Some(Duration::ZERO)
             }
-            Some(Slot::Later(wait)) => Some(wait),
-            None => {
-                self.lock().slots = None;
-                self.grant_all()
+            Reservation::Denied(retry_delay) => Some(retry_delay),
+            Reservation::Unavailable => {
+                let mut queues = self.lock();
+                queues.reservations = None;
+                queues.grant_own()
             }
         }
     }
 
-    /// Waits for a slot. A first read that comes meanwhile need not stand behind the re-read that
-    /// it was reserved for: it gets one too.
-    async fn wait_for(&self, at: Instant, account: &Account, need: Need, share: f64) {
-        let slot = tokio::time::sleep_until(at);
-        let mut slot = std::pin::pin!(slot);
+    /// Waits until `at`. A first read that is queued meanwhile gets its own reservation, so that it
+    /// does not wait behind a re-read.
+    async fn wait_for_reservation(&self, at: Instant, quota: &SharedQuota, priority: Priority, fraction: f64) {
+        let mut sleep = std::pin::pin!(tokio::time::sleep_until(at));
+        let first_read_waits =
+            || priority != Priority::FirstRead && self.lock().next_priority() == Some(Priority::FirstRead);
         loop {
             tokio::select! {
-                () = &mut slot => return,
+                () = &mut sleep => return,
                 () = self.arrived.notified() => {}
             }
-            let first_read_came = || need != Need::FirstRead && self.lock().next_need() == Some(Need::FirstRead);
-            while first_read_came()
-                && let Some(Slot::Reserved(earlier)) = account.reserve(Need::FirstRead, share).await
+            while first_read_waits()
+                && let Reservation::Granted(earlier) = quota.reserve(Priority::FirstRead, fraction).await
             {
                 tokio::time::sleep_until(earlier).await;
-                self.lock().grant_slot(Instant::now());
+                self.lock().grant_reserved();
             }
         }
-    }
-
-    fn grant_all(&self) -> Option<Duration> {
-        self.lock().grant_all(Instant::now(), self.full_rate)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queues> {
-        self.queues.lock().expect("nothing panics under this lock")
+        self.queues.lock().expect("no code panics under this lock")
     }
 }
 
-/// A place in the queue.
+/// A queued read. Leaves the queue when it is dropped.
 pub struct Queued {
     limiter: Arc<Limiter>,
     number: u64,
-    /// When the place was taken.
+    /// When it was queued.
     pub since: Instant,
     granted: oneshot::Receiver<Permit>,
 }
 
 impl Queued {
-    /// Says that the token can be used from now on.
+    /// Allows the grant from now on.
     pub fn ready(&self) {
         self.limiter.lock().make_ready(self.number);
         self.limiter.arrived.notify_one();
@@ -201,7 +170,7 @@ impl Queued {
 
     /// Waits for the permit. Cancel safe.
     pub async fn granted(&mut self) -> Permit {
-        (&mut self.granted).await.expect("the limiter grants before it drops a ticket")
+        (&mut self.granted).await.expect("a ticket leaves the queue only with a permit, or when this is dropped")
     }
 }
 
@@ -211,7 +180,7 @@ impl Drop for Queued {
         self.granted.close();
         match self.granted.try_recv() {
             Ok(_) => {
-                queues.tokens += 1.0;
+                queues.permits += 1.0;
                 self.limiter.arrived.notify_one();
             }
             Err(_) => queues.leave(self.number),

@@ -6,10 +6,10 @@
 //! that has ended.
 
 use super::{
-    Answer, Settings,
+    ReaderSettings, SessionResponse,
     cache::Cache,
     interest::{Interest, Presence},
-    limiter::{Account, Limiter},
+    limiter::{Limiter, SharedQuota},
     metrics::ResultsMetrics,
     poll::PollTask,
     shared_cache::{self, SharedCache},
@@ -44,11 +44,11 @@ const MAX_READS: usize = 128;
 #[derive(Clone, Default)]
 pub struct Progress {
     /// The latest state of a session that has not ended.
-    pub last: Option<Answer>,
+    pub last: Option<SessionResponse>,
     /// How the read after that failed; nothing when it did not.
     pub failure: Option<Failure>,
     /// The answer that ends the poll for all.
-    pub end: Option<Result<Answer, Error>>,
+    pub end: Option<Result<SessionResponse, Error>>,
 }
 
 /// A read that failed for a reason that may pass.
@@ -79,7 +79,7 @@ pub struct Polls {
     pub store: Option<Store>,
     /// Nothing when the quota is unlimited.
     pub limiter: Option<Arc<Limiter>>,
-    pub settings: Settings,
+    pub settings: ReaderSettings,
     pub metrics: ResultsMetrics,
     pub session_refs: Arc<SessionRefKey>,
     /// Places for reads under way.
@@ -100,7 +100,7 @@ struct Entry {
 }
 
 /// A caller's part in a poll, until it is dropped.
-pub struct Membership {
+pub struct Subscription {
     pub progress: watch::Receiver<Progress>,
     _presence: Presence,
 }
@@ -110,9 +110,9 @@ pub enum Start {
     /// Nothing.
     Unread,
     /// A state, of a session that has not ended.
-    Unfinished(Answer),
+    Unfinished(SessionResponse),
     /// That it has ended: only its images are wanted.
-    Ended(Answer),
+    Ended(SessionResponse),
     /// That AWS did not know it then.
     NotFound(Instant),
 }
@@ -120,15 +120,15 @@ pub enum Start {
 impl Polls {
     pub fn new(
         rekognition: Rekognition,
-        settings: Settings,
+        settings: ReaderSettings,
         shared: Option<(Store, shared_cache::Settings)>,
         registry: &Registry,
         session_refs: Arc<SessionRefKey>,
     ) -> Self {
         let metrics = ResultsMetrics::new(registry);
         let (store, shared) = shared.unzip();
-        let account = |rate| store.clone().map(|store| Account::new(store, rate, rekognition.region()));
-        let limiter = settings.rate.map(|rate| Limiter::new(rate / f64::from(settings.replicas), account(rate)));
+        let quota = |rate| store.clone().map(|store| SharedQuota::new(store, rate, rekognition.region()));
+        let limiter = settings.rate.map(|rate| Limiter::new(rate / f64::from(settings.replicas), quota(rate)));
         let share = |shared, store: &Store| {
             Arc::new(SharedCache::new(store.clone(), shared, settings.limits, metrics.shared_cache_lookups.clone()))
         };
@@ -153,19 +153,19 @@ impl Polls {
     /// than `earliest`.
     ///
     /// # Errors
-    /// QUOTA_EXHAUSTED when the session was never read and has no turn before `answer_by`;
+    /// QUOTA_EXHAUSTED when the session was never read and has no turn before `respond_by`;
     /// OVERLOADED; SHUTTING_DOWN.
     pub fn join(
         self: &Arc<Self>,
         id: SessionId,
         start: Start,
         earliest: Option<Instant>,
-        answer_by: Instant,
-    ) -> Result<Membership, Error> {
+        respond_by: Instant,
+    ) -> Result<Subscription, Error> {
         let now = Instant::now();
         let mut under_way = self.lock();
         if let Some(entry) = under_way.get(&id) {
-            if entry.progress.borrow().last.is_none() && entry.first_read > answer_by {
+            if entry.progress.borrow().last.is_none() && entry.first_read > respond_by {
                 return Err(Error::quota_exhausted(entry.first_read - now));
             }
             self.metrics.polls_shared.inc();
@@ -185,7 +185,7 @@ impl Polls {
             }
             _ => (Duration::ZERO, None),
         };
-        if !delay.is_zero() && now + delay > answer_by {
+        if !delay.is_zero() && now + delay > respond_by {
             return Err(Error::quota_exhausted(delay));
         }
         let last = match &start {
@@ -194,11 +194,11 @@ impl Polls {
         };
         let (publish, progress) = watch::channel(Progress { last, ..Progress::default() });
         let entry = Entry { progress, interest: Arc::default(), first_read: now + delay };
-        let membership = entry.admit();
+        let subscription = entry.admit();
         let task = PollTask::new(id, Arc::clone(self), publish, Arc::clone(&entry.interest), start, earliest, place);
         under_way.insert(id, entry);
         self.tasks.spawn(task.run());
-        Ok(membership)
+        Ok(subscription)
     }
 
     /// Takes a poll out, unless `wanted_still` finds that somebody has come meanwhile.
@@ -227,7 +227,7 @@ impl Polls {
 }
 
 impl Entry {
-    fn admit(&self) -> Membership {
-        Membership { progress: self.progress.clone(), _presence: Presence::new(&self.interest) }
+    fn admit(&self) -> Subscription {
+        Subscription { progress: self.progress.clone(), _presence: Presence::new(&self.interest) }
     }
 }

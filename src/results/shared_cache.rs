@@ -12,7 +12,7 @@ mod record;
 pub use keyring::Keyring;
 pub use lease::Lease;
 
-use super::{Images, Limits, Outcome, outcome::AWS_LIFETIME};
+use super::{CacheLimits, Images, SessionResult, session_result::AWS_LIFETIME};
 use crate::{
     session::SessionId,
     store::{Operation, PREFIX, Store},
@@ -43,24 +43,24 @@ pub struct Settings {
 pub struct SharedCache {
     store: Store,
     settings: Settings,
-    limits: Limits,
+    limits: CacheLimits,
     lookups: IntCounterVec,
     /// Whether the log has been told of values that do not open.
     told: AtomicBool,
 }
 
 impl SharedCache {
-    pub fn new(store: Store, settings: Settings, limits: Limits, lookups: IntCounterVec) -> Self {
+    pub fn new(store: Store, settings: Settings, limits: CacheLimits, lookups: IntCounterVec) -> Self {
         Self { store, settings, limits, lookups, told: AtomicBool::new(false) }
     }
 
     /// The outcome of a session that has ended.
-    pub async fn find(&self, id: SessionId) -> Option<Outcome> {
+    pub async fn find(&self, id: SessionId) -> Option<SessionResult> {
         if self.limits.result_ttl.is_zero() {
             return None;
         }
         let (key, sealed) = self.look_up(id, "result").await?;
-        self.outcome(key, id, Kind::Result, sealed, None).filter(|outcome| outcome.until > Instant::now())
+        self.outcome(key, id, Kind::Result, sealed, None).filter(|outcome| outcome.expires_at > Instant::now())
     }
 
     /// The content of its images, as far as it is held there and may be held here.
@@ -75,14 +75,14 @@ impl SharedCache {
 
     /// Keeps the outcome of a session that has ended, for as long as it is held here. Answers the
     /// one that is there already.
-    pub async fn save(&self, id: SessionId, outcome: &Outcome, images: &Images) -> Option<Outcome> {
+    pub async fn save(&self, id: SessionId, outcome: &SessionResult, images: &Images) -> Option<SessionResult> {
         let left = |until: Instant| until.saturating_duration_since(Instant::now()).as_millis() as u64;
-        if left(outcome.until) == 0 {
+        if left(outcome.expires_at) == 0 {
             return None;
         }
         let key = self.settings.keyring.newest();
         let result = key.seal(id, Kind::Result, Record::of(outcome).encode_to_vec());
-        let with_images = self.settings.images && images.size() > 0 && left(outcome.images_until) > 0;
+        let with_images = self.settings.images && images.size() > 0 && left(outcome.images_expire_at) > 0;
         let images = match with_images {
             true => key.seal(id, Kind::Images, ImagesRecord::of(images).encode_to_vec()),
             false => Vec::new(),
@@ -94,8 +94,12 @@ impl SharedCache {
             for what in ["result", "images", "state", "lease"] {
                 save.arg(place(key, id, what));
             }
-            save.arg(&result).arg(left(outcome.until)).arg(&images).arg(left(outcome.images_until).max(1)).arg(force);
-            let held = self.store.insist::<Option<Vec<u8>>>(Operation::Save, &save).await??;
+            save.arg(&result)
+                .arg(left(outcome.expires_at))
+                .arg(&images)
+                .arg(left(outcome.images_expire_at).max(1))
+                .arg(force);
+            let held = self.store.query_with_retries::<Option<Vec<u8>>>(Operation::Save, &save).await??;
             if let Some(outcome) = self.outcome(key, id, Kind::Result, held, None) {
                 return Some(outcome);
             }
@@ -107,7 +111,7 @@ impl SharedCache {
     async fn look_up(&self, id: SessionId, what: &str) -> Option<(&Key, Vec<u8>)> {
         for key in self.settings.keyring.all() {
             let get = redis::Cmd::get(place(key, id, what));
-            if let Some(sealed) = self.store.ask::<Option<Vec<u8>>>(Operation::Lookup, &get).await? {
+            if let Some(sealed) = self.store.query::<Option<Vec<u8>>>(Operation::Lookup, &get).await? {
                 return Some((key, sealed));
             }
         }
@@ -115,10 +119,17 @@ impl SharedCache {
         None
     }
 
-    fn outcome(&self, key: &Key, id: SessionId, kind: Kind, sealed: Vec<u8>, age: Option<Duration>) -> Option<Outcome> {
+    fn outcome(
+        &self,
+        key: &Key,
+        id: SessionId,
+        kind: Kind,
+        sealed: Vec<u8>,
+        age: Option<Duration>,
+    ) -> Option<SessionResult> {
         let record: Record = self.open(key, id, kind, sealed)?;
         let outcome = record.outcome(self.limits.result_ttl, age)?;
-        (outcome.is_terminal() == (kind == Kind::Result)).then_some(outcome)
+        (outcome.is_final() == (kind == Kind::Result)).then_some(outcome)
     }
 
     fn open<R: Message + Default>(&self, key: &Key, id: SessionId, kind: Kind, sealed: Vec<u8>) -> Option<R> {

@@ -11,11 +11,11 @@ use tokio::task::JoinHandle;
 
 struct Bench {
     simulator: Simulator,
-    results: Results,
+    results: SessionReader,
 }
 
-const SETTINGS: Settings = Settings {
-    limits: Limits {
+const SETTINGS: ReaderSettings = ReaderSettings {
+    limits: CacheLimits {
         result_ttl: Duration::from_secs(3600),
         result_entries: 1000,
         image_ttl: Duration::from_secs(300),
@@ -34,11 +34,11 @@ impl Bench {
         Self::with(SETTINGS, simulator::Config { latency: Duration::from_millis(30), ..Default::default() })
     }
 
-    fn with(settings: Settings, config: simulator::Config) -> Self {
+    fn with(settings: ReaderSettings, config: simulator::Config) -> Self {
         let simulator = Simulator::new(config);
         let rekognition = Rekognition::in_process(&simulator, Duration::from_secs(5));
         let registry = Registry::default();
-        let results = Results::new(rekognition, settings, None, &registry, Arc::new(SessionRefKey::random()));
+        let results = SessionReader::new(rekognition, settings, None, &registry, Arc::new(SessionRefKey::random()));
         let mut tasks = Tasks::default();
         results.spawn_tasks(&mut tasks);
         tokio::spawn(async move { tasks.failure().await });
@@ -68,20 +68,20 @@ impl Bench {
     }
 
     /// A caller who waits at most so long, and has a deadline long after.
-    fn wait(&self, number: u32, seconds: u64) -> JoinHandle<(Result<Answer, Error>, Duration)> {
+    fn wait(&self, number: u32, seconds: u64) -> JoinHandle<(Result<SessionResponse, Error>, Duration)> {
         let results = self.results.clone();
         tokio::spawn(async move {
             let asked = Instant::now();
             let wait_until = Some(asked + Duration::from_secs(seconds));
-            let patience = Patience { wait_until, answer_by: asked + Duration::from_secs(seconds + 30) };
-            (results.get(id(number), ImageSet::NONE, patience).await, asked.elapsed())
+            let budget = WaitBudget { wait_until, respond_by: asked + Duration::from_secs(seconds + 30) };
+            (results.get(id(number), ImageSet::NONE, budget).await, asked.elapsed())
         })
     }
 
     /// A caller who wants the state now, within a deadline.
-    async fn ask(&self, number: u32, deadline: Duration) -> Result<Answer, Error> {
-        let patience = Patience { wait_until: None, answer_by: Instant::now() + deadline };
-        self.results.get(id(number), ImageSet::NONE, patience).await
+    async fn ask(&self, number: u32, deadline: Duration) -> Result<SessionResponse, Error> {
+        let budget = WaitBudget { wait_until: None, respond_by: Instant::now() + deadline };
+        self.results.get(id(number), ImageSet::NONE, budget).await
     }
 }
 
@@ -93,8 +93,8 @@ fn id(number: u32) -> SessionId {
     SessionId::parse(&text(number)).expect("a valid id")
 }
 
-fn status(answer: &Result<Answer, Error>) -> Result<LivenessStatus, Reason> {
-    answer.as_ref().map(|answer| answer.outcome.result.status()).map_err(|error| error.reason)
+fn status(answer: &Result<SessionResponse, Error>) -> Result<LivenessStatus, Reason> {
+    answer.as_ref().map(|answer| answer.result.message.status()).map_err(|error| error.reason)
 }
 
 fn error(code: &str, status: u16) -> FaultKind {
@@ -118,7 +118,7 @@ async fn all_who_wait_for_a_session_have_its_end_at_the_same_moment_from_one_pol
     let mut ends = Vec::new();
     for caller in callers {
         let (answer, _) = caller.await.unwrap();
-        ends.push((status(&answer), answer.unwrap().outcome.read_at));
+        ends.push((status(&answer), answer.unwrap().result.read_at));
         assert!(asked.elapsed() < Duration::from_secs(3));
     }
     ends.dedup();
@@ -135,7 +135,7 @@ async fn a_wait_that_runs_out_is_answered_with_the_latest_state() {
     let (answer, waited) = bench.wait(1, 10).await.unwrap();
     assert_eq!(status(&answer), Ok(LivenessStatus::Created));
     assert_eq!(waited.as_secs(), 10);
-    assert!(answer.unwrap().outcome.read_at.elapsed() < SECOND, "a state of the last second");
+    assert!(answer.unwrap().result.read_at.elapsed() < SECOND, "a state of the last second");
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,8 +143,8 @@ async fn a_wait_ends_with_the_callers_deadline_when_that_is_sooner() {
     let bench = Bench::start();
     bench.freeze(1, Status::InProgress);
     let asked = Instant::now();
-    let patience = Patience { wait_until: Some(asked + MINUTE), answer_by: asked + 3 * SECOND };
-    let answer = bench.results.get(id(1), ImageSet::NONE, patience).await;
+    let budget = WaitBudget { wait_until: Some(asked + MINUTE), respond_by: asked + 3 * SECOND };
+    let answer = bench.results.get(id(1), ImageSet::NONE, budget).await;
     assert_eq!(status(&answer), Ok(LivenessStatus::InProgress));
     assert_eq!(asked.elapsed().as_secs(), 3);
 }
@@ -198,7 +198,7 @@ async fn pollers_share_reads_and_see_a_state_that_is_half_a_second_old_at_most()
     for _ in 0..100 {
         let asked = Instant::now();
         let answer = bench.ask(1, MINUTE).await.expect("a state");
-        assert!(asked.duration_since(answer.outcome.read_at) <= Duration::from_millis(530));
+        assert!(asked.duration_since(answer.result.read_at) <= Duration::from_millis(530));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     // Ten seconds and a bit at a read every half a second, whatever the number of calls.
@@ -207,7 +207,7 @@ async fn pollers_share_reads_and_see_a_state_that_is_half_a_second_old_at_most()
 
 #[tokio::test(start_paused = true)]
 async fn a_poller_of_a_known_session_has_its_last_state_when_there_is_no_room_for_a_read() {
-    let settings = Settings { rate: Some(1.0), ..SETTINGS };
+    let settings = ReaderSettings { rate: Some(1.0), ..SETTINGS };
     let bench = Bench::with(settings, simulator::Config::default());
     bench.freeze(1, Status::InProgress);
     bench.ask(1, MINUTE).await.expect("a state");
@@ -225,7 +225,7 @@ async fn a_poller_of_a_known_session_has_its_last_state_when_there_is_no_room_fo
 
 #[tokio::test(start_paused = true)]
 async fn a_first_read_that_has_no_turn_before_the_deadline_is_refused_at_once_with_the_queues_length() {
-    let settings = Settings { rate: Some(1.0), ..SETTINGS };
+    let settings = ReaderSettings { rate: Some(1.0), ..SETTINGS };
     let bench = Bench::with(settings, simulator::Config::default());
     for number in 1..=20 {
         bench.freeze(number, Status::Created);
@@ -260,7 +260,7 @@ async fn an_abandoned_session_is_captured_and_answered_from_memory_when_aws_has_
 
 #[tokio::test(start_paused = true)]
 async fn without_capture_a_poll_ends_when_nobody_is_interested() {
-    let bench = Bench::with(Settings { capture: false, ..SETTINGS }, simulator::Config::default());
+    let bench = Bench::with(ReaderSettings { capture: false, ..SETTINGS }, simulator::Config::default());
     bench.freeze(1, Status::Created);
     bench.ask(1, MINUTE).await.expect("a state");
     assert_eq!(bench.results.polls(), 1);
@@ -329,7 +329,7 @@ async fn throttled_callers_are_held_while_their_deadlines_allow() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_limiter_throttling_is_answered_after_three_attempts() {
-    let bench = Bench::with(Settings { rate: None, ..SETTINGS }, simulator::Config::default());
+    let bench = Bench::with(ReaderSettings { rate: None, ..SETTINGS }, simulator::Config::default());
     bench.simulator.script(Fault::new(error("ThrottlingException", 400)));
     let answer = bench.ask(1, MINUTE).await;
     assert_eq!((status(&answer), bench.reads(1)), (Err(Reason::UpstreamThrottled), 3));
@@ -361,14 +361,14 @@ async fn a_known_session_keeps_its_state_through_a_failing_aws() {
         bench.simulator.script(Fault::new(kind));
         tokio::time::sleep(SECOND).await;
         let answer = bench.ask(1, MINUTE).await.expect("the last state");
-        assert_eq!(answer.outcome.read_time, first.outcome.read_time);
+        assert_eq!(answer.result.read_time, first.result.read_time);
         bench.simulator.clear_faults();
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn callers_of_ids_that_do_not_exist_do_not_delay_those_who_wait_for_real_ones() {
-    let settings = Settings { rate: Some(5.0), ..SETTINGS };
+    let settings = ReaderSettings { rate: Some(5.0), ..SETTINGS };
     let bench = Bench::with(
         settings,
         simulator::Config { latency: Duration::from_millis(30), quota_tps: 5, ..Default::default() },
@@ -378,8 +378,8 @@ async fn callers_of_ids_that_do_not_exist_do_not_delay_those_who_wait_for_real_o
             let results = bench.results.clone();
             tokio::spawn(async move {
                 loop {
-                    let patience = Patience { wait_until: None, answer_by: Instant::now() + 30 * SECOND };
-                    results.get(id(number), ImageSet::NONE, patience).await.map(drop).expect_err("it does not exist");
+                    let budget = WaitBudget { wait_until: None, respond_by: Instant::now() + 30 * SECOND };
+                    results.get(id(number), ImageSet::NONE, budget).await.map(drop).expect_err("it does not exist");
                     tokio::time::sleep(SECOND / 2).await;
                 }
             })
@@ -437,15 +437,15 @@ async fn a_stop_answers_those_who_wait_with_what_is_known_and_ends_every_poll() 
 
 #[tokio::test(start_paused = true)]
 async fn of_a_burst_of_first_reads_those_who_have_no_turn_are_refused_at_once() {
-    let bench = Bench::with(Settings { rate: Some(1.0), ..SETTINGS }, simulator::Config::default());
+    let bench = Bench::with(ReaderSettings { rate: Some(1.0), ..SETTINGS }, simulator::Config::default());
     let callers: Vec<_> = (0..100)
         .map(|number| {
             bench.freeze(number, Status::Created);
             let results = bench.results.clone();
             tokio::spawn(async move {
                 let asked = Instant::now();
-                let patience = Patience { wait_until: None, answer_by: asked + 3 * SECOND };
-                (results.get(id(number), ImageSet::NONE, patience).await, asked.elapsed())
+                let budget = WaitBudget { wait_until: None, respond_by: asked + 3 * SECOND };
+                (results.get(id(number), ImageSet::NONE, budget).await, asked.elapsed())
             })
         })
         .collect();
@@ -541,21 +541,21 @@ async fn a_known_session_is_not_refused_by_a_stop() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_runs_out_gives_no_older_state_than_no_wait() {
     let bench = Bench::with(
-        Settings { capture: false, ..SETTINGS },
+        ReaderSettings { capture: false, ..SETTINGS },
         simulator::Config { latency: SECOND / 5, ..Default::default() },
     );
     bench.freeze(1, Status::InProgress);
     bench.ask(1, MINUTE).await.expect("a state");
     tokio::time::sleep(2 * MINUTE).await;
     let asked = Instant::now();
-    let patience = Patience { wait_until: Some(asked + SECOND / 10), answer_by: asked + MINUTE };
-    let answer = bench.results.get(id(1), ImageSet::NONE, patience).await.expect("a state");
-    assert!(answer.outcome.read_at >= asked && asked.elapsed() <= FRESH_STATE_WAIT);
+    let budget = WaitBudget { wait_until: Some(asked + SECOND / 10), respond_by: asked + MINUTE };
+    let answer = bench.results.get(id(1), ImageSet::NONE, budget).await.expect("a state");
+    assert!(answer.result.read_at >= asked && asked.elapsed() <= FRESH_STATE_WAIT);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_id_last_seen_not_found_is_a_re_read_and_answered_so_when_it_cannot_be_asked_again_in_time() {
-    let bench = Bench::with(Settings { rate: Some(1.0), ..SETTINGS }, simulator::Config::default());
+    let bench = Bench::with(ReaderSettings { rate: Some(1.0), ..SETTINGS }, simulator::Config::default());
     assert_eq!(status(&bench.ask(1, MINUTE).await), Err(Reason::SessionNotFound));
     tokio::time::sleep(3 * SECOND).await;
     for number in 2..40 {
@@ -573,7 +573,7 @@ async fn an_id_last_seen_not_found_is_a_re_read_and_answered_so_when_it_cannot_b
 
 #[tokio::test(start_paused = true)]
 async fn an_id_that_was_never_read_is_not_captured() {
-    let bench = Bench::with(Settings { rate: Some(1.0), ..SETTINGS }, simulator::Config::default());
+    let bench = Bench::with(ReaderSettings { rate: Some(1.0), ..SETTINGS }, simulator::Config::default());
     let leavers: Vec<_> = (0..50).map(|number| bench.wait(number, 50)).collect();
     tokio::time::sleep(SECOND / 10).await;
     leavers.iter().for_each(JoinHandle::abort);
@@ -583,7 +583,7 @@ async fn an_id_that_was_never_read_is_not_captured() {
 
 #[tokio::test(start_paused = true)]
 async fn beyond_ten_thousand_unfinished_sessions_new_ones_are_refused_as_overload() {
-    let bench = Bench::with(Settings { rate: None, ..SETTINGS }, simulator::Config::default());
+    let bench = Bench::with(ReaderSettings { rate: None, ..SETTINGS }, simulator::Config::default());
     bench.simulator.script(Fault::new(FaultKind::Hang));
     let callers: Vec<_> = (0..10_000).map(|number| bench.wait(number, 3)).collect();
     tokio::time::sleep(SECOND).await;
@@ -593,7 +593,7 @@ async fn beyond_ten_thousand_unfinished_sessions_new_ones_are_refused_as_overloa
 
 #[tokio::test(start_paused = true)]
 async fn time_in_the_queue_is_not_time_of_the_read() {
-    let settings = Settings { rate: Some(0.5), ..SETTINGS };
+    let settings = ReaderSettings { rate: Some(0.5), ..SETTINGS };
     let bench = Bench::with(settings, simulator::Config { latency: 4 * SECOND, ..Default::default() });
     let callers: Vec<_> = (0..5)
         .map(|number| {
@@ -609,15 +609,15 @@ async fn time_in_the_queue_is_not_time_of_the_read() {
 
 #[tokio::test(start_paused = true)]
 async fn who_wants_evicted_images_has_the_outcome_within_seconds_though_aws_throttles() {
-    let limits = Limits { image_bytes: 1, ..SETTINGS.limits };
-    let bench = Bench::with(Settings { limits, ..SETTINGS }, simulator::Config::default());
+    let limits = CacheLimits { image_bytes: 1, ..SETTINGS.limits };
+    let bench = Bench::with(ReaderSettings { limits, ..SETTINGS }, simulator::Config::default());
     bench.simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(text(1)) });
     bench.ask(1, MINUTE).await.expect("a result");
     bench.results.0.cache.run_pending_tasks().await;
     bench.simulator.script(Fault::new(error("ThrottlingException", 400)));
     let asked = Instant::now();
-    let patience = Patience { wait_until: None, answer_by: asked + MINUTE };
-    let answer = bench.results.get(id(1), ImageSet::ALL, patience).await.expect("the outcome");
+    let budget = WaitBudget { wait_until: None, respond_by: asked + MINUTE };
+    let answer = bench.results.get(id(1), ImageSet::ALL, budget).await.expect("the outcome");
     assert!(answer.images.is_none() && asked.elapsed() <= IMAGES_WAIT, "{:?}", asked.elapsed());
 }
 

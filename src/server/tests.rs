@@ -3,7 +3,7 @@ use crate::{
     config::{Cli, Command},
     grpc::metrics::ResponseMetrics,
     rekognition::Rekognition,
-    results::Results,
+    results::SessionReader,
     session::SessionRefKey,
 };
 use clap::Parser;
@@ -30,7 +30,7 @@ async fn run(tasks: Tasks) -> Result<Stopped, String> {
     let (registry, session_refs) = (Registry::default(), Arc::new(SessionRefKey::random()));
     let rekognition = Rekognition::at("http://127.0.0.1:1", "us-east-1", Duration::from_secs(1));
     let settings = serve.server.service.results(1.0);
-    let results = Results::new(rekognition, settings, None, &registry, Arc::clone(&session_refs));
+    let results = SessionReader::new(rekognition, settings, None, &registry, Arc::clone(&session_refs));
     let settings = serve.server.rpc(None);
     let clients = settings.clients.clone();
     let recorder = Recorder::new(ResponseMetrics::new(&registry), settings.access_log, Arc::clone(&session_refs), None);

@@ -1,132 +1,124 @@
-//! Whether the store may be asked, and who is told when that changes.
+//! The circuit breaker of the store: whether commands are sent, and on which connection.
 
-use super::Trouble;
+use super::error::StoreError;
+use prometheus::IntGauge;
 use redis::aio::MultiplexedConnection;
-use std::sync::{Mutex, MutexGuard};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
-/// So many questions in a row without an answer in time, and the store is asked no more. One or two
-/// are a pause of the network.
-const TIMEOUTS: u32 = 3;
+/// The number of timeouts in a row that opens the breaker. Fewer can be a pause of the network.
+const MAX_TIMEOUTS: u32 = 3;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Nothing is known yet.
+pub struct Breaker {
+    /// Host and port, for the log.
+    address: String,
+    /// 1 while the store is read and written, else 0.
+    up: IntGauge,
+    link: watch::Sender<Link>,
+}
+
+struct Link {
+    state: LinkState,
+    connection: Option<MultiplexedConnection>,
+    /// The number of the connection. A late failure of an earlier one does not count.
+    epoch: u64,
+    /// Timeouts in a row.
+    timeouts: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LinkState {
+    /// Before the first attempt to connect.
     Unknown,
     Up,
-    /// It is read, and takes no writes.
+    /// The store is read and not written.
     ReadOnly,
     Down,
 }
 
-pub struct Breaker {
-    /// Where the store is, for the log.
-    place: String,
-    link: Mutex<Link>,
-    state: watch::Sender<State>,
-    tripped: Notify,
-}
-
-struct Link {
-    connection: Option<MultiplexedConnection>,
-    /// Counts connections: what an old one says does not count against the new one.
-    epoch: u64,
-    writable: bool,
-    timeouts: u32,
-}
-
 impl Breaker {
-    pub fn new(place: String) -> Self {
-        let link = Link { connection: None, epoch: 0, writable: false, timeouts: 0 };
-        Self { place, link: Mutex::new(link), state: watch::Sender::new(State::Unknown), tripped: Notify::new() }
+    pub fn new(address: String, up: IntGauge) -> Self {
+        let link = Link { state: LinkState::Unknown, connection: None, epoch: 0, timeouts: 0 };
+        Self { address, up, link: watch::Sender::new(link) }
     }
 
-    /// The connection, when it may be asked.
-    pub fn connection(&self, to_write: bool) -> Option<(u64, MultiplexedConnection)> {
-        let link = self.lock();
-        let connection = link.connection.clone().filter(|_| link.writable || !to_write)?;
+    /// Returns the connection and its epoch, unless the breaker is open for this command.
+    pub fn connection(&self, is_write: bool) -> Option<(u64, MultiplexedConnection)> {
+        let link = self.link.borrow();
+        let connection = link.connection.clone().filter(|_| link.state == LinkState::Up || !is_write)?;
         Some((link.epoch, connection))
     }
 
     pub fn is_up(&self) -> bool {
-        *self.state.borrow() == State::Up
+        self.link.borrow().state == LinkState::Up
     }
 
-    /// The store has answered.
-    pub fn well(&self, epoch: u64) {
-        let mut link = self.lock();
-        if link.epoch == epoch {
-            link.timeouts = 0;
-        }
-    }
-
-    /// The store has not answered, or not well.
-    pub fn failed(&self, epoch: u64, trouble: Trouble) {
-        let mut link = self.lock();
-        if link.epoch != epoch || link.connection.is_none() {
-            return;
-        }
-        link.timeouts = if trouble == Trouble::TimedOut { link.timeouts + 1 } else { 0 };
-        if trouble == Trouble::TimedOut && link.timeouts < TIMEOUTS {
-            return;
-        }
-        let state = match trouble {
-            Trouble::ReadOnly(_) => State::ReadOnly,
-            _ => {
-                link.connection = None;
-                State::Down
+    /// Records a command that succeeded.
+    pub fn succeeded(&self, epoch: u64) {
+        self.link.send_if_modified(|link| {
+            if link.epoch == epoch {
+                link.timeouts = 0;
             }
+            false
+        });
+    }
+
+    /// Records a command that failed. Opens the breaker, except after the first timeouts.
+    pub fn failed(&self, epoch: u64, error: StoreError) {
+        self.link.send_if_modified(|link| {
+            if link.epoch != epoch || link.connection.is_none() {
+                return false;
+            }
+            link.timeouts = if error == StoreError::TimedOut { link.timeouts + 1 } else { 0 };
+            match error {
+                StoreError::TimedOut if link.timeouts < MAX_TIMEOUTS => return false,
+                StoreError::ReadOnly(_) => link.state = self.changed(link.state, LinkState::ReadOnly, Some(error)),
+                _ => {
+                    link.connection = None;
+                    link.state = self.changed(link.state, LinkState::Down, Some(error));
+                }
+            }
+            true
+        });
+    }
+
+    /// Records an attempt to connect: a connection, with the reason if it is read-only, or the
+    /// failure.
+    pub fn connected(&self, attempt: Result<(MultiplexedConnection, Option<StoreError>), StoreError>) {
+        let (connection, state, error) = match attempt {
+            Ok((connection, None)) => (Some(connection), LinkState::Up, None),
+            Ok((connection, error)) => (Some(connection), LinkState::ReadOnly, error),
+            Err(error) => (None, LinkState::Down, Some(error)),
         };
-        link.writable = false;
-        self.become_(state, Some(trouble));
-        drop(link);
-        // Last: whoever is woken looks at the state, and would sleep on for ever if it were still
-        // the old one.
-        self.tripped.notify_one();
+        self.link.send_modify(|link| {
+            let state = self.changed(link.state, state, error);
+            *link = Link { state, connection, epoch: link.epoch + 1, timeouts: 0 };
+        });
     }
 
-    pub fn connected(&self, connection: MultiplexedConnection, trouble: Option<Trouble>) -> State {
-        let mut link = self.lock();
-        let writable = trouble.is_none();
-        *link = Link { connection: Some(connection), epoch: link.epoch + 1, writable, timeouts: 0 };
-        self.become_(if writable { State::Up } else { State::ReadOnly }, trouble)
-    }
-
-    pub fn not_connected(&self, trouble: Trouble) -> State {
-        let mut link = self.lock();
-        (link.connection, link.writable) = (None, false);
-        self.become_(State::Down, Some(trouble))
-    }
-
-    /// Completes when something has failed since the last time.
+    /// Completes when the store is not up.
     pub async fn tripped(&self) {
-        self.tripped.notified().await;
+        self.link.subscribe().wait_for(|link| link.state != LinkState::Up).await.ok();
     }
 
-    /// Completes when anything is known of the store.
+    /// Completes after the first attempt to connect.
     pub async fn tried(&self) {
-        // The sender is here, so that it cannot be closed.
-        self.state.subscribe().wait_for(|state| *state != State::Unknown).await.ok();
+        self.link.subscribe().wait_for(|link| link.state != LinkState::Unknown).await.ok();
     }
 
-    /// Under the lock of the link, so that the last state told is the last that there was.
-    fn become_(&self, state: State, trouble: Option<Trouble>) -> State {
-        if self.state.send_replace(state) != state {
-            let (store, why) = (&self.place, trouble.map(|trouble| trouble.to_string()));
-            match (state, why) {
-                (State::ReadOnly, Some(why)) => {
-                    tracing::warn!(%store, why, "the shared cache takes no writes; each replica keeps what it reads to itself");
-                }
-                (State::Down, Some(why)) => {
-                    tracing::warn!(%store, why, "the shared cache is out of use; results come from this replica's memory and from AWS");
-                }
-                _ => tracing::info!(%store, "the shared cache is in use"),
+    /// Returns the new state. Logs a change, under the lock of the link: in the order of changes.
+    fn changed(&self, old: LinkState, new: LinkState, error: Option<StoreError>) -> LinkState {
+        self.up.set((new == LinkState::Up).into());
+        let (store, why) = (&self.address, error.map(|error| error.to_string()));
+        match new {
+            _ if new == old => {}
+            LinkState::Up => tracing::info!(%store, "the shared cache is available"),
+            LinkState::ReadOnly => {
+                tracing::warn!(%store, why, "the shared cache is read-only; this replica does not share what it reads");
+            }
+            _ => {
+                tracing::warn!(%store, why, "the shared cache is unavailable; this replica uses its own cache and AWS");
             }
         }
-        state
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Link> {
-        self.link.lock().expect("nothing panics under this lock")
+        new
     }
 }

@@ -1,4 +1,4 @@
-//! Where the store is, and how it is asked.
+//! The settings of the store, and the client that they make.
 
 use super::credentials::{Credentials, Sources};
 use crate::config::Secret;
@@ -10,15 +10,15 @@ pub struct Settings {
     address: ConnectionInfo,
     ca: Option<PathBuf>,
     pub credentials: Sources,
-    /// How long a question may take.
+    /// Per command.
     pub timeout: Duration,
 }
 
 impl Settings {
-    /// Settings that a connection can be made from, as far as that can be seen without one.
+    /// Validates the settings without connecting.
     ///
     /// # Errors
-    /// One sentence for an operator, with neither the URL nor a password in it.
+    /// One sentence for the operator, without the URL and the password.
     pub fn new(url: &Secret, ca: Option<PathBuf>, credentials: Sources, timeout: Duration) -> Result<Self, String> {
         const FORM: &str = "must be a URL such as rediss://cache.example.org:6379";
         let url = url.reveal();
@@ -35,12 +35,12 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Host and port.
-    pub fn place(&self) -> String {
+    /// Returns host and port.
+    pub fn address(&self) -> String {
         self.address.addr().to_string()
     }
 
-    /// A client with these credentials, and with the authorities that the file has now.
+    /// Creates a client with these credentials and the current CA file.
     pub fn client(&self, credentials: &Credentials) -> Result<Client, String> {
         let mut redis = self.address.redis_settings().clone();
         if let Some(username) = &credentials.username {
@@ -55,12 +55,12 @@ impl Settings {
             None => None,
             Some(ca) => Some(fs::read(ca).map_err(|error| format!("{} cannot be read: {error}", ca.display()))?),
         };
-        let made = match self.address.addr() {
+        let client = match self.address.addr() {
             ConnectionAddr::TcpTls { .. } => {
                 Client::build_with_tls(address, TlsCertificates { client_tls: None, root_cert })
             }
             _ => Client::open(address),
         };
-        made.map_err(|error| format!("no connection can be made from this: {}", error.category()))
+        client.map_err(|error| format!("no client can be created: {}", error.category()))
     }
 }

@@ -7,12 +7,12 @@ use std::{sync::Arc, time::Duration};
 const ID: &str = "2cf2a1a5-1a2b-4c3d-8e4f-0123456789ab";
 
 /// A session with two audit images, of which those in `sent` came with content.
-fn answer(sent: ImageSet, held: bool) -> Answer {
+fn answer(sent: ImageSet, held: bool) -> SessionResponse {
     let image = |content: &'static [u8], sent: bool| proto::LivenessImage {
         content: if sent { content.into() } else { Default::default() },
         ..Default::default()
     };
-    let (outcome, images) = Outcome::split(proto::LivenessResult {
+    let (outcome, images) = SessionResult::split(proto::LivenessResult {
         session_id: ID.into(),
         status: LivenessStatus::Succeeded.into(),
         confidence: Some(99.0),
@@ -20,7 +20,7 @@ fn answer(sent: ImageSet, held: bool) -> Answer {
         audit_images: vec![image(b"one", sent.audit), image(b"two", sent.audit)],
         ..Default::default()
     });
-    Answer { outcome: Arc::new(outcome), images: held.then(|| Arc::new(images)) }
+    SessionResponse { result: Arc::new(outcome), images: held.then(|| Arc::new(images)) }
 }
 
 fn valid(images: ImageSet) -> ValidRequest {
@@ -28,7 +28,7 @@ fn valid(images: ImageSet) -> ValidRequest {
     ValidRequest { session_id, images, min_confidence: Some(80.0), wait: None }
 }
 
-fn respond(answer: &Answer, asked: ImageSet, may: ImageSet) -> Response {
+fn respond(answer: &SessionResponse, asked: ImageSet, may: ImageSet) -> Response {
     of(answer.clone(), &valid(asked), may, Instant::now(), None)
 }
 
@@ -107,9 +107,9 @@ proptest! {
             metadata: Some(proto::SessionMetadata { sdk_type: "any".into() }),
             ..Default::default()
         };
-        let (outcome, images) = Outcome::split(result.clone());
+        let (outcome, images) = SessionResult::split(result.clone());
         let size = images.size();
-        let answer = Answer { outcome: Arc::new(outcome), images: Some(Arc::new(images)) };
+        let answer = SessionResponse { result: Arc::new(outcome), images: Some(Arc::new(images)) };
         prop_assert_eq!(image_bytes(&answer, &valid(ImageSet::ALL), ImageSet::ALL), size);
         prop_assert_eq!(respond(&answer, ImageSet::ALL, ImageSet::ALL).message.result, Some(result));
     }

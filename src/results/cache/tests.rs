@@ -3,11 +3,11 @@ use crate::proto;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-fn new_cache(limits: Limits) -> Cache {
+fn new_cache(limits: CacheLimits) -> Cache {
     Cache::new(limits, &Registry::default())
 }
 
-const LIMITS: Limits = Limits {
+const LIMITS: CacheLimits = CacheLimits {
     result_ttl: Duration::from_secs(3600),
     result_entries: 100,
     image_ttl: Duration::from_secs(300),
@@ -29,16 +29,16 @@ fn result(status: proto::LivenessStatus, image: Bytes) -> proto::LivenessResult 
 }
 
 /// What a poll does with a read.
-async fn keep_read(cache: &Cache, number: u32, mut outcome: Outcome, images: Images) -> Answer {
-    if !outcome.is_terminal() {
+async fn keep_read(cache: &Cache, number: u32, mut outcome: SessionResult, images: Images) -> SessionResponse {
+    if !outcome.is_final() {
         return cache.keep_state(id(number), outcome).await;
     }
     let images = cache.assess(id(number), &mut outcome, images).await;
     cache.keep(id(number), outcome, Some(images)).await.into_answer()
 }
 
-async fn keep(cache: &Cache, number: u32, image: impl Into<Bytes>) -> Answer {
-    let (outcome, images) = Outcome::split(result(proto::LivenessStatus::Succeeded, image.into()));
+async fn keep(cache: &Cache, number: u32, image: impl Into<Bytes>) -> SessionResponse {
+    let (outcome, images) = SessionResult::split(result(proto::LivenessStatus::Succeeded, image.into()));
     keep_read(cache, number, outcome, images).await
 }
 
@@ -82,9 +82,9 @@ async fn a_session_that_has_not_ended_is_not_held() {
     let cache = new_cache(LIMITS);
     use proto::LivenessStatus::*;
     for status in [Unspecified, Created, InProgress] {
-        let (outcome, images) = Outcome::split(result(status, "face".into()));
+        let (outcome, images) = SessionResult::split(result(status, "face".into()));
         let answer = keep_read(&cache, 1, outcome, images).await;
-        assert_eq!((answer.outcome.expire_time(), answer.outcome.image_expire_time()), (None, None));
+        assert_eq!((answer.result.expire_time(), answer.result.image_expire_time()), (None, None));
         assert!(cache.answer(id(1), ImageSet::ALL).await.is_none(), "{status:?}");
     }
 }
@@ -93,10 +93,10 @@ async fn a_session_that_has_not_ended_is_not_held() {
 async fn a_result_is_held_for_its_time_and_its_face_for_a_shorter_one() {
     let answer = keep(&new_cache(LIMITS), 1, "face").await;
     let held_for = |until: Option<std::time::SystemTime>| {
-        until.expect("it is held").duration_since(answer.outcome.read_time).expect("a time to come").as_secs()
+        until.expect("it is held").duration_since(answer.result.read_time).expect("a time to come").as_secs()
     };
-    assert_eq!(held_for(answer.outcome.expire_time()), 3600);
-    assert_eq!(held_for(answer.outcome.image_expire_time()), 300);
+    assert_eq!(held_for(answer.result.expire_time()), 3600);
+    assert_eq!(held_for(answer.result.image_expire_time()), 300);
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn faces_make_room_for_faces_and_never_push_an_outcome_out() {
 
 #[tokio::test]
 async fn an_expired_face_leaves_memory_though_nobody_looks() {
-    let cache = new_cache(Limits { image_ttl: Duration::from_millis(50), ..LIMITS });
+    let cache = new_cache(CacheLimits { image_ttl: Duration::from_millis(50), ..LIMITS });
     let count = Arc::default();
     for number in 0..20 {
         keep(&cache, number, Counted::image(1000, &count)).await;
@@ -145,25 +145,25 @@ async fn an_expired_face_leaves_memory_though_nobody_looks() {
 
 #[tokio::test]
 async fn a_face_that_may_not_be_held_is_in_no_answer_and_not_in_memory() {
-    let cache = new_cache(Limits { images: ImageSet::NONE, ..LIMITS });
+    let cache = new_cache(CacheLimits { images: ImageSet::NONE, ..LIMITS });
     let count = Arc::default();
     let answer = keep(&cache, 1, Counted::image(1000, &count)).await;
     assert_eq!(count.load(Ordering::SeqCst), 0);
     assert_eq!(answer.images.expect("a set of images").size(), 0);
-    assert_eq!(answer.outcome.image_expire_time(), None);
-    assert!(answer.outcome.sent.reference, "that AWS sent it is known");
+    assert_eq!(answer.result.image_expire_time(), None);
+    assert!(answer.result.sent.reference, "that AWS sent it is known");
 }
 
 #[tokio::test]
 async fn times_to_live_of_zero_hold_nothing() {
-    let cache = new_cache(Limits { image_ttl: Duration::ZERO, ..LIMITS });
+    let cache = new_cache(CacheLimits { image_ttl: Duration::ZERO, ..LIMITS });
     let answer = keep(&cache, 1, "face").await;
-    assert!(answer.outcome.expire_time().is_some() && answer.outcome.image_expire_time().is_none());
+    assert!(answer.result.expire_time().is_some() && answer.result.image_expire_time().is_none());
     assert!(cache.answer(id(1), ImageSet::ALL).await.expect("the outcome is held").images.is_none());
 
-    let cache = new_cache(Limits { result_ttl: Duration::ZERO, ..LIMITS });
+    let cache = new_cache(CacheLimits { result_ttl: Duration::ZERO, ..LIMITS });
     let answer = keep(&cache, 1, "face").await;
-    assert!(answer.outcome.expire_time().is_none() && answer.outcome.image_expire_time().is_none());
+    assert!(answer.result.expire_time().is_none() && answer.result.image_expire_time().is_none());
     assert!(cache.answer(id(1), ImageSet::ALL).await.is_none());
 }
 
@@ -172,21 +172,21 @@ async fn a_face_that_is_read_again_is_not_held_longer_for_it() {
     let cache = new_cache(LIMITS);
     let first = keep(&cache, 1, "face").await;
     cache.images.invalidate(&id(1)).await;
-    assert!(cache.may_be_read_again(&first.outcome, ImageSet::REFERENCE));
+    assert!(cache.may_be_read_again(&first.result, ImageSet::REFERENCE));
     let second = keep(&cache, 1, "face").await;
-    assert_eq!(second.outcome.images_until, first.outcome.images_until);
-    assert_eq!(second.outcome.until, first.outcome.until);
+    assert_eq!(second.result.images_expire_at, first.result.images_expire_at);
+    assert_eq!(second.result.expires_at, first.result.expires_at);
     assert!(cache.answer(id(1), ImageSet::REFERENCE).await.expect("held").images.is_some());
 }
 
 #[tokio::test]
 async fn a_face_is_not_read_again_once_its_time_is_over_or_aws_has_forgotten_it_or_when_it_may_not_be_held() {
     let cache = new_cache(LIMITS);
-    let mut outcome = (*keep(&cache, 1, "face").await.outcome).clone();
+    let mut outcome = (*keep(&cache, 1, "face").await.result).clone();
     assert!(cache.may_be_read_again(&outcome, ImageSet::ALL));
     assert!(!cache.may_be_read_again(&outcome, ImageSet::NONE));
-    assert!(!new_cache(Limits { images: ImageSet::NONE, ..LIMITS }).may_be_read_again(&outcome, ImageSet::ALL));
-    let over = Outcome { images_until: outcome.read_at, ..outcome.clone() };
+    assert!(!new_cache(CacheLimits { images: ImageSet::NONE, ..LIMITS }).may_be_read_again(&outcome, ImageSet::ALL));
+    let over = SessionResult { images_expire_at: outcome.read_at, ..outcome.clone() };
     assert!(!cache.may_be_read_again(&over, ImageSet::ALL));
     outcome.read_at = outcome.read_at.checked_sub(AWS_LIFETIME).expect("this machine runs for longer");
     assert!(!cache.may_be_read_again(&outcome, ImageSet::ALL));
@@ -203,12 +203,12 @@ async fn an_unknown_session_is_remembered_and_one_that_was_seen_is_gone() {
     assert_eq!(cache.keep_not_found(id(1), not_found()).await.reason, Reason::SessionNotFound);
     assert_eq!(refusal(&cache, 1).await, Some(Reason::SessionNotFound));
 
-    let (outcome, images) = Outcome::split(result(proto::LivenessStatus::Created, Bytes::new()));
+    let (outcome, images) = SessionResult::split(result(proto::LivenessStatus::Created, Bytes::new()));
     keep_read(&cache, 2, outcome, images).await;
     assert_eq!(cache.keep_not_found(id(2), not_found()).await.reason, Reason::SessionGone);
     assert_eq!(refusal(&cache, 2).await, Some(Reason::SessionGone));
 
-    let cache = new_cache(Limits { not_found_ttl: Duration::ZERO, ..LIMITS });
+    let cache = new_cache(CacheLimits { not_found_ttl: Duration::ZERO, ..LIMITS });
     cache.keep_not_found(id(1), not_found()).await;
     assert_eq!(refusal(&cache, 1).await, None);
 }
@@ -250,15 +250,15 @@ async fn that_a_session_is_unknown_outlives_an_error_that_may_pass() {
 async fn an_answer_ends_the_memory_of_an_error() {
     let cache = new_cache(LIMITS);
     cache.keep_not_found(id(1), Error::new(Reason::SessionNotFound)).await;
-    let (outcome, images) = Outcome::split(result(proto::LivenessStatus::Created, Bytes::new()));
+    let (outcome, images) = SessionResult::split(result(proto::LivenessStatus::Created, Bytes::new()));
     keep_read(&cache, 1, outcome, images).await;
     assert_eq!(refusal(&cache, 1).await, None);
 }
 
 #[tokio::test]
 async fn an_ended_session_is_not_taken_for_an_unfinished_one_though_its_result_is_not_held() {
-    let cache = new_cache(Limits { result_ttl: Duration::ZERO, ..LIMITS });
-    let (outcome, images) = Outcome::split(result(proto::LivenessStatus::InProgress, Bytes::new()));
+    let cache = new_cache(CacheLimits { result_ttl: Duration::ZERO, ..LIMITS });
+    let (outcome, images) = SessionResult::split(result(proto::LivenessStatus::InProgress, Bytes::new()));
     keep_read(&cache, 1, outcome, images).await;
     assert!(cache.unfinished(id(1)).await.is_some());
     keep(&cache, 1, "face").await;

@@ -1,48 +1,56 @@
-//! Those who wait for a token, and whose turn it is.
+//! The queues of the rate limiter, and this replica's own permits: a token bucket with a rate that
+//! adapts to throttling.
 
-use super::{Need, Permit, account::Slots};
-use crate::results::urgency::Urgency;
+use super::estimate::ReservationEstimate;
+use crate::results::priority::{Priority, ReReadPriority};
 use std::{collections::VecDeque, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
-/// Tokens that an idle limiter saves: half a second of them. AWS does not say how it counts; a
-/// bucket of one second is what it does elsewhere, and half of that leaves room for requests that
-/// arrive closer together than they were sent.
-pub const BURST_SECONDS: f64 = 0.5;
+/// The size of the bucket: half a second of permits. AWS does not document its own. A bucket of one
+/// second is usual there, and requests can arrive closer together than they were sent.
+const BURST_SECONDS: f64 = 0.5;
 
-/// While re-reads wait, first reads get so many tokens in a row.
+/// First reads granted in a row while re-reads wait.
 const FIRST_READS_IN_A_ROW: usize = 3;
 
-/// What is left of the rate after AWS has throttled.
+/// The factor of the multiplicative decrease.
 const DECREASE: f64 = 0.8;
 
-/// The rate comes back from nothing in this time: slowly enough that AWS is not throttling all the
-/// time, and soon enough after a neighbour's burst.
+/// The time of the additive increase from zero to the full rate: slow enough that AWS does not
+/// throttle all the time, and fast enough after a burst of another user of the account.
 pub const RECOVERY: Duration = Duration::from_secs(30);
 
-/// The rate never falls below this share of the full one: somebody has to find out that AWS answers
-/// again.
+/// The smallest rate, as a fraction of the full rate. Some reads are needed to find that AWS no
+/// longer throttles.
 pub const FLOOR: f64 = 0.02;
 
-/// The queues, and the tokens that this replica has of its own.
+/// The right to one HTTP attempt.
+#[derive(Debug)]
+pub struct Permit {
+    pub granted: Instant,
+}
+
 pub struct Queues {
-    pub tokens: f64,
-    filled: Instant,
-    pub rate: f64,
-    last_decrease: Instant,
     first_reads: VecDeque<Ticket>,
-    re_reads: Vec<(Ticket, Urgency)>,
+    re_reads: Vec<(Ticket, ReReadPriority)>,
     captures: VecDeque<Ticket>,
     first_reads_in_a_row: usize,
-    next_ticket: u64,
-    /// How the account's slots come, when they do.
-    pub slots: Option<Slots>,
+    next_number: u64,
+    /// This replica's own permits that are available now.
+    pub permits: f64,
+    /// Permits per second, now and while AWS does not throttle.
+    pub rate: f64,
+    full_rate: f64,
+    refilled: Instant,
+    last_decrease: Instant,
+    /// None while the shared quota is not in use.
+    pub reservations: Option<ReservationEstimate>,
 }
 
 struct Ticket {
     number: u64,
     grant: oneshot::Sender<Permit>,
-    /// Whether its holder may read. Until then it only keeps its place.
+    /// Whether a permit can be granted. Until then the ticket only keeps its position.
     is_ready: bool,
 }
 
@@ -50,62 +58,36 @@ impl Queues {
     pub fn new(rate: f64) -> Self {
         let now = Instant::now();
         Self {
-            tokens: burst(rate),
-            filled: now,
-            rate,
-            last_decrease: now,
             first_reads: VecDeque::new(),
             re_reads: Vec::new(),
             captures: VecDeque::new(),
             first_reads_in_a_row: 0,
-            next_ticket: 0,
-            slots: None,
+            next_number: 0,
+            permits: burst(rate),
+            rate,
+            full_rate: rate,
+            refilled: now,
+            last_decrease: now,
+            reservations: None,
         }
     }
 
-    pub fn enqueue(&mut self, need: Need, grant: oneshot::Sender<Permit>, is_ready: bool) -> u64 {
-        let number = self.next_ticket;
-        self.next_ticket += 1;
+    /// Adds a ticket, and returns its number.
+    pub fn enqueue(&mut self, priority: Priority, grant: oneshot::Sender<Permit>, is_ready: bool) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
         let ticket = Ticket { number, grant, is_ready };
-        match need {
-            Need::FirstRead => self.first_reads.push_back(ticket),
-            Need::ReRead(urgency) => self.re_reads.push((ticket, urgency)),
-            Need::Capture => self.captures.push_back(ticket),
+        match priority {
+            Priority::FirstRead => self.first_reads.push_back(ticket),
+            Priority::ReRead(priority) => self.re_reads.push((ticket, priority)),
+            Priority::Capture => self.captures.push_back(ticket),
         }
         number
     }
 
-    /// Its holder can read from now on.
     pub fn make_ready(&mut self, number: u64) {
         if let Some(ticket) = self.first_reads.iter_mut().find(|ticket| ticket.number == number) {
             ticket.is_ready = true;
-        }
-    }
-
-    /// How many wait: for first reads, re-reads, captures.
-    pub fn waiting(&self) -> [usize; 3] {
-        [self.first_reads.len(), self.re_reads.len(), self.captures.len()]
-    }
-
-    /// See [`super::Limiter::first_read_delay`].
-    pub fn first_read_delay(&self, now: Instant) -> Duration {
-        let ahead = self.first_reads.len();
-        let in_a_row = if self.re_reads.is_empty() { 0 } else { self.first_reads_in_a_row.min(FIRST_READS_IN_A_ROW) };
-        let re_reads = (ahead + in_a_row) / FIRST_READS_IN_A_ROW;
-        if let Some(slots) = &self.slots {
-            return slots.delay(now, ahead + re_reads);
-        }
-        let tokens = (ahead + re_reads + 1) as f64 - self.tokens_at(now);
-        Duration::from_secs_f64((tokens / self.rate).max(0.0))
-    }
-
-    /// AWS has throttled the attempt.
-    pub fn throttled(&mut self, permit: &Permit, now: Instant, full_rate: f64) {
-        self.refill(now, full_rate);
-        if permit.granted >= self.last_decrease {
-            self.rate = (self.rate * DECREASE).max(full_rate * FLOOR);
-            self.tokens = self.tokens.min(0.0);
-            self.last_decrease = now;
         }
     }
 
@@ -115,91 +97,117 @@ impl Queues {
         self.captures.retain(|ticket| ticket.number != number);
     }
 
-    /// Serves the queues with the tokens there are. Answers how long it takes until the next token
-    /// for somebody who waits.
-    pub fn grant_all(&mut self, now: Instant, full_rate: f64) -> Option<Duration> {
-        self.refill(now, full_rate);
+    /// Returns the lengths of the queues: first reads, re-reads, captures.
+    pub fn lengths(&self) -> [usize; 3] {
+        [self.first_reads.len(), self.re_reads.len(), self.captures.len()]
+    }
+
+    /// Returns how long a first read that is queued now waits for its permit, if no other one is
+    /// queued after it. The re-reads of the sessions ahead of it get their share meanwhile.
+    pub fn first_read_delay(&mut self) -> Duration {
+        let ahead = self.first_reads.len();
+        let in_a_row = if self.re_reads.is_empty() { 0 } else { self.first_reads_in_a_row.min(FIRST_READS_IN_A_ROW) };
+        let ahead = ahead + (ahead + in_a_row) / FIRST_READS_IN_A_ROW;
+        if let Some(reservations) = &self.reservations {
+            return reservations.delay(Instant::now(), ahead);
+        }
+        self.refill();
+        Duration::from_secs_f64((((ahead + 1) as f64 - self.permits) / self.rate).max(0.0))
+    }
+
+    /// Decreases the rate. Permits that were granted before the last decrease do not count.
+    pub fn throttled(&mut self, permit: &Permit) {
+        self.refill();
+        if permit.granted >= self.last_decrease {
+            self.rate = (self.rate * DECREASE).max(self.full_rate * FLOOR);
+            self.permits = self.permits.min(0.0);
+            self.last_decrease = self.refilled;
+        }
+    }
+
+    /// Grants this replica's own permits. Returns the time until the next grant if a ticket waits.
+    pub fn grant_own(&mut self) -> Option<Duration> {
+        self.refill();
         loop {
-            let price = match self.next_need()? {
-                Need::FirstRead | Need::ReRead(_) => 1.0,
-                Need::Capture => burst(self.rate),
+            let needed = match self.next_priority()? {
+                Priority::FirstRead | Priority::ReRead(_) => 1.0,
+                Priority::Capture => burst(self.rate),
             };
-            // A clock that is a nanosecond short must not cost another turn.
-            if self.tokens + 1e-6 < price {
-                return Some(Duration::from_secs_f64((price - self.tokens) / self.rate));
+            // The timer may fire a nanosecond early.
+            if self.permits + 1e-6 < needed {
+                return Some(Duration::from_secs_f64((needed - self.permits) / self.rate));
             }
-            self.grant_next(now);
+            self.grant_next();
         }
     }
 
-    /// Gives a token to whose turn it is. Whoever has just left takes none.
-    fn grant_next(&mut self, now: Instant) {
-        if let Some(ticket) = self.next(now)
-            && ticket.grant.send(Permit { granted: now }).is_ok()
-        {
-            self.tokens -= 1.0;
+    /// Grants a permit of the shared quota. This replica's own permits do not become fewer than
+    /// none, since they are the fallback.
+    pub fn grant_reserved(&mut self) {
+        self.grant_next();
+        self.permits = self.permits.max(0.0);
+    }
+
+    /// Grants an unused permit again, except to a capture, which needs a full bucket.
+    pub fn regrant(&mut self) {
+        self.permits += 1.0;
+        if self.next_priority().is_some_and(|priority| priority != Priority::Capture) {
+            self.grant_reserved();
         }
     }
 
-    /// The same with a slot of the account's. This replica's own tokens stand by for when the
-    /// account has none, and are not saved up meanwhile.
-    pub fn grant_slot(&mut self, now: Instant) {
-        self.grant_next(now);
-        self.tokens = self.tokens.max(0.0);
+    /// Returns the priority of the ticket that gets the next permit.
+    pub fn next_priority(&self) -> Option<Priority> {
+        let re_read = self.re_reads.first().map(|(_, priority)| Priority::ReRead(*priority));
+        let is_turn_of_re_read = self.first_reads_in_a_row >= FIRST_READS_IN_A_ROW && re_read.is_some();
+        let first_read = self.first_reads.iter().any(|ticket| ticket.is_ready).then_some(Priority::FirstRead);
+        let capture = self.captures.front().map(|_| Priority::Capture);
+        first_read.filter(|_| !is_turn_of_re_read).or(re_read).or(capture)
     }
 
-    /// Gives back a token that was granted in vain, to whoever is next. A capture has to wait for
-    /// one that nobody else wants.
-    pub fn pass_on(&mut self, now: Instant) {
-        self.tokens += 1.0;
-        if self.next_need().is_some_and(|need| need != Need::Capture) {
-            self.grant_slot(now);
+    /// Returns the rate as a fraction of the full rate.
+    pub fn rate_fraction(&mut self) -> f64 {
+        self.refill();
+        self.rate / self.full_rate
+    }
+
+    fn grant_next(&mut self) {
+        let permit = Permit { granted: Instant::now() };
+        if self.pop().is_some_and(|ticket| ticket.grant.send(permit).is_ok()) {
+            self.permits -= 1.0;
         }
     }
 
-    /// What the next token is for.
-    pub fn next_need(&self) -> Option<Need> {
-        let re_read = self.re_reads.first().map(|(_, urgency)| Need::ReRead(*urgency));
-        let row_is_full = self.first_reads_in_a_row >= FIRST_READS_IN_A_ROW && re_read.is_some();
-        let first_read = self.first_reads.iter().any(|ticket| ticket.is_ready).then_some(Need::FirstRead);
-        first_read.filter(|_| !row_is_full).or(re_read).or_else(|| self.captures.front().map(|_| Need::Capture))
-    }
-
-    fn next(&mut self, now: Instant) -> Option<Ticket> {
-        match self.next_need()? {
-            Need::FirstRead => {
+    fn pop(&mut self) -> Option<Ticket> {
+        let priority = self.next_priority()?;
+        self.first_reads_in_a_row = if priority == Priority::FirstRead { self.first_reads_in_a_row + 1 } else { 0 };
+        match priority {
+            Priority::FirstRead => {
                 let first = self.first_reads.iter().position(|ticket| ticket.is_ready)?;
-                self.first_reads_in_a_row += 1;
                 self.first_reads.remove(first)
             }
-            Need::ReRead(_) => {
-                self.first_reads_in_a_row = 0;
-                let urgency = |index: &usize| self.re_reads[*index].1.at(now);
-                let most_urgent = (0..self.re_reads.len()).max_by(|a, b| urgency(a).total_cmp(&urgency(b)))?;
-                Some(self.re_reads.swap_remove(most_urgent).0)
+            Priority::ReRead(_) => {
+                let now = Instant::now();
+                let value = |index: &usize| self.re_reads[*index].1.at(now);
+                let highest = (0..self.re_reads.len()).max_by(|a, b| value(a).total_cmp(&value(b)))?;
+                Some(self.re_reads.swap_remove(highest).0)
             }
-            Need::Capture => {
-                self.first_reads_in_a_row = 0;
-                self.captures.pop_front()
-            }
+            Priority::Capture => self.captures.pop_front(),
         }
     }
 
-    pub fn refill(&mut self, now: Instant, full_rate: f64) {
-        let earned = self.tokens + (now - self.filled).as_secs_f64() * self.rate;
-        let recovered = full_rate * (now - self.filled).as_secs_f64() / RECOVERY.as_secs_f64();
-        self.rate = (self.rate + recovered).min(full_rate);
-        // Under the burst of the new rate: under the old one's a capture would chase a price that
-        // it never reaches.
-        self.tokens = earned.min(burst(self.rate));
-        self.filled = now;
-    }
-
-    fn tokens_at(&self, now: Instant) -> f64 {
-        (self.tokens + (now - self.filled).as_secs_f64() * self.rate).min(burst(self.rate))
+    fn refill(&mut self) {
+        let now = Instant::now();
+        let seconds = (now - self.refilled).as_secs_f64();
+        let permits = self.permits + seconds * self.rate;
+        self.rate = (self.rate + self.full_rate * seconds / RECOVERY.as_secs_f64()).min(self.full_rate);
+        // The burst of the new rate: with the old one a capture would never find a full bucket.
+        self.permits = permits.min(burst(self.rate));
+        self.refilled = now;
     }
 }
 
+/// Returns the permits that can be granted at once after an idle time.
 pub fn burst(rate: f64) -> f64 {
     (rate * BURST_SECONDS).max(1.0)
 }

@@ -6,8 +6,8 @@ use crate::{
     results::{
         ImageSet,
         coordinator::{ClaimTo, Coordinator},
-        outcome::Outcome,
         polls::Polls,
+        session_result::SessionResult,
     },
     session::SessionId,
     telemetry::spans,
@@ -38,8 +38,8 @@ impl PollIo {
         self.polls.metrics.reads.with_label_values(&[reason]).inc();
         self.polls.metrics.read_seconds.observe(started.elapsed().as_secs_f64());
         let read = read?;
-        let (mut outcome, images) = Outcome::split(read.result);
-        if !outcome.is_terminal() {
+        let (mut outcome, images) = SessionResult::split(read.result);
+        if !outcome.is_final() {
             // A status that this version does not know may come with images. They are not cached.
             outcome.sent = ImageSet::NONE;
         }

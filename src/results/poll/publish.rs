@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{Error, Reason},
-    results::{Answer, Images, cache::Kept, outcome::Outcome, polls::Progress},
+    results::{Images, SessionResponse, cache::Kept, polls::Progress, session_result::SessionResult},
 };
 use tokio::{sync::watch, time::Instant};
 
@@ -27,7 +27,7 @@ impl PollIo {
         }
     }
 
-    async fn cache_response(&self, response: LastResponse, started: Instant) -> Result<Answer, Error> {
+    async fn cache_response(&self, response: LastResponse, started: Instant) -> Result<SessionResponse, Error> {
         let cache = &self.polls.cache;
         match response {
             LastResponse::Cached(answer) => Ok(answer),
@@ -42,13 +42,13 @@ impl PollIo {
         }
     }
 
-    async fn cache_result(&self, read: ReadResult, started: Instant) -> Answer {
+    async fn cache_result(&self, read: ReadResult, started: Instant) -> SessionResponse {
         let ReadResult { outcome, images, aws_request_id } = read;
         let polled_for = outcome.read_at - started;
         let kept = self.keep(outcome, images).await;
         let answer = self.settle(kept, aws_request_id.as_deref());
         let session = self.polls.session_refs.reference(self.id);
-        let status = answer.outcome.result.status().as_str_name();
+        let status = answer.result.message.status().as_str_name();
         let millis = polled_for.as_millis() as u64;
         tracing::info!(%session, status, aws_request_id, polled_for_millis = millis, "session ended");
         answer
@@ -56,13 +56,13 @@ impl PollIo {
 
     /// Caches the result of a final session: in the shared cache first, since the first result is
     /// the result for all replicas.
-    async fn keep(&self, mut outcome: Outcome, images: Images) -> Kept {
+    async fn keep(&self, mut outcome: SessionResult, images: Images) -> Kept {
         let cache = &self.polls.cache;
         let images = cache.assess(self.id, &mut outcome, images).await;
         match self.coordinator.save(&outcome, &images).await {
             Some(first) if first.agrees_with(&outcome) => {
                 (outcome.read_time, outcome.read_at) = (first.read_time, first.read_at);
-                (outcome.until, outcome.images_until) = (first.until, first.images_until);
+                (outcome.expires_at, outcome.images_expire_at) = (first.expires_at, first.images_expire_at);
                 cache.keep(self.id, outcome, Some(images)).await
             }
             Some(first) => Kept::Contradicted(cache.keep(self.id, first, None).await.into_answer()),
@@ -72,7 +72,7 @@ impl PollIo {
 
     /// Returns the response after a final read. Logs and counts a read that contradicts the first
     /// result; nothing of it is cached.
-    fn settle(&self, kept: Kept, aws_request_id: Option<&str>) -> Answer {
+    fn settle(&self, kept: Kept, aws_request_id: Option<&str>) -> SessionResponse {
         if matches!(kept, Kept::Contradicted(_)) {
             let session = self.polls.session_refs.reference(self.id);
             tracing::warn!(%session, aws_request_id, "AWS now says something else of a session that had ended: the first result stays");
@@ -82,10 +82,10 @@ impl PollIo {
     }
 
     /// Returns the response after a read for images. If the read had none, AWS is not read again.
-    async fn settle_images(&self, kept: Kept, aws_request_id: Option<&str>) -> Answer {
+    async fn settle_images(&self, kept: Kept, aws_request_id: Option<&str>) -> SessionResponse {
         let answer = self.settle(kept, aws_request_id);
         if answer.images.is_none() {
-            let ttl = answer.outcome.images_until.saturating_duration_since(Instant::now());
+            let ttl = answer.result.images_expire_at.saturating_duration_since(Instant::now());
             self.polls.cache.negative.insert(self.id, &Error::new(Reason::UpstreamMalformed), ttl).await;
         }
         answer

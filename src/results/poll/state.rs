@@ -26,7 +26,7 @@ pub use event::{Action, Event, LastResponse, Publication, ReadResult};
 
 use crate::{
     error::{Error, Reason},
-    results::{coordinator::Release, limiter::Need, polls::Start},
+    results::{coordinator::Release, polls::Start, priority::Priority},
 };
 use claim::Update;
 use known::Known;
@@ -74,8 +74,8 @@ enum Phase {
     /// Another replica queues the first read.
     Denied,
     /// Waits until the read is due.
-    Waiting(Need),
-    Queued(Need),
+    Waiting(Priority),
+    Queued(Priority),
     /// Has a permit and claims the lease to read.
     ClaimingRead,
     Reading,

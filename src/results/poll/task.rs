@@ -9,8 +9,9 @@ use crate::{
         ImageSet,
         coordinator::{Alone, Coordinator},
         interest::Interest,
-        limiter::{Need, Permit, Queued},
+        limiter::{Permit, Queued},
         polls::{Polls, Progress, Start},
+        priority::Priority,
         shared_cache::Lease,
     },
     session::SessionId,
@@ -146,7 +147,7 @@ impl PollTask {
         }
     }
 
-    fn enqueue(&mut self, need: Need) {
+    fn enqueue(&mut self, need: Priority) {
         match (&self.ticket, &self.io.polls.limiter) {
             (Some(Ticket::Queued(queued)), _) => queued.ready(),
             (_, Some(limiter)) => self.ticket = Some(Ticket::Queued(limiter.queue(need))),

@@ -18,7 +18,7 @@
 //!   This happens if Redis fails over, or if the reader stands still for 1.5 s.
 //! - Without Redis every claim is granted, so each replica reads for itself.
 
-use super::{Images, Kind, Outcome, Record, STATE_TTL, SharedCache, place};
+use super::{Images, Kind, Record, STATE_TTL, SessionResult, SharedCache, place};
 use crate::{
     results::coordinator::{BoxFuture, Claim, ClaimTo, Coordinator, Release, RemoteState},
     session::SessionId,
@@ -65,7 +65,7 @@ impl Lease {
         let mut release = redis::cmd("EVAL");
         release.arg(RELEASE).arg(2).arg(place(key, *id, "lease")).arg(place(key, *id, "state"));
         release.arg(name).arg(sealed).arg(ttl.as_millis().max(1) as u64);
-        cache.store.insist::<()>(Operation::Lease, &release).await;
+        cache.store.query_with_retries::<()>(Operation::Lease, &release).await;
     }
 
     async fn ask(&self, kind: &str, ttl: Duration) -> Option<(bool, RemoteState)> {
@@ -78,7 +78,7 @@ impl Lease {
         }
         claim.arg(name).arg(ttl.as_millis() as u64).arg(kind);
         let (verdict, sealed, left) =
-            cache.store.insist::<(u8, Option<Vec<u8>>, u64)>(Operation::Lease, &claim).await?;
+            cache.store.query_with_retries::<(u8, Option<Vec<u8>>, u64)>(Operation::Lease, &claim).await?;
         Some(match sealed {
             // A result that cannot be decrypted counts as a miss.
             Some(sealed) if verdict == 2 => match cache.outcome(key, *id, Kind::Result, sealed, None) {
@@ -96,7 +96,7 @@ impl Lease {
         let age = STATE_TTL.saturating_sub(Duration::from_millis(left));
         match record {
             Some(record) if record.result.is_none() => RemoteState::NotFound,
-            Some(record) => match record.outcome(Duration::ZERO, Some(age)).filter(|state| !state.is_terminal()) {
+            Some(record) => match record.outcome(Duration::ZERO, Some(age)).filter(|state| !state.is_final()) {
                 Some(state) => RemoteState::Pending(state),
                 None => RemoteState::Unknown,
             },
@@ -149,7 +149,7 @@ impl Coordinator for Lease {
         })
     }
 
-    fn save<'a>(&'a self, outcome: &'a Outcome, images: &'a Images) -> BoxFuture<'a, Option<Outcome>> {
+    fn save<'a>(&'a self, outcome: &'a SessionResult, images: &'a Images) -> BoxFuture<'a, Option<SessionResult>> {
         Box::pin(self.cache.save(self.id, outcome, images))
     }
 }

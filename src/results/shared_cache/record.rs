@@ -3,7 +3,7 @@
 
 use crate::{
     proto,
-    results::{Images, Outcome},
+    results::{Images, SessionResult},
 };
 use bytes::Bytes;
 use prost_types::Timestamp;
@@ -43,9 +43,9 @@ pub struct ImagesRecord {
 }
 
 impl Record {
-    pub fn of(outcome: &Outcome) -> Self {
+    pub fn of(outcome: &SessionResult) -> Self {
         Self {
-            result: Some(outcome.result.clone()),
+            result: Some(outcome.message.clone()),
             read_time: Some(outcome.read_time.into()),
             expire_time: outcome.expire_time().map(Into::into),
             image_expire_time: outcome.image_expire_time().map(Into::into),
@@ -57,7 +57,7 @@ impl Record {
     /// The outcome as this process holds it, which is `longest` at most, whatever the clocks of two
     /// replicas make of it. `age` is how long ago it was read, when that is known better than by
     /// those clocks.
-    pub fn outcome(self, longest: Duration, age: Option<Duration>) -> Option<Outcome> {
+    pub fn outcome(self, longest: Duration, age: Option<Duration>) -> Option<SessionResult> {
         let (now, wall) = (Instant::now(), SystemTime::now());
         let time = |timestamp: Option<Timestamp>| timestamp.and_then(|timestamp| SystemTime::try_from(timestamp).ok());
         let read_time = time(self.read_time)?;
@@ -72,14 +72,14 @@ impl Record {
             }
             None => read_at,
         };
-        Some(Outcome {
-            result: self.result?,
+        Some(SessionResult {
+            message: self.result?,
             read_time,
             read_at,
             arrived: now,
             is_shared: true,
-            until: until(self.expire_time),
-            images_until: until(self.image_expire_time),
+            expires_at: until(self.expire_time),
+            images_expire_at: until(self.image_expire_time),
             sent: crate::results::ImageSet { reference: self.sent_reference, audit: self.sent_audit },
         })
     }
@@ -124,7 +124,7 @@ mod tests {
     /// How long the outcome of that record is held from now on; nothing when it is not.
     fn left(record: Record, age: Option<Duration>) -> Duration {
         let outcome = record.outcome(LONGEST, age).expect("a result and a time");
-        outcome.until.saturating_duration_since(Instant::now())
+        outcome.expires_at.saturating_duration_since(Instant::now())
     }
 
     fn is_about(left: Duration, seconds: u64) -> bool {

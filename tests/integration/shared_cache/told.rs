@@ -71,10 +71,10 @@ async fn each_change_of_the_store_is_one_line_of_the_log_and_no_request_is() {
     let told = told(&running);
     let told: Vec<_> = told.iter().map(|(what, why)| (what.as_str(), why.as_str())).collect();
     let [start, full, emptied, (out_of_use, why), back] = told[..] else { panic!("{told:?}") };
-    let in_use = ("the shared cache is in use", "");
+    let in_use = ("the shared cache is available", "");
     assert_eq!([start, emptied, back], [in_use; 3]);
-    assert_eq!(full, ("the shared cache takes no writes", "it is full (OOM)"));
-    assert_eq!(out_of_use, "the shared cache is out of use");
+    assert_eq!(full, ("the shared cache is read-only", "it is full (OOM)"));
+    assert_eq!(out_of_use, "the shared cache is unavailable");
     assert!(!why.is_empty());
 }
 
@@ -92,7 +92,7 @@ async fn a_dead_store_does_not_keep_a_replica_from_becoming_ready() {
         assert!(started.elapsed() < Duration::from_millis(2_900), "ready after {:?}", started.elapsed());
         has_told(&running, 1).await;
         let told = told(&running);
-        assert_eq!(told[0].0, "the shared cache is out of use");
+        assert_eq!(told[0].0, "the shared cache is unavailable");
     }
     fs::remove_dir_all(folder).ok();
 }

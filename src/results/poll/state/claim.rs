@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Reason},
     results::{
         coordinator::{ClaimTo, Release, RemoteState},
-        limiter::Need,
+        priority::Priority,
     },
 };
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl State {
             Phase::ClaimingQueue if update == Update::Status || self.is_stopping || !self.is_subscribed => {
                 self.reschedule(now);
             }
-            Phase::ClaimingQueue if is_granted => self.wait(Need::FirstRead, now),
+            Phase::ClaimingQueue if is_granted => self.wait(Priority::FirstRead, now),
             Phase::ClaimingQueue => {
                 self.leave_queue();
                 self.phase = Phase::Denied;

@@ -3,11 +3,11 @@
 use crate::{
     error::Error,
     results::{
-        Answer, Images,
+        Images, SessionResponse,
         coordinator::{ClaimTo, Release, RemoteState},
-        limiter::Need,
-        outcome::Outcome,
         polls::Failure,
+        priority::Priority,
+        session_result::SessionResult,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -18,7 +18,7 @@ pub enum Event {
     /// The poll task runs, and no result is cached.
     Started,
     /// The poll task runs, and the previous poll of this session cached its result meanwhile.
-    CacheHit(Answer),
+    CacheHit(SessionResponse),
     /// The time of the last [`Action::WaitUntil`] has come.
     Time,
     /// The first subscriber came, or the last one has been gone for a while.
@@ -46,7 +46,7 @@ pub enum Event {
 /// What the poll task has to do, in this order.
 pub enum Action {
     /// Joins the queue, or marks the ticket that the poll was registered with as ready.
-    Enqueue(Need),
+    Enqueue(Priority),
     LeaveQueue,
     Claim(ClaimTo),
     /// Fetches what other replicas know. Another operation replaces this one.
@@ -69,7 +69,7 @@ pub enum Action {
 
 /// What subscribers learn.
 pub enum Publication {
-    Pending(Arc<Outcome>),
+    Pending(Arc<SessionResult>),
     Failure(Failure),
     /// Ends the poll for all subscribers.
     Last(Box<LastResponse>),
@@ -77,20 +77,20 @@ pub enum Publication {
 
 /// What subscribers learn when the poll ends.
 pub enum LastResponse {
-    Cached(Answer),
+    Cached(SessionResponse),
     /// The session is final, by a read of this replica.
     Final(ReadResult),
     /// The session is final, by a read of another replica.
-    RemoteFinal(Outcome),
+    RemoteFinal(SessionResult),
     /// A read for the images of a session that was final before.
-    Images(Arc<Outcome>, ReadResult),
+    Images(Arc<SessionResult>, ReadResult),
     NotFound(Error),
     Error(Error),
 }
 
 /// A successful read.
 pub struct ReadResult {
-    pub outcome: Outcome,
+    pub outcome: SessionResult,
     pub images: Images,
     pub aws_request_id: Option<String>,
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     proto::LivenessStatus,
-    results::{limiter::Need, outcome::Outcome, polls::Start, urgency::Urgency},
+    results::{polls::Start, priority::Priority, priority::ReReadPriority, session_result::SessionResult},
 };
 use std::{
     sync::Arc,
@@ -22,9 +22,9 @@ pub(super) enum Known {
     NotFound {
         read_at: Instant,
     },
-    Pending(Arc<Outcome>),
+    Pending(Arc<SessionResult>),
     /// The session was final before the poll. Only its images are read.
-    Final(Arc<Outcome>),
+    Final(Arc<SessionResult>),
 }
 
 impl Known {
@@ -32,8 +32,8 @@ impl Known {
         match start {
             Start::Unread => Self::Nothing,
             Start::NotFound(read_at) => Self::NotFound { read_at },
-            Start::Unfinished(answer) => Self::Pending(answer.outcome),
-            Start::Ended(answer) => Self::Final(answer.outcome),
+            Start::Unfinished(answer) => Self::Pending(answer.result),
+            Start::Ended(answer) => Self::Final(answer.result),
         }
     }
 
@@ -46,12 +46,12 @@ impl Known {
     }
 
     /// Returns how urgent the next read is; None if the session was never read.
-    pub(super) fn urgency(&self, started: Instant) -> Option<Urgency> {
+    pub(super) fn urgency(&self, started: Instant) -> Option<ReReadPriority> {
         match self {
             Self::Nothing => None,
-            Self::NotFound { read_at } => Some(Urgency::of_not_found(*read_at)),
-            Self::Pending(outcome) => Some(outcome.urgency()),
-            Self::Final(outcome) => Some(Urgency::of(outcome.result.status(), started)),
+            Self::NotFound { read_at } => Some(ReReadPriority::of_not_found(*read_at)),
+            Self::Pending(outcome) => Some(outcome.re_read_priority()),
+            Self::Final(outcome) => Some(ReReadPriority::of(outcome.message.status(), started)),
         }
     }
 
@@ -64,10 +64,10 @@ impl Known {
     }
 
     /// Returns the time until the next look at what other replicas know.
-    pub(super) fn look_period(&self, need: Need) -> Duration {
+    pub(super) fn look_period(&self, need: Priority) -> Duration {
         match self {
-            _ if need == Need::Capture => IDLE_LOOK_PERIOD,
-            Self::Pending(outcome) if outcome.result.status() != LivenessStatus::Created => LOOK_PERIOD,
+            _ if need == Priority::Capture => IDLE_LOOK_PERIOD,
+            Self::Pending(outcome) if outcome.message.status() != LivenessStatus::Created => LOOK_PERIOD,
             _ => CREATED_LOOK_PERIOD,
         }
     }

@@ -5,8 +5,8 @@ use crate::{
     error::{Error, Reason},
     results::{
         coordinator::Release,
-        outcome::Outcome,
         polls::{Failure, Says},
+        session_result::SessionResult,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -29,7 +29,7 @@ impl State {
             let first = Arc::clone(first);
             return self.end(LastResponse::Images(first, read));
         }
-        if read.outcome.is_terminal() {
+        if read.outcome.is_final() {
             return self.end(LastResponse::Final(read));
         }
         let outcome = Arc::new(read.outcome);
@@ -39,7 +39,7 @@ impl State {
         self.schedule(now);
     }
 
-    pub(super) fn set_pending(&mut self, outcome: &Arc<Outcome>) {
+    pub(super) fn set_pending(&mut self, outcome: &Arc<SessionResult>) {
         self.known = Known::Pending(Arc::clone(outcome));
         self.not_before = outcome.read_at + self.settings.pending_ttl;
         (self.attempts, self.failures) = (0, 0);

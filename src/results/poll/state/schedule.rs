@@ -1,7 +1,7 @@
 //! When a poll reads next, and with which priority.
 
 use super::{Action, Known, Phase, State};
-use crate::results::{coordinator::ClaimTo, limiter::Need, outcome::AWS_LIFETIME};
+use crate::results::{coordinator::ClaimTo, priority::Priority, session_result::AWS_LIFETIME};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ impl State {
                 self.phase = Phase::Unregistering;
                 self.actions.push(Action::Unregister);
             }
-            Some(Need::FirstRead) if self.settings.is_shared => {
+            Some(Priority::FirstRead) if self.settings.is_shared => {
                 self.phase = Phase::ClaimingQueue;
                 self.actions.push(Action::Claim(ClaimTo::Queue));
             }
@@ -34,7 +34,7 @@ impl State {
         self.schedule(now);
     }
 
-    pub(super) fn wait(&mut self, need: Need, now: Instant) {
+    pub(super) fn wait(&mut self, need: Priority, now: Instant) {
         self.next_look = self.settings.is_shared.then(|| now + self.known.look_period(need));
         self.phase = Phase::Waiting(need);
         if self.due(need) <= now {
@@ -42,7 +42,7 @@ impl State {
         }
     }
 
-    pub(super) fn enqueue(&mut self, need: Need) {
+    pub(super) fn enqueue(&mut self, need: Priority) {
         self.phase = Phase::Queued(need);
         self.is_queued = true;
         self.actions.push(Action::Enqueue(need));
@@ -66,11 +66,11 @@ impl State {
     }
 
     /// Returns what the next read is for; None if the session is not to be read.
-    pub(super) fn need(&self, now: Instant) -> Option<Need> {
+    pub(super) fn need(&self, now: Instant) -> Option<Priority> {
         match (self.is_subscribed, self.known.urgency(self.started)) {
-            (true, None) => Some(Need::FirstRead),
-            (true, Some(urgency)) => Some(Need::ReRead(urgency)),
-            (false, _) => (self.is_captured() && now < self.started + AWS_LIFETIME).then_some(Need::Capture),
+            (true, None) => Some(Priority::FirstRead),
+            (true, Some(urgency)) => Some(Priority::ReRead(urgency)),
+            (false, _) => (self.is_captured() && now < self.started + AWS_LIFETIME).then_some(Priority::Capture),
         }
     }
 
@@ -80,9 +80,9 @@ impl State {
         self.settings.capture && matches!(self.known, Known::Pending(_))
     }
 
-    pub(super) fn due(&self, need: Need) -> Instant {
+    pub(super) fn due(&self, need: Priority) -> Instant {
         match (need, self.known.urgency(self.started)) {
-            (Need::Capture, Some(urgency)) => self.not_before.max(urgency.last_read() + CAPTURE_PERIOD),
+            (Priority::Capture, Some(urgency)) => self.not_before.max(urgency.last_read() + CAPTURE_PERIOD),
             _ => self.not_before,
         }
     }
@@ -90,7 +90,7 @@ impl State {
     /// Returns when a capture ends at the latest.
     pub(super) fn capture_end(&self) -> Option<Instant> {
         let (Phase::Waiting(need) | Phase::Queued(need)) = self.phase else { return None };
-        (need == Need::Capture).then(|| self.started + AWS_LIFETIME)
+        (need == Priority::Capture).then(|| self.started + AWS_LIFETIME)
     }
 
     pub(super) fn wake_time(&self) -> Option<Instant> {

@@ -3,7 +3,7 @@
 use crate::{
     error::Reason,
     proto::{LivenessResult, LivenessStatus},
-    results::outcome::Outcome,
+    results::session_result::SessionResult,
 };
 use proptest::prelude::*;
 use std::time::{Duration, SystemTime};
@@ -113,9 +113,9 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// A status that was read so many milliseconds before `now`. No two have the same time.
-pub fn outcome(status: LivenessStatus, now: Instant, age_millis: u64) -> Outcome {
+pub fn outcome(status: LivenessStatus, now: Instant, age_millis: u64) -> SessionResult {
     let result = LivenessResult { status: status.into(), ..Default::default() };
-    let (mut outcome, _) = Outcome::split(result);
+    let (mut outcome, _) = SessionResult::split(result);
     outcome.read_at = now - Duration::from_millis(age_millis);
     outcome.read_time = SystemTime::UNIX_EPOCH + Duration::from_nanos(fastrand::u64(..));
     outcome

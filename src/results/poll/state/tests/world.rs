@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Reason},
     proto::LivenessStatus,
     results::{
-        Answer,
+        SessionResponse,
         coordinator::{ClaimTo, RemoteState},
         poll::state::{Action, Event, ReadResult, State, StateSettings},
         polls::Start,
@@ -67,7 +67,7 @@ impl World {
     pub fn new(setup: &Setup) -> Self {
         // Room for statuses that were read earlier.
         let now = Instant::now() + Duration::from_secs(60);
-        let answer = |status| Answer { outcome: Arc::new(outcome(status, now, 100)), images: None };
+        let answer = |status| SessionResponse { result: Arc::new(outcome(status, now, 100)), images: None };
         let (start, is_known) = match setup.start {
             0 => (Start::Unread, false),
             1 => (Start::NotFound(now), false),
@@ -203,7 +203,7 @@ impl World {
         };
         let is_read = matches!(event, Event::ReadResult(Ok(_)));
         let is_final = match &event {
-            Event::ReadResult(result) => matches!(result, Ok(read) if read.outcome.is_terminal()),
+            Event::ReadResult(result) => matches!(result, Ok(read) if read.outcome.is_final()),
             _ => matches!(remote, RemoteKind::Final),
         };
         self.deliver(event);

@@ -1,6 +1,6 @@
 //! How soon a session is worth another read.
 //!
-//! Urgency is the time since the last read, weighed by how soon the session can end. An IN_PROGRESS
+//! ReReadPriority is the time since the last read, weighed by how soon the session can end. An IN_PROGRESS
 //! session is seconds from its end: its person is in front of the camera. A CREATED one is not: its
 //! person has not begun, and the check then takes seconds of movement and lights
 //! (<https://docs.aws.amazon.com/rekognition/latest/dg/face-liveness-diagrams.html>, steps 3 to 6),
@@ -21,12 +21,12 @@ const NOT_FOUND: f64 = 0.02;
 
 /// The urgency of one session, which grows with time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Urgency {
+pub struct ReReadPriority {
     weight: f64,
     last_read: Instant,
 }
 
-impl Urgency {
+impl ReReadPriority {
     /// Of a session that was in this state.
     pub fn of(status: LivenessStatus, last_read: Instant) -> Self {
         let weight = match status {
@@ -52,4 +52,15 @@ impl Urgency {
     pub fn at(self, now: Instant) -> f64 {
         self.weight * (now - self.last_read).as_secs_f64()
     }
+}
+
+/// The priority of a permit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Priority {
+    /// The session was never read.
+    FirstRead,
+    /// The session has subscribers.
+    ReRead(ReReadPriority),
+    /// The session has no subscribers.
+    Capture,
 }

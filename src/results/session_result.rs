@@ -2,11 +2,12 @@
 //!
 //! The rest is small and may be held for long; faces are big, and held for as short as possible.
 
-use super::urgency::Urgency;
+use super::priority::ReReadPriority;
 use crate::proto;
 use bytes::Bytes;
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::time::Instant;
@@ -17,9 +18,9 @@ pub const AWS_LIFETIME: Duration = Duration::from_secs(180);
 
 /// Everything that a read said but the content of images.
 #[derive(Clone)]
-pub struct Outcome {
+pub struct SessionResult {
     /// The result, with the content of every image left empty.
-    pub result: proto::LivenessResult,
+    pub message: proto::LivenessResult,
     /// When the read ended: for callers, and for this process.
     pub read_time: SystemTime,
     pub read_at: Instant,
@@ -28,10 +29,18 @@ pub struct Outcome {
     pub is_shared: bool,
     /// Until when this outcome is held here at the latest, and its image content; not after
     /// `read_at` when it is not held.
-    pub until: Instant,
-    pub images_until: Instant,
+    pub expires_at: Instant,
+    pub images_expire_at: Instant,
     /// The content that AWS sent, whether it is held or not.
     pub sent: ImageSet,
+}
+
+/// The response to a caller. Cheap to clone: callers that shared a read each get a clone.
+#[derive(Clone)]
+pub struct SessionResponse {
+    pub result: Arc<SessionResult>,
+    /// The image content as far as it is cached. None if it was not requested or is no longer cached.
+    pub images: Option<Arc<Images>>,
 }
 
 /// Some of a session's images: those that AWS sent content of, that a view asks for, or that this
@@ -51,7 +60,7 @@ pub struct Images {
     pub audit: Vec<Bytes>,
 }
 
-impl Outcome {
+impl SessionResult {
     /// Sets the content of `result`'s images apart from it. Nothing is held yet.
     pub fn split(mut result: proto::LivenessResult) -> (Self, Images) {
         let reference =
@@ -60,13 +69,13 @@ impl Outcome {
         let images = Images { reference, audit };
         let now = Instant::now();
         let outcome = Self {
-            result,
+            message: result,
             read_time: SystemTime::now(),
             read_at: now,
             arrived: now,
             is_shared: false,
-            until: now,
-            images_until: now,
+            expires_at: now,
+            images_expire_at: now,
             sent: images.present(),
         };
         (outcome, images)
@@ -74,12 +83,12 @@ impl Outcome {
 
     /// `until` as callers read it.
     pub fn expire_time(&self) -> Option<SystemTime> {
-        self.wall_time(self.until)
+        self.wall_time(self.expires_at)
     }
 
-    /// `images_until` as callers read it.
+    /// `images_expire_at` as callers read it.
     pub fn image_expire_time(&self) -> Option<SystemTime> {
-        self.wall_time(self.images_until)
+        self.wall_time(self.images_expire_at)
     }
 
     fn wall_time(&self, until: Instant) -> Option<SystemTime> {
@@ -88,7 +97,7 @@ impl Outcome {
 
     /// Whether the session may still be unfinished, as this outcome has it: AWS forgets it in the
     /// end.
-    pub fn may_be_unfinished(&self) -> bool {
+    pub fn may_be_pending(&self) -> bool {
         self.read_at.elapsed() < AWS_LIFETIME
     }
 
@@ -96,20 +105,20 @@ impl Outcome {
     /// outcome.
     pub fn agrees_with(&self, later: &Self) -> bool {
         let said = |outcome: &Self| {
-            let result = &outcome.result;
+            let result = &outcome.message;
             (result.status, result.confidence, result.audit_images.len())
         };
         said(self) == said(later)
     }
 
     /// How soon the session is worth another read.
-    pub fn urgency(&self) -> Urgency {
-        Urgency::of(self.result.status(), self.read_at)
+    pub fn re_read_priority(&self) -> ReReadPriority {
+        ReReadPriority::of(self.message.status(), self.read_at)
     }
 
     /// Whether AWS cannot say anything else about this session any more.
-    pub fn is_terminal(&self) -> bool {
-        self.result.status().is_terminal()
+    pub fn is_final(&self) -> bool {
+        self.message.status().is_terminal()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    results::limiter::Limiter,
+    results::{limiter::Limiter, priority::Priority},
     store::{Settings, Sources, StoreMetrics},
     telemetry::metrics::Registry,
 };
@@ -13,12 +13,12 @@ use tokio::task::JoinSet;
 #[path = "../../../../tests/integration/redis.rs"]
 mod redis_server;
 
-/// Permits a second of all replicas together, and the burst of half a second.
+/// Permits per second of all replicas together, and the burst of half a second.
 const QUOTA: f64 = 40.0;
 const QUOTA_BURST: f64 = 20.0;
 
-/// Permits a second of a replica that has only its own share. So few that tests see which of the
-/// two rates a permit came from.
+/// Permits per second of a replica's own share. They are so few that tests see which of the two
+/// rates a permit came from.
 const SHARE: f64 = 2.0;
 const SHARE_BURST: f64 = 1.0;
 
@@ -35,18 +35,18 @@ impl Replica {
         let settings = Settings::new(&url, None, Sources::default(), Duration::from_secs(5)).unwrap();
         let metrics = StoreMetrics::new(&Registry::default());
         let store = Store::new(settings, metrics.clone());
-        let limiter = Arc::new(Limiter::new(SHARE, Some(Account::new(store.clone(), QUOTA, None))));
-        let (connects, grants) = (store.clone(), Arc::clone(&limiter));
+        let limiter = Arc::new(Limiter::new(SHARE, Some(SharedQuota::new(store.clone(), QUOTA, None))));
+        let (connecting, granting) = (store.clone(), Arc::clone(&limiter));
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { connects.run().await });
-        tasks.spawn(async move { grants.run().await });
+        tasks.spawn(async move { connecting.run().await });
+        tasks.spawn(async move { granting.run().await });
         store.tried().await;
         Self { limiter, metrics, _tasks: tasks }
     }
 
     /// Queues this many first reads at once, and returns when each got its permit.
     async fn grants(&self, count: usize) -> Vec<Instant> {
-        let queued: Vec<_> = (0..count).map(|_| self.limiter.queue(Need::FirstRead)).collect();
+        let queued: Vec<_> = (0..count).map(|_| self.limiter.queue(Priority::FirstRead)).collect();
         let mut grants = Vec::new();
         for mut queued in queued {
             grants.push(queued.granted().await.granted);
@@ -54,24 +54,24 @@ impl Replica {
         grants
     }
 
-    /// Waits until the metric says whether Redis is in use.
+    /// Waits until the metric shows whether Redis is available.
     async fn wait_for_redis(&self, up: bool) {
-        let looks = async {
+        let polling = async {
             while self.metrics.up.get() != i64::from(up) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), looks).await.expect("the metric changes");
+        tokio::time::timeout(Duration::from_secs(10), polling).await.expect("the metric changes");
     }
 }
 
-/// Asserts that at no time since `start` more permits were granted than the rate and its burst. A
-/// busy machine delays grants, and so never fails this.
+/// Asserts that the grants since `start` never exceeded the rate and its burst. A busy machine only
+/// delays grants.
 fn assert_within(start: Instant, mut grants: Vec<Instant>, rate: f64, burst: f64) {
     grants.sort();
     for (earlier, at) in grants.iter().enumerate() {
         let allowed = burst + rate * (*at - start).as_secs_f64();
-        // The two clocks may differ by a little: half a permit.
+        // The clocks of Redis and this process can differ by half a permit.
         assert!((earlier + 1) as f64 <= allowed + 0.5, "{} permits after {:?}", earlier + 1, *at - start);
     }
 }
@@ -83,7 +83,7 @@ async fn two_limiters_together_stay_within_one_quota_and_its_burst() {
     let start = Instant::now();
     let (first, second) = tokio::join!(replicas[0].grants(40), replicas[1].grants(40));
     assert_within(start, [first, second].concat(), QUOTA, QUOTA_BURST);
-    // Their own shares would take 20 s for it.
+    // With their own shares this would take 20 s.
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     assert_eq!(replicas.map(|replica| replica.limiter.rate()), [QUOTA; 2]);
 }
@@ -95,7 +95,7 @@ async fn one_busy_limiter_gets_the_whole_quota_while_the_other_is_idle() {
     let start = Instant::now();
     let grants = busy.grants(60).await;
     assert_within(start, grants, QUOTA, QUOTA_BURST);
-    // Its own share would take 30 s for it.
+    // With its own share this would take 30 s.
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
 }
 
@@ -139,19 +139,4 @@ async fn limiters_return_to_the_shared_quota_when_redis_is_back() {
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     assert_eq!(replicas.map(|replica| replica.limiter.rate()), [QUOTA; 2]);
     assert_eq!(redis.ask::<u64>(&["EXISTS", &format!("{PREFIX}quota:none")]), 1);
-}
-
-#[test]
-fn the_delay_estimate_counts_permits_of_other_replicas_until_a_pause() {
-    let interval = Duration::from_millis(25);
-    let (mut slots, mut at) = (Slots::default(), Instant::now());
-    assert_eq!(slots.delay(at, 10), Duration::ZERO);
-    // The other replica takes every second one.
-    for _ in 0..40 {
-        at += 2 * interval;
-        slots.expect(at, interval);
-    }
-    let delay = slots.delay(at, 10);
-    assert!(delay.abs_diff(20 * interval) < Duration::from_millis(1), "{delay:?}");
-    assert_eq!(slots.delay(at + RECENT + interval, 10), 10 * interval);
 }
