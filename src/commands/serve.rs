@@ -13,7 +13,11 @@ use std::{cell::OnceCell, time::Instant};
 
 pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failure> {
     let config::Serve { listen, admin_listen, server: config, log, validate: validate_only } = config;
-    let (tls, session_refs, shared_cache) = (tls(&config)?, session_refs(&config)?, config.shared_cache.settings()?);
+    let paths = config.clone();
+    let files = tokio::task::spawn_blocking(move || -> Result<_, String> {
+        Ok((tls(&paths)?, session_refs(&paths)?, paths.shared_cache.settings()?))
+    });
+    let (tls, session_refs, shared_cache) = files.await.expect("reading files does not panic")?;
     if validate_only {
         telemetry::init(log.json(), log.log_level);
         warn(warnings);
