@@ -38,7 +38,7 @@ check: tools-check ## Format, lints, contract, licenses, AWS and gRPC types in t
 	scripts/docs
 
 privacy-proof: ## Where a face, a score, an S3 key or a session id is found after every answer and fault: the table of docs/privacy.md, as it is.
-	cargo test --test integration privacy::a_face_a_score -- --nocapture
+	cargo test --test integration privacy::no_personal_data -- --nocapture
 
 interop-simulator: tools-interop ## The simulator against boto3 and the AWS SDK for JavaScript.
 	cargo build

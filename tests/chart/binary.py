@@ -1,10 +1,10 @@
-"""Holds the rendered manifests against the program itself, which is run as the kubelet would run it.
+"""Runs the program as the kubelet would run it with the rendered manifests.
 
   binary.py BINARY HELM CHART GOOD_VALUES SCRATCH
 
 For every file of GOOD_VALUES: the container's arguments and variables pass `serve --validate`. In plaintext, with TLS and with a shared cache: the server runs with
-exactly what the manifest says, on free ports that are given to the chart, and its probes, ports, Services, metrics, the pod of `helm test` and the stop
-are tried. SCRATCH/metrics.txt is what it exports.
+exactly what the manifest says, on free ports that the chart gets as values, and its probes, ports, Services, metrics, the pod of `helm test` and the stop
+are tested. SCRATCH/metrics.txt gets the exported metrics.
 """
 
 import base64
@@ -24,9 +24,9 @@ BINARY, HELM, CHART, GOOD, SCRATCH = (Path(argument).resolve() for argument in s
 RELEASE = "face-liveness-facade"
 MOUNTS = "/etc/face-liveness-facade"
 
-# What the cluster brings along: a role's credentials, and nothing else of AWS.
+# The cluster provides only a role's credentials.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
-# Where the values have no region, the webhook of IRSA sets it, or IMDS has it.
+# Where the values have no region, the webhook of IRSA or IMDS provides it.
 REGION = {"AWS_REGION": "us-east-1"}
 NOWHERE = {"PATH": os.environ["PATH"], "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
 
@@ -49,10 +49,10 @@ def main():
     checked = 0
     for values in sorted(GOOD.iterdir()):
         container = server(render("-f", values))["container"]
-        told = run([BINARY, *container["args"], "--validate"], REGION | variables(container) | NOWHERE)
-        expect(told.returncode == 0, f"{values.name}: {told.stderr}")
+        result = run([BINARY, *container["args"], "--validate"], REGION | variables(container) | NOWHERE)
+        expect(result.returncode == 0, f"{values.name}: {result.stderr}")
         checked += 1
-    print(f"{checked} sets of variables and arguments are valid to the program")
+    print(f"{checked} sets of variables and arguments are valid")
 
     defaults = server(render())
     expect([port["containerPort"] for port in defaults["container"]["ports"]] == default_ports(), "the chart's ports are not the program's")
@@ -60,18 +60,18 @@ def main():
     with Simulator() as simulator:
         tls = ["--set", "tls.enabled=true,tls.existingSecret=any"]
         for name, extra in (("plaintext", []), ("TLS", tls), ("a shorter drain delay", ["--set", "config.drainDelay=3s"])):
-            play(name, extra, simulator)
-        with Store() as url:
+            run_manifest(name, extra, simulator)
+        with Redis() as url:
             auth = "sharedCache.auth.existingSecret=any,sharedCache.auth.usernameKey=username"
-            store = ["--set", f"sharedCache.url={url},sharedCache.key.existingSecret=any,{auth}", "--set", "config.drainDelay=3s"]
-            metrics = play("a shared cache", store, simulator)
-            expect("\nface_liveness_shared_cache_up 1\n" in metrics, "the shared cache is not in use")
-        starve()
+            cache = ["--set", f"sharedCache.url={url},sharedCache.key.existingSecret=any,{auth}", "--set", "config.drainDelay=3s"]
+            metrics = run_manifest("a shared cache", cache, simulator)
+            expect("\nface_liveness_shared_cache_up 1\n" in metrics, "the shared cache is not up")
+        run_without_credentials()
 
 
-def play(name, extra, simulator):
+def run_manifest(name, extra, simulator):
     grpc, admin = free_port(), free_port()
-    # Region and endpoint as a user would give them.
+    # Region and endpoint as a user would set them.
     user = ["--set", f"aws.region=eu-west-1,ports.grpc={grpc},ports.admin={admin},env[0].name=AWS_ENDPOINT_URL_REKOGNITION,env[0].value={simulator}"]
     objects = render(*user, *extra)
     pod = server(objects)
@@ -79,8 +79,8 @@ def play(name, extra, simulator):
     process = start(container, CREDENTIALS)
     try:
         startup = container["startupProbe"]
-        patience = startup["periodSeconds"] * startup["failureThreshold"]
-        wait(lambda: probe(startup) == "SERVING", patience, f"{name}: the startup probe never succeeds")
+        timeout = startup["periodSeconds"] * startup["failureThreshold"]
+        wait(lambda: probe(startup) == "SERVING", timeout, f"{name}: the startup probe never succeeds")
         expect(probe(container["livenessProbe"]) == "SERVING", f"{name}: the liveness probe fails")
         wait(lambda: probe(container["readinessProbe"]) == "SERVING", 10, f"{name}: the readiness probe never succeeds")
 
@@ -95,7 +95,7 @@ def play(name, extra, simulator):
         metrics = urllib.request.urlopen(f"http://127.0.0.1:{ports['admin']}/metrics", timeout=5).read()
         (SCRATCH / "metrics.txt").write_bytes(metrics)
 
-        # The test's pod, with each Service's name and port replaced by where the process is.
+        # The test's pod, with each Service's address replaced by that of the process.
         test = next(thing for thing in objects if thing["kind"] == "Pod")
         for each in test["spec"]["containers"]:
             arguments = each["args"]
@@ -103,15 +103,15 @@ def play(name, extra, simulator):
                 for port in service["spec"]["ports"]:
                     address = f"{service['metadata']['name']}:{port['port']}"
                     arguments = [f"127.0.0.1:{ports[port['targetPort']]}" if argument == address else argument for argument in arguments]
-            told = run([BINARY, *arguments], variables(each) | NOWHERE | CREDENTIALS)
-            expect(told.returncode == 0, f"{name}: the test's {each['name']} says: {told.stdout}{told.stderr}")
+            result = run([BINARY, *arguments], variables(each) | NOWHERE | CREDENTIALS)
+            expect(result.returncode == 0, f"{name}: the test's {each['name']} fails: {result.stdout}{result.stderr}")
 
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        wait(lambda: probe(container["readinessProbe"]) != "SERVING", 2, f"{name}: it stays ready though it stops")
-        expect(probe(container["livenessProbe"]) == "SERVING", f"{name}: the kubelet would kill it while it drains")
-        ended = process.wait(timeout=spec["terminationGracePeriodSeconds"])
-        expect(ended == 0, f"{name}: it ended with {ended} when it was told to stop")
+        wait(lambda: probe(container["readinessProbe"]) != "SERVING", 2, f"{name}: it stays ready during shutdown")
+        expect(probe(container["livenessProbe"]) == "SERVING", f"{name}: the liveness probe fails while it drains")
+        exit_code = process.wait(timeout=spec["terminationGracePeriodSeconds"])
+        expect(exit_code == 0, f"{name}: it exits {exit_code} after SIGTERM")
         took = time.monotonic() - began
     finally:
         process.kill()
@@ -119,8 +119,8 @@ def play(name, extra, simulator):
     return metrics.decode()
 
 
-def starve():
-    """Without credentials: alive, and not ready."""
+def run_without_credentials():
+    """Asserts that the program is live and not ready without credentials."""
     container = server(render("--set", f"aws.region=eu-west-1,ports.grpc={free_port()},ports.admin={free_port()}"))["container"]
     process = start(container, {})
     try:
@@ -129,13 +129,13 @@ def starve():
         expect(probe(container["readinessProbe"]) == "NOT_SERVING", "without credentials: the readiness probe succeeds")
     finally:
         process.kill()
-    print("without credentials: alive, and not ready")
+    print("without credentials: live, and not ready")
 
 
 def render(*arguments):
     command = [HELM, "template", RELEASE, CHART, "--namespace", "face-liveness", *arguments]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return [thing for thing in yaml.safe_load_all(told) if thing]
+    manifests = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [thing for thing in yaml.safe_load_all(manifests) if thing]
 
 
 def server(objects):
@@ -144,14 +144,14 @@ def server(objects):
 
 
 def variables(container):
-    """Those with a value, with the folders that are mounted as they are here."""
-    given = {entry["name"]: entry["value"] for entry in container.get("env", []) if "value" in entry}
+    """Returns the variables with a value, with mount paths replaced by local folders."""
+    values = {entry["name"]: entry["value"] for entry in container.get("env", []) if "value" in entry}
     mounted = {mount["mountPath"] for mount in container.get("volumeMounts", [])}
-    for name, value in given.items():
+    for name, value in values.items():
         if value.startswith(MOUNTS):
             expect(os.path.dirname(value) in mounted, f"{name} is {value}, where nothing is mounted")
-            given[name] = value.replace(MOUNTS, str(SCRATCH / "mounted"), 1)
-    return given
+            values[name] = value.replace(MOUNTS, str(SCRATCH / "mounted"), 1)
+    return values
 
 
 def start(container, credentials):
@@ -160,9 +160,9 @@ def start(container, credentials):
 
 
 def probe(settings):
-    asked = settings["grpc"]
+    target = settings["grpc"]
     timeout = f"{settings['timeoutSeconds']}s"
-    command = [BINARY, "health", "--address", f"127.0.0.1:{asked['port']}", "--service", asked.get("service", ""), "--timeout", timeout]
+    command = [BINARY, "health", "--address", f"127.0.0.1:{target['port']}", "--service", target.get("service", ""), "--timeout", timeout]
     return run(command, NOWHERE).stdout.strip()
 
 
@@ -175,8 +175,8 @@ class Simulator:
         self.process.kill()
 
 
-class Store:
-    """A store whose user may do what the chart's README says, and no more."""
+class Redis:
+    """A Redis whose user has only the permissions from the chart's README."""
 
     def __enter__(self):
         readme = (CHART / "README.md").read_text()
@@ -198,7 +198,7 @@ def default_ports():
 
 
 def listening(pid):
-    """Ports of the process's listening sockets."""
+    """Returns the ports of the process's listening sockets."""
     sockets = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd") if os.path.islink(entry.path)}
     ports = set()
     for table in ("tcp", "tcp6"):

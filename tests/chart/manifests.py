@@ -1,9 +1,9 @@
-"""Holds the rendered manifests against the schemas of Kubernetes, and hands custom resources on.
+"""Validates the rendered manifests against the schemas of Kubernetes, and exports custom resources.
 
   manifests.py RENDERED SCRATCH
 
-RENDERED has helm3/*.yaml and helm4/*.yaml. Written are SCRATCH/custom.json, with the custom resources, and SCRATCH/policy/{server,tests}/, what
-checkov looks at.
+RENDERED has helm3/*.yaml and helm4/*.yaml. Writes the custom resources to SCRATCH/custom.json, and the manifests for checkov to
+SCRATCH/policy/{server,tests}/.
 """
 
 import json
@@ -19,12 +19,12 @@ CUSTOM_GROUPS = {"monitoring.coreos.com", "cert-manager.io", "networking.istio.i
 
 
 class Loader(yaml.CSafeLoader):
-    """One that refuses a key which is there twice, as the API server does."""
+    """A loader that rejects duplicate keys, as the API server does."""
 
     def construct_mapping(self, node, deep=False):
         keys = [key.value for key, _ in node.value]
         if twice := {key for key in keys if keys.count(key) > 1}:
-            raise yaml.constructor.ConstructorError(None, None, f"{twice} is there twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, f"duplicate key {twice}", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -36,10 +36,10 @@ def main():
         if load(rendered / "helm3" / file.name) != objects:
             problems.append(f"{file.name}: Helm 3 and 4 render different objects")
         names = [(thing["kind"], thing["metadata"]["name"]) for thing in objects]
-        problems += [f"{file.name}: {name} is there twice" for name in set(names) if names.count(name) > 1]
+        problems += [f"{file.name}: {name} is defined twice" for name in set(names) if names.count(name) > 1]
         for thing in objects:
             where = f"{file.name}: {thing['kind']} {thing['metadata']['name']}"
-            problems += [f"{where}: {problem}" for problem in habits(thing)]
+            problems += [f"{where}: {problem}" for problem in conventions(thing)]
             text = json.dumps(thing, sort_keys=True)
             if thing["apiVersion"].split("/")[0] in CUSTOM_GROUPS:
                 custom[text] = {"where": where, "object": thing}
@@ -54,7 +54,7 @@ def main():
     (scratch / "custom.json").write_text(json.dumps(list(custom.values())))
     for problem in problems:
         print(problem, file=sys.stderr)
-    print(f"{len(seen)} objects are valid for Kubernetes {', '.join(VERSIONS)}; {len(custom)} custom resources are handed on")
+    print(f"{len(seen)} objects are valid for Kubernetes {', '.join(VERSIONS)}; {len(custom)} custom resources are exported")
     sys.exit(bool(problems))
 
 
@@ -62,15 +62,15 @@ def load(file):
     return [thing for thing in yaml.load_all(file.read_text(), Loader) if thing]
 
 
-def habits(thing):
+def conventions(thing):
     metadata = thing["metadata"]
     if "namespace" not in metadata:
         yield "has no namespace"
     if len(metadata["name"]) > 63:
-        yield "has too long a name"
+        yield "has a name of more than 63 characters"
 
 
-# A kind without a schema raises as well.
+# A kind without a schema also raises an exception.
 def invalid(thing):
     for version in VERSIONS:
         try:

@@ -1,9 +1,9 @@
-"""Holds alerts and dashboard against the metrics that the binary exports.
+"""Checks that alerts and dashboard use metrics that the binary exports.
 
   observability.py METRICS MANIFESTS DASHBOARD SCRATCH
 
-METRICS is what its /metrics says, MANIFESTS what the chart renders. Written are SCRATCH/rules.yaml, the alerts, and SCRATCH/dashboard.yaml, the
-queries of the dashboard in the form of rules: promtool says whether they are PromQL.
+METRICS is the output of /metrics, MANIFESTS what the chart renders. Writes the alerts to SCRATCH/rules.yaml, and the queries of the dashboard as
+rules to SCRATCH/dashboard.yaml, so that promtool can check them.
 """
 
 import json
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import yaml
 
-# What Prometheus adds to every series, and to the buckets of a histogram.
-FOREIGN_LABELS = {"namespace", "job", "pod", "le"}
+# Labels that Prometheus adds to every series, and to the buckets of a histogram.
+ADDED_LABELS = {"namespace", "job", "pod", "le"}
 
-NO_METRICS = set("and or unless by without on ignoring group_left group_right bool offset inf nan".split())
+KEYWORDS = set("and or unless by without on ignoring group_left group_right bool offset inf nan".split())
 
 
 def main():
@@ -38,16 +38,16 @@ def main():
 
     problems = [f"variable {name}: there is no metric {metric}" for name, metric in variables.items() if metric not in series]
     for name, query in (alerts | queries).items():
-        problems += [f"{name}: {problem}" for problem in wrong(query, series)]
+        problems += [f"{name}: {problem}" for problem in errors(query, series)]
     for problem in problems:
         print(problem, file=sys.stderr)
-    asked = {metric for query in (alerts | queries).values() for metric in names(query)}
-    print(f"{len(alerts)} alerts and {len(queries)} queries of the dashboard ask for {len(asked)} metrics, all of which are exported")
+    used = {metric for query in (alerts | queries).values() for metric in names(query)}
+    print(f"{len(alerts)} alerts and {len(queries)} queries of the dashboard use {len(used)} metrics, all of which are exported")
     sys.exit(bool(problems))
 
 
 def exported(text):
-    """Metric -> label -> values."""
+    """Parses metrics into a map of metric -> label -> values."""
     series = {}
     for name, labels in re.findall(r"^([a-z_0-9]+)(?:{(.*)})? ", text, flags=re.MULTILINE):
         known = series.setdefault(name, {})
@@ -59,17 +59,17 @@ def exported(text):
 def names(query):
     text = re.sub(r"\b(by|without|on|ignoring)\s*\([^)]*\)", "", query)
     text = re.sub(r"{[^}]*}|\[[^]]*]", "", text)
-    return {word for word in re.findall(r"\b[a-zA-Z_]\w*\b(?!\s*\()", text) if word.lower() not in NO_METRICS}
+    return {word for word in re.findall(r"\b[a-zA-Z_]\w*\b(?!\s*\()", text) if word.lower() not in KEYWORDS}
 
 
-def wrong(query, series):
+def errors(query, series):
     for name in names(query):
         if name not in series:
             yield f"there is no metric {name}"
     for name, matchers in re.findall(r"(\w+){([^}]*)}", query):
         for label, operator, value in re.findall(r'(\w+)(=~|=)"([^"]*)"', matchers):
             known = series.get(name, {}).get(label, set())
-            if label in FOREIGN_LABELS:
+            if label in ADDED_LABELS:
                 continue
             if operator == "=" and value not in known:
                 yield f"{name} has no {label} {value}"
@@ -79,8 +79,8 @@ def wrong(query, series):
                         yield f"{name} has no {label} {word}"
     for grouped in re.findall(r"\b(?:by|without)\s*\(([^)]*)\)", query):
         for label in re.findall(r"\w+", grouped):
-            if label not in FOREIGN_LABELS and not any(label in series.get(name, {}) for name in names(query)):
-                yield f"nothing has a label {label}"
+            if label not in ADDED_LABELS and not any(label in series.get(name, {}) for name in names(query)):
+                yield f"no metric has a label {label}"
 
 
 def alternatives(pattern):

@@ -1,9 +1,9 @@
-"""Holds values.yaml, its schema, the templates and the tests' options against each other.
+"""Checks that values.yaml, its schema, the templates and the tests' options agree.
 
   values.py CHART OPTIONS_VALUES
 
-Every key of values.yaml has a place in the schema and is used by a template, every key of the schema is in values.yaml, all options are among
-the values that must render, and the chart is of the program's version.
+Every key of values.yaml is in the schema and used by a template, every key of the schema is in values.yaml, OPTIONS_VALUES has all options,
+and the chart has the program's version.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-# Parents hand these to their subcharts; a timing that has Kubernetes's own default.
+# Keys that parent charts pass to subcharts; probe settings with defaults in Kubernetes.
 NOT_IN_VALUES = {"global", "enabled", "resources.limits", "resources.claims"}
 TIMINGS = {"successThreshold", "initialDelaySeconds"}
 
@@ -25,24 +25,24 @@ def main():
     templates = "".join(path.read_text() for path in chart.glob("templates/**/*") if path.is_file())
     problems = list(compare(values, schema, schema, ""))
     for path in leaves(values):
-        if not re.search(r"\." + re.escape(path.split(".")[-1]) + r"\b", templates) and not whole(path, templates):
+        if not re.search(r"\." + re.escape(path.split(".")[-1]) + r"\b", templates) and not is_rendered_as_map(path, templates):
             problems.append(f"{path} is used by no template")
 
     options = set(json.loads((chart / "files/options.json").read_text()))
-    tried = set(yaml.safe_load(options_values.read_text())["config"])
-    problems += [f"{options_values.name} has no {name}" for name in sorted(options - tried)]
+    tested = set(yaml.safe_load(options_values.read_text())["config"])
+    problems += [f"{options_values.name} has no {name}" for name in sorted(options - tested)]
 
     package = (chart.parent.parent / "Cargo.toml").read_text()
     version = re.search(r'^version = "(.*)"', package, flags=re.MULTILINE)[1]
     app_version = yaml.safe_load((chart / "Chart.yaml").read_text())["appVersion"]
     if version != app_version:
-        problems.append(f"Chart.yaml has appVersion {app_version}, and the program is {version}")
+        problems.append(f"Chart.yaml has appVersion {app_version}, and the program has version {version}")
 
     undescribed = [line.split("|")[1].strip() for line in (chart / "README.md").read_text().splitlines() if line.endswith("|  |")]
     problems += [f"{name} has no description in values.yaml" for name in undescribed]
     for problem in problems:
         print(problem, file=sys.stderr)
-    print(f"{len(list(leaves(values)))} values are in schema and templates; {len(options)} options of serve are tried")
+    print(f"{len(list(leaves(values)))} values are in schema and templates; {len(options)} options of serve are tested")
     sys.exit(bool(problems))
 
 
@@ -56,7 +56,7 @@ def compare(values, node, schema, path):
     if known is None:
         return
     if node.get("additionalProperties") is not False:
-        yield f"{path or 'the top'} takes any key"
+        yield f"{path or 'the top level'} accepts any key"
     for key in values.keys() - known.keys():
         yield f"{path}{key} is not in the schema"
     for key in known.keys() - values.keys():
@@ -75,8 +75,8 @@ def leaves(values, path=""):
             yield path + key
 
 
-def whole(path, templates):
-    """Whether a map that holds it is rendered as a whole."""
+def is_rendered_as_map(path, templates):
+    """Returns whether a template renders a parent map as a whole."""
     parents = path.split(".")[:-1]
     return any(re.search(rf"(toYaml|deepCopy|dict|list \.|with) ?[^\n]*\.{parent}\b", templates) for parent in parents)
 

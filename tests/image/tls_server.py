@@ -1,4 +1,4 @@
-"""A Rekognition that knows no session, over TLS on this machine's loopback, until it is ended.
+"""A Rekognition without sessions, over TLS on loopback, until it is killed.
 
 tls_server.py CERT KEY; prints its address.
 """
@@ -8,7 +8,7 @@ import ssl
 import sys
 
 
-class KnowsNoSession(http.server.BaseHTTPRequestHandler):
+class SessionNotFound(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         body = b'{"__type":"SessionNotFoundException"}'
@@ -24,10 +24,10 @@ class KnowsNoSession(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     def handle_error(self, *_):
-        """A client that does not believe the certificate hangs up, as it should."""
+        """Ignores clients that reject the certificate and hang up."""
 
 
-server = Server(("127.0.0.1", 0), KnowsNoSession)
+server = Server(("127.0.0.1", 0), SessionNotFound)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1], sys.argv[2])
 server.socket = context.wrap_socket(server.socket, server_side=True)

@@ -1,4 +1,4 @@
-//! The admin port: what it tells of the service, and to whom.
+//! The admin port: probes and metrics.
 
 use crate::{
     facade::{Facade, eventually, id, request},
@@ -17,14 +17,14 @@ use tokio::{
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-/// The status and body of an HTTP/1 answer.
+/// Sends an HTTP/1 GET request. Returns the status and body of the response.
 pub async fn get(address: impl ToSocketAddrs, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.expect("the admin port listens");
     let request = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("it answers in text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    stream.write_all(request.as_bytes()).await.expect("the admin port reads");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.expect("a response in UTF-8");
+    let (head, body) = response.split_once("\r\n\r\n").expect("a head and a body");
     (head[9..12].parse().expect("a status"), body.to_owned())
 }
 
@@ -32,18 +32,18 @@ async fn metrics(facade: &Facade) -> String {
     get(facade.admin_address, "/metrics").await.1
 }
 
-/// The value of a series, spelled as the metrics spell it.
+/// Returns the value of a series; `series` is its name and labels as exported.
 pub fn value(metrics: &str, series: &str) -> f64 {
     let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {series} in\n{metrics}")).parse().expect("a number")
+    line.unwrap_or_else(|| panic!("{series} is not in\n{metrics}")).parse().expect("a number")
 }
 
-fn ended(number: u32) -> Session {
+fn succeeded(number: u32) -> Session {
     Session { pace: Pace::Frozen(Status::Succeeded), audit_images: 1, ..Session::new(id(number)) }
 }
 
 #[tokio::test]
-async fn it_tells_that_the_process_lives_and_whether_the_service_is_ready() {
+async fn livez_is_200_and_readyz_depends_on_credentials() {
     let ready = Facade::start(&[]).await;
     eventually("it is ready", async || get(ready.admin_address, "/readyz").await.0 == 200).await;
     assert_eq!(get(ready.admin_address, "/livez").await.0, 200);
@@ -58,14 +58,14 @@ async fn it_tells_that_the_process_lives_and_whether_the_service_is_ready() {
 }
 
 #[tokio::test]
-async fn it_speaks_grpc_health_as_probes_do() {
+async fn the_admin_port_serves_grpc_health_checks() {
     let facade = Facade::start(&[]).await;
     let endpoint = Channel::from_shared(format!("http://{}", facade.admin_address)).expect("an address is a URI");
     let health = HealthClient::new(endpoint.connect().await.expect("it listens"));
     for service in ["", SERVICE_NAME] {
         let status = async || {
-            let asked = health.clone().check(HealthCheckRequest { service: service.to_owned() }).await;
-            asked.expect("it is known").into_inner().status()
+            let response = health.clone().check(HealthCheckRequest { service: service.to_owned() }).await;
+            response.expect("the service is registered").into_inner().status()
         };
         eventually("it is serving", async || status().await == ServingStatus::Serving).await;
     }
@@ -74,9 +74,9 @@ async fn it_speaks_grpc_health_as_probes_do() {
 #[tokio::test]
 async fn calls_are_counted_by_method_and_code() {
     let facade = Facade::start(&["--not-found-ttl", "0s"]).await;
-    facade.place(ended(1));
-    facade.get(&id(1)).await.expect("an answer");
-    facade.get(&id(1)).await.expect("an answer");
+    facade.place(succeeded(1));
+    facade.get(&id(1)).await.expect("a response");
+    facade.get(&id(1)).await.expect("a response");
     facade.get(&id(2)).await.expect_err("not found");
     facade.get("no id").await.expect_err("malformed");
     HealthClient::new(facade.channel().await).check(HealthCheckRequest::default()).await.expect("a status");
@@ -84,34 +84,37 @@ async fn calls_are_counted_by_method_and_code() {
     let metrics = metrics(&facade).await;
     let method =
         r#"grpc_method="GetLivenessResult",grpc_service="faceliveness.v1.FaceLivenessService",grpc_type="unary""#;
-    let of = |name: &str| value(&metrics, &format!("{name}{{{method}}}"));
-    let ended = |code: &str| value(&metrics, &format!(r#"grpc_server_handled_total{{grpc_code="{code}",{method}}}"#));
-    assert_eq!((of("grpc_server_started_total"), of("grpc_server_handling_seconds_count")), (4.0, 4.0));
-    assert_eq!([ended("OK"), ended("NotFound"), ended("InvalidArgument"), ended("Internal")], [2.0, 1.0, 1.0, 0.0]);
+    let total = |name: &str| value(&metrics, &format!("{name}{{{method}}}"));
+    let handled = |code: &str| value(&metrics, &format!(r#"grpc_server_handled_total{{grpc_code="{code}",{method}}}"#));
+    assert_eq!((total("grpc_server_started_total"), total("grpc_server_handling_seconds_count")), (4.0, 4.0));
+    assert_eq!(
+        [handled("OK"), handled("NotFound"), handled("InvalidArgument"), handled("Internal")],
+        [2.0, 1.0, 1.0, 0.0]
+    );
     let health = r#"grpc_server_handled_total{grpc_code="OK",grpc_method="Check",grpc_service="grpc.health.v1.Health",grpc_type="unary"}"#;
     assert_eq!(value(&metrics, health), 1.0);
 }
 
 #[tokio::test]
-async fn a_call_whose_caller_leaves_is_counted_as_cancelled() {
+async fn a_call_whose_caller_hangs_up_is_counted_as_canceled() {
     let facade = Facade::start(&[]).await;
     facade.fault(FaultKind::Hang);
     let mut client = facade.client().await;
     let call = tokio::spawn(async move { client.get_liveness_result(request(&id(1))).await });
-    eventually("the read is under way", async || facade.simulator.reads() == 1).await;
+    eventually("the read has started", async || facade.simulator.reads() == 1).await;
     assert_eq!(value(&metrics(&facade).await, "face_liveness_requests_in_flight"), 1.0);
     call.abort();
     let cancelled = r#"grpc_server_handled_total{grpc_code="Canceled",grpc_method="GetLivenessResult",grpc_service="faceliveness.v1.FaceLivenessService",grpc_type="unary"}"#;
-    eventually("it is counted", async || value(&metrics(&facade).await, cancelled) == 1.0).await;
+    eventually("the event is counted", async || value(&metrics(&facade).await, cancelled) == 1.0).await;
     assert_eq!(value(&metrics(&facade).await, "face_liveness_requests_in_flight"), 0.0);
 }
 
 #[tokio::test]
-async fn results_reads_and_errors_are_counted_by_their_source_outcome_and_reason() {
+async fn results_reads_and_errors_are_counted_by_source_outcome_and_reason() {
     let facade = Facade::start(&["--not-found-ttl", "0s"]).await;
-    facade.place(ended(1));
-    facade.get(&id(1)).await.expect("an answer");
-    facade.get(&id(1)).await.expect("an answer");
+    facade.place(succeeded(1));
+    facade.get(&id(1)).await.expect("a response");
+    facade.get(&id(1)).await.expect("a response");
     facade.get(&id(2)).await.expect_err("not found");
     facade.simulator.script(Fault::new(FaultKind::Error {
         code: "AccessDeniedException".into(),
@@ -141,21 +144,21 @@ async fn results_reads_and_errors_are_counted_by_their_source_outcome_and_reason
 }
 
 #[tokio::test]
-async fn what_is_held_and_what_had_to_leave_is_told() {
+async fn cache_metrics_report_entries_bytes_and_evictions() {
     let facade = Facade::start(&["--image-cache-size", "100KiB"]).await;
     for number in 1..=4 {
-        facade.place(ended(number));
+        facade.place(succeeded(number));
         let view = ResultView::Full.into();
-        let answer = facade.call(proto::GetLivenessResultRequest { view, ..request(&id(number)) }).await;
-        answer.expect("an answer");
+        let response = facade.call(proto::GetLivenessResultRequest { view, ..request(&id(number)) }).await;
+        response.expect("a response");
     }
-    let told = async || {
+    let is_reported = async || {
         let metrics = metrics(&facade).await;
         value(&metrics, r#"face_liveness_cache_entries{cache="results"}"#) == 4.0
             && value(&metrics, r#"face_liveness_cache_evictions_total{cache="images"}"#) >= 3.0
             && value(&metrics, r#"face_liveness_cache_bytes{cache="images"}"#) <= 100.0 * 1024.0
     };
-    eventually("the caches have been maintained", told).await;
+    eventually("the caches have been maintained", is_reported).await;
 }
 
 #[tokio::test]
@@ -165,12 +168,12 @@ async fn callers_who_share_a_poll_are_counted() {
     let wait = Some(Duration::from_secs(30).try_into().expect("a short wait"));
     let calls: Vec<_> = (0..3)
         .map(|_| {
-            let (address, asked) = (facade.address, proto::GetLivenessResultRequest { wait, ..request(&id(1)) });
+            let (address, request) = (facade.address, proto::GetLivenessResultRequest { wait, ..request(&id(1)) });
             tokio::spawn(async move {
                 let client = proto::face_liveness_service_client::FaceLivenessServiceClient::connect(format!(
                     "http://{address}"
                 ));
-                client.await.expect("it listens").get_liveness_result(asked).await
+                client.await.expect("it listens").get_liveness_result(request).await
             })
         })
         .collect();
@@ -183,7 +186,7 @@ async fn callers_who_share_a_poll_are_counted() {
 }
 
 #[tokio::test]
-async fn build_and_process_are_told() {
+async fn build_and_process_metrics_are_exported() {
     let facade = Facade::start(&[]).await;
     let metrics = metrics(&facade).await;
     let version = env!("CARGO_PKG_VERSION");

@@ -1,11 +1,10 @@
-//! The program itself: its exit codes, and AWS's standard chain of settings.
+//! The program: its exit codes, and the AWS provider chain.
 
 use crate::{
     facade::{eventually, id, request},
-    program::{program, serve, simulator},
+    program::{aws, program, serve, simulator},
 };
 use face_liveness_facade::{
-    proto::face_liveness_service_client::FaceLivenessServiceClient,
     server::SERVICE_NAME,
     simulator::{Fault, FaultKind, Pace, Session, Status},
 };
@@ -13,28 +12,19 @@ use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 #[tokio::test]
-async fn region_credentials_and_endpoint_come_from_awss_standard_chain() {
+async fn region_credentials_and_endpoint_come_from_the_aws_provider_chain() {
     let (simulator, endpoint) = simulator().await;
     simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
-    let running = serve(
-        &[],
-        &[
-            ("AWS_ENDPOINT_URL_REKOGNITION", &endpoint),
-            ("AWS_REGION", "eu-west-1"),
-            ("AWS_ACCESS_KEY_ID", "any"),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
-        ],
-    );
-    let mut client =
-        FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens");
-    client.get_liveness_result(request(&id(1))).await.expect("an answer");
+    let running = serve(&[], &[&aws(&endpoint)[..], &[("AWS_REGION", "eu-west-1")]].concat());
+    let mut client = running.client().await;
+    client.get_liveness_result(request(&id(1))).await.expect("a response");
     let status = client.get_liveness_result(request(&id(2))).await.expect_err("unknown");
     assert!(status.message().contains("region eu-west-1"), "{}", status.message());
     assert_eq!(running.warnings, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn without_credentials_it_lives_and_is_not_ready() {
+async fn without_credentials_the_program_is_live_and_not_ready() {
     let running = serve(&[], &[("AWS_REGION", "us-east-1")]);
     let endpoint = Channel::from_shared(format!("http://{}", running.address)).expect("an address is a URI");
     let channel = endpoint.connect().await.expect("it listens");
@@ -46,7 +36,7 @@ async fn without_credentials_it_lives_and_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_region_without_face_liveness_is_warned_of_with_those_that_have_it() {
+async fn a_region_without_face_liveness_logs_a_warning_with_the_valid_regions() {
     for settings in [&[("AWS_REGION", "eu-central-1")][..], &[]] {
         let running = serve(&[], settings);
         assert_eq!(running.warnings.len(), 1, "{:?}", running.warnings);
@@ -67,15 +57,15 @@ fn bad_configuration_exits_64_and_names_the_flag() {
 }
 
 #[test]
-fn a_busy_port_exits_1_with_one_sentence() {
+fn a_port_in_use_exits_1_with_one_sentence() {
     let busy = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = busy.local_addr().expect("a bound socket has an address").to_string();
     for command in ["serve", "demo", "simulate"] {
         let output = program(&[command, "--listen", &address]).output().expect("the program runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains(&address) && said.contains("--listen"), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains(&address) && stderr.contains("--listen"), "{stderr}");
     }
 }
 
@@ -90,30 +80,21 @@ fn help_exits_0() {
 }
 
 #[test]
-fn a_signal_that_comes_as_soon_as_it_listens_ends_it_well() {
+fn sigterm_right_after_startup_exits_0() {
     let mut running = serve(&[], &[("AWS_REGION", "us-east-1")]);
     assert_eq!(running.terminate().code(), Some(0));
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn a_second_signal_exits_immediately() {
     let (simulator, endpoint) = simulator().await;
     simulator.script(Fault::new(FaultKind::Hang));
-    let mut running = serve(
-        &["--drain-timeout", "1h", "--upstream-timeout", "1h"],
-        &[
-            ("AWS_ENDPOINT_URL_REKOGNITION", &endpoint),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "any"),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
-        ],
-    );
-    let mut client =
-        FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens");
-    let held = tokio::spawn(async move { client.get_liveness_result(request(&id(1))).await });
-    eventually("the read is under way", async || simulator.reads() == 1).await;
-    running.signal();
+    let mut running = serve(&["--drain-timeout", "1h", "--upstream-timeout", "1h"], &aws(&endpoint));
+    let mut client = running.client().await;
+    let call = tokio::spawn(async move { client.get_liveness_result(request(&id(1))).await });
+    eventually("the read has started", async || simulator.reads() == 1).await;
+    running.send_sigterm();
     eventually("it is stopping", async || running.log().contains("stopping")).await;
     assert_eq!(running.terminate().code(), Some(130));
-    held.await.expect("no panic").expect_err("it was cut off");
+    call.await.expect("no panic").expect_err("the connection was closed");
 }

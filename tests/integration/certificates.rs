@@ -1,4 +1,4 @@
-//! Certificates of a test, and the folder they are mounted in.
+//! Certificates for tests, and the mounted secret that contains them.
 
 use face_liveness_facade::server::tls::Files;
 use rcgen::{
@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
-/// A CA. All have the same name, so that only keys tell one from another.
+/// A CA. All have the same name, so only their keys differ.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub pem: String,
@@ -28,23 +28,23 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("there is entropy");
-        let pem = params.self_signed(&key).expect("the parameters are sound").pem();
+        let pem = params.self_signed(&key).expect("valid parameters").pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// A certificate of a server at `localhost`.
+    /// Issues a server certificate for `localhost`.
     pub fn server(&self) -> Issued {
         self.issue(server())
     }
 
-    /// A certificate of a client without names.
+    /// Issues a client certificate without names.
     pub fn client(&self) -> Issued {
         self.issue(client())
     }
 
     pub fn issue(&self, params: CertificateParams) -> Issued {
         let key = KeyPair::generate().expect("there is entropy");
-        let cert = params.signed_by(&key, &self.issuer).expect("the parameters are sound");
+        let cert = params.signed_by(&key, &self.issuer).expect("valid parameters");
         Issued { cert: cert.pem(), key: key.serialize_pem() }
     }
 }
@@ -74,8 +74,8 @@ pub fn dns(name: &str) -> SanType {
     SanType::DnsName(name.try_into().expect("it is ASCII"))
 }
 
-/// A mounted secret, as the kubelet lays it out: every file is a link through `..data`, which is
-/// replaced as a whole. Removed with the test.
+/// A mounted secret as the kubelet creates it: every file is a link through `..data`, which is
+/// replaced atomically. Its folder is removed when this is dropped.
 pub struct Secret {
     folder: PathBuf,
     version: u32,
@@ -86,35 +86,36 @@ impl Secret {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("face-liveness-secret-{}-{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
         let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).expect("the folder for temporary files takes one");
+        fs::create_dir_all(&folder).expect("the temporary folder is writable");
         let mut secret = Self { folder, version: 0 };
-        secret.swap(&issued.cert, &issued.key, client_ca);
+        secret.replace(&issued.cert, &issued.key, client_ca);
         for name in ["tls.crt", "tls.key", "ca.crt"] {
             symlink(format!("..data/{name}"), secret.folder.join(name)).expect("the folder is new");
         }
         secret
     }
 
-    pub fn swap(&mut self, cert: &str, key: &str, client_ca: &str) {
+    /// Replaces all files at once.
+    pub fn replace(&mut self, cert: &str, key: &str, client_ca: &str) {
         let old = self.folder.join(format!("..{}", self.version));
         self.version += 1;
         let new = self.folder.join(format!("..{}", self.version));
         fs::create_dir(&new).expect("the version is new");
         for (name, content) in [("tls.crt", cert), ("tls.key", key), ("ca.crt", client_ca)] {
-            fs::write(new.join(name), content).expect("the folder takes files");
+            fs::write(new.join(name), content).expect("the folder is writable");
         }
         let link = self.folder.join("..data_tmp");
-        symlink(&new, &link).expect("the last swap renamed it");
+        symlink(&new, &link).expect("the previous call renamed it");
         fs::rename(&link, self.folder.join("..data")).expect("both are in one folder");
         fs::remove_dir_all(old).ok();
     }
 
-    /// Without a client CA.
+    /// Returns the files without a client CA.
     pub fn files(&self) -> Files {
         Files { cert: self.folder.join("tls.crt"), key: self.folder.join("tls.key"), client_ca: None }
     }
 
-    /// With mutual TLS.
+    /// Returns the files with the client CA, for mutual TLS.
     pub fn mutual(&self) -> Files {
         Files { client_ca: Some(self.folder.join("ca.crt")), ..self.files() }
     }

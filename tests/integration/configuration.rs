@@ -1,5 +1,5 @@
-//! Configurations that would start a server which cannot work, or which works in another way than
-//! its operator believes: the program rejects them or warns.
+//! Configurations that cannot work, or that do not mean what the operator expects. The program
+//! rejects them or logs a warning.
 
 mod blank;
 mod credentials;
@@ -9,13 +9,13 @@ mod validate;
 
 use std::{fs, path::PathBuf};
 
-/// A folder with files of a test, removed with it.
+/// A folder for the files of a test. It is removed when this is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder of this test");
+        fs::create_dir_all(&folder).expect("the folder is writable");
         Self(folder)
     }
 
@@ -23,11 +23,11 @@ impl Folder {
         self.0.join(name).to_str().expect("the path is text").to_owned()
     }
 
-    /// Writes a file, and returns its path. A reader sees the old content or the new one.
+    /// Replaces a file atomically, and returns its path.
     fn write(&self, name: &str, content: &str) -> String {
         let (new, path) = (self.path("new"), self.path(name));
-        fs::write(&new, content).expect("a file of this test");
-        fs::rename(&new, &path).expect("the same folder");
+        fs::write(&new, content).expect("the folder is writable");
+        fs::rename(&new, &path).expect("both are in one folder");
         path
     }
 }

@@ -1,9 +1,9 @@
-//! Connections that say nothing, or the wrong thing, and too many of them.
+//! Connections that are silent, that send garbage, or that are too many.
 
 use crate::{
     certificates::{Authority, Secret},
     facade::eventually,
-    port::{Port, ask, trusting},
+    port::{Port, call, trusting},
     tls::{config, connect},
 };
 use face_liveness_facade::server::{
@@ -29,96 +29,96 @@ fn limits(max_connections: usize, time: Duration) -> Limits {
     Limits { max_connections, handshake_timeout: time, first_bytes_timeout: time, max_lifetime: None }
 }
 
-/// Reads until the other end has closed, which it has to do within ten seconds.
+/// Reads until the server closes the connection. Panics after ten seconds.
 async fn closed(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
     let mut read = Vec::new();
     let end = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut read)).await;
-    // An end by a reset is one too.
-    end.expect("it is closed").ok();
+    // A reset also closes the connection.
+    end.expect("the server closes the connection").ok();
     read
 }
 
-async fn refused(port: &Port, refusal: CloseReason, count: u64) {
-    eventually("it is counted", async || port.connections.closed(refusal) == count).await;
-    eventually("its place is free", async || port.connections.live() == 0).await;
+async fn assert_closed(port: &Port, refusal: CloseReason, count: u64) {
+    eventually("the event is counted", async || port.connections.closed(refusal) == count).await;
+    eventually("the connection is no longer counted", async || port.connections.live() == 0).await;
     let all: u64 = CloseReason::ALL.iter().map(|refusal| port.connections.closed(*refusal)).sum();
-    assert_eq!(all, count, "for one reason only");
+    assert_eq!(all, count, "all for one reason");
 }
 
 async fn tls_port(limits: Limits) -> (Authority, Secret, Port) {
     let authority = Authority::new();
     let secret = Secret::new(&authority.server(), "");
-    let tls = Tls::load(secret.files()).expect("the files are sound");
+    let tls = Tls::load(secret.files()).expect("valid files");
     let port = Port::open(Some(tls), limits).await;
     (authority, secret, port)
 }
 
 #[tokio::test]
-async fn a_connection_that_says_nothing_is_closed_after_its_time() {
+async fn a_connection_that_sends_nothing_times_out() {
     let port = Port::open(None, limits(10, SOON)).await;
     assert_eq!(closed(port.raw().await).await, b"");
-    refused(&port, CloseReason::Timeout, 1).await;
+    assert_closed(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
-async fn a_connection_that_stops_in_the_preface_is_closed_after_its_time() {
+async fn a_connection_that_stalls_in_the_preface_times_out() {
     let port = Port::open(None, limits(10, SOON)).await;
     let mut stream = port.raw().await;
-    stream.write_all(&PREFACE[..23]).await.expect("it is open");
+    stream.write_all(&PREFACE[..23]).await.expect("the connection is open");
     assert_eq!(closed(stream).await, b"");
-    refused(&port, CloseReason::Timeout, 1).await;
+    assert_closed(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
-async fn a_connection_that_says_nothing_before_the_handshake_is_closed_after_its_time() {
+async fn a_connection_that_sends_nothing_before_the_tls_handshake_times_out() {
     let (_authority, _secret, port) = tls_port(Limits { handshake_timeout: SOON, ..limits(10, NEVER) }).await;
     closed(port.raw().await).await;
-    refused(&port, CloseReason::Timeout, 1).await;
+    assert_closed(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
-async fn a_connection_that_says_nothing_after_the_handshake_is_closed_after_its_time() {
+async fn a_connection_that_sends_nothing_after_the_tls_handshake_times_out() {
     let (authority, _secret, port) = tls_port(Limits { first_bytes_timeout: SOON, ..limits(10, NEVER) }).await;
     let stream = connect(&port, Arc::new(config(&authority, &rustls::version::TLS13, &[b"h2"]))).await;
     closed(stream.expect("a handshake")).await;
-    refused(&port, CloseReason::Timeout, 1).await;
+    assert_closed(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
-async fn those_that_say_nothing_hold_up_nobody() {
+async fn silent_connections_do_not_delay_other_clients() {
     let (authority, _secret, port) = tls_port(limits(100, NEVER)).await;
     let mut silent = Vec::new();
     for _ in 0..50 {
         silent.push(port.raw().await);
     }
     eventually("all are open", async || port.connections.live() == 50).await;
-    port.ask(Some(trusting(&authority))).await.expect("an answer");
+    port.call(Some(trusting(&authority))).await.expect("a response");
     drop(silent);
-    refused(&port, CloseReason::Left, 50).await;
+    assert_closed(&port, CloseReason::Left, 50).await;
 }
 
 #[tokio::test]
-async fn garbage_is_closed_at_once() {
+async fn a_connection_that_sends_garbage_is_closed_immediately() {
     let port = Port::open(None, limits(10, NEVER)).await;
     let (_authority, _secret, tls_port) = tls_port(limits(10, NEVER)).await;
     for port in [port, tls_port] {
         let mut stream = port.raw().await;
-        stream.write_all(b"GET / HTTP/1.1\r\n").await.expect("it is open");
+        stream.write_all(b"GET / HTTP/1.1\r\n").await.expect("the connection is open");
         closed(stream).await;
-        refused(&port, CloseReason::Handshake, 1).await;
+        assert_closed(&port, CloseReason::Handshake, 1).await;
     }
 }
 
 #[tokio::test]
-async fn a_preface_that_comes_byte_by_byte_is_read_and_given_on_as_a_whole() {
+async fn a_preface_that_arrives_byte_by_byte_is_accepted() {
     let port = Port::open(None, limits(10, NEVER)).await;
     let mut stream = port.raw().await;
-    stream.set_nodelay(true).expect("it is open");
+    stream.set_nodelay(true).expect("the connection is open");
     for byte in PREFACE {
-        stream.write_u8(*byte).await.expect("it is open");
+        stream.write_u8(*byte).await.expect("the connection is open");
         tokio::task::yield_now().await;
     }
-    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("it is open");
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("the connection is open");
     let mut head = [0; 9];
     stream.read_exact(&mut head).await.expect("the server's settings");
     assert_eq!(head[3], 4, "a SETTINGS frame");
@@ -128,42 +128,45 @@ async fn a_preface_that_comes_byte_by_byte_is_read_and_given_on_as_a_whole() {
 async fn a_port_for_any_protocol_serves_http1_and_http2() {
     let server = Server::builder().accept_http1(true);
     let port = Port::with(None, limits(10, NEVER), Protocol::Any, server).await;
-    port.ask(None).await.expect("an answer");
+    port.call(None).await.expect("a response");
     let mut stream = port.raw().await;
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.expect("it is open");
-    let answer = String::from_utf8(closed(stream).await).expect("it is text");
-    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .await
+        .expect("the connection is open");
+    let response = String::from_utf8(closed(stream).await).expect("it is text");
+    assert!(response.starts_with("HTTP/1.1 "), "{response}");
 }
 
 #[tokio::test]
-async fn a_port_for_any_protocol_closes_those_that_say_nothing_too() {
+async fn a_port_for_any_protocol_times_out_silent_connections() {
     let server = Server::builder().accept_http1(true);
     let port = Port::with(None, limits(10, SOON), Protocol::Any, server).await;
     closed(port.raw().await).await;
-    refused(&port, CloseReason::Timeout, 1).await;
+    assert_closed(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
-async fn above_the_limit_a_connection_is_served_and_knows_it_until_others_end() {
+async fn a_connection_above_the_limit_is_rejected_until_another_one_closes() {
     let port = Port::open(None, limits(1, NEVER)).await;
     let mut first = port.client(None).await.expect("a connection");
-    ask(&mut first).await.expect("an answer");
+    call(&mut first).await.expect("a response");
     let mut second = port.client(None).await.expect("a connection");
-    assert_eq!(ask(&mut second).await.expect_err("too many").code(), Code::ResourceExhausted);
-    ask(&mut first).await.expect("it came in time");
+    assert_eq!(call(&mut second).await.expect_err("too many").code(), Code::ResourceExhausted);
+    call(&mut first).await.expect("this connection is below the limit");
     drop(first);
-    eventually("there is room", async || port.connections.live() == 1).await;
-    ask(&mut second).await.expect("an answer on the same connection");
+    eventually("a connection is closed", async || port.connections.live() == 1).await;
+    call(&mut second).await.expect("a response on the same connection");
     let mut third = port.client(None).await.expect("a connection");
-    assert_eq!(ask(&mut third).await.expect_err("too many").code(), Code::ResourceExhausted);
+    assert_eq!(call(&mut third).await.expect_err("too many").code(), Code::ResourceExhausted);
 }
 
 #[tokio::test]
-async fn at_the_hard_limit_a_connection_is_closed_at_once() {
+async fn a_connection_at_the_hard_limit_is_closed_immediately() {
     let limits = limits(1, NEVER);
     let port = Port::open(None, limits).await;
     let mut first = port.client(None).await.expect("a connection");
-    ask(&mut first).await.expect("an answer");
+    call(&mut first).await.expect("a response");
     let mut silent: Vec<TcpStream> = Vec::new();
     while silent.len() + 1 < limits.hard_limit() {
         silent.push(port.raw().await);
@@ -172,46 +175,46 @@ async fn at_the_hard_limit_a_connection_is_closed_at_once() {
     assert_eq!(closed(port.raw().await).await, b"");
     assert_eq!(port.connections.closed(CloseReason::Limit), 1);
     assert_eq!(port.connections.live(), limits.hard_limit());
-    ask(&mut first).await.expect("it came in time");
+    call(&mut first).await.expect("this connection is below the limit");
     drop(silent.pop());
-    eventually("there is room", async || port.connections.live() < limits.hard_limit()).await;
+    eventually("a connection is closed", async || port.connections.live() < limits.hard_limit()).await;
     let mut second = port.client(None).await.expect("a connection");
-    assert_eq!(ask(&mut second).await.expect_err("too many").code(), Code::ResourceExhausted);
+    assert_eq!(call(&mut second).await.expect_err("too many").code(), Code::ResourceExhausted);
 }
 
 #[tokio::test]
-async fn a_connection_that_reaches_its_age_ends_and_gives_its_place_back() {
+async fn a_connection_at_its_maximum_age_is_closed_and_no_longer_counted() {
     let server = Server::builder().max_connection_age(SOON);
     let port = Port::with(None, limits(10, NEVER), Protocol::Http2, server).await;
     let mut client = port.client(None).await.expect("a connection");
-    ask(&mut client).await.expect("an answer");
-    eventually("it has ended", async || port.connections.live() == 0).await;
-    ask(&mut client).await.expect("an answer on a new connection");
+    call(&mut client).await.expect("a response");
+    eventually("it is closed", async || port.connections.live() == 0).await;
+    call(&mut client).await.expect("a response on a new connection");
 }
 
 #[tokio::test]
-async fn a_connection_that_does_not_end_when_it_is_asked_to_is_cut_off() {
+async fn a_connection_that_ignores_goaway_is_closed_after_the_grace_period() {
     let server = Server::builder().max_connection_age(SOON);
     let limits = Limits { max_lifetime: Some(10 * SOON), ..limits(10, NEVER) };
     let port = Port::with(None, limits, Protocol::Http2, server).await;
     let mut client = port.client(None).await.expect("a connection");
     let mut watch = client.watch(HealthCheckRequest::default()).await.expect("a watch").into_inner();
-    watch.message().await.expect("an answer").expect("a state");
+    watch.message().await.expect("a response").expect("a status");
     let started = Instant::now();
     let end = tokio::time::timeout(Duration::from_secs(10), watch.message()).await;
-    end.expect("it is cut off").expect_err("a watch does not end by itself");
-    assert!(started.elapsed() > 4 * SOON, "it is asked first");
-    eventually("its place is free", async || port.connections.live() == 0).await;
-    ask(&mut client).await.expect("an answer on a new connection");
+    end.expect("it is closed").expect_err("the watch does not end by itself");
+    assert!(started.elapsed() > 4 * SOON, "it gets a GOAWAY first");
+    eventually("the connection is no longer counted", async || port.connections.live() == 0).await;
+    call(&mut client).await.expect("a response on a new connection");
 }
 
 #[tokio::test]
-async fn a_connection_that_answers_no_ping_ends_and_gives_its_place_back() {
+async fn a_connection_that_ignores_keepalive_pings_is_closed() {
     let server = Server::builder().http2_keepalive_interval(Some(SOON)).http2_keepalive_timeout(Some(SOON));
     let port = Port::with(None, limits(10, NEVER), Protocol::Http2, server).await;
     let mut stream = port.raw().await;
-    stream.write_all(PREFACE).await.expect("it is open");
-    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("it is open");
+    stream.write_all(PREFACE).await.expect("the connection is open");
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("the connection is open");
     closed(stream).await;
-    eventually("its place is free", async || port.connections.live() == 0).await;
+    eventually("the connection is no longer counted", async || port.connections.live() == 0).await;
 }

@@ -1,5 +1,4 @@
-//! The life of a server as its clients see it: a stop under load loses nothing and is not held up,
-//! and connections end of age unnoticed.
+//! Graceful shutdown and the maximum connection age, as clients see them.
 
 use crate::{
     admin::{get, value},
@@ -28,24 +27,24 @@ use tokio::{
 use tonic::{codegen::http::Request, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-/// A session that has ended, and one that never does.
-const ENDED: u32 = 1;
-const ENDLESS: u32 = 2;
+/// A session that has succeeded, and one that stays pending.
+const SUCCEEDED: u32 = 1;
+const PENDING: u32 = 2;
 
-/// What a stop takes at most by the settings of the tests that reach it.
-const TIMES: Duration = Duration::from_millis(500 + 1000);
+/// Drain delay and drain timeout of the tests that reach both.
+const DRAIN_TIME: Duration = Duration::from_millis(500 + 1000);
 
 const STARTED: &str = r#"grpc_server_started_total{grpc_method="GetLivenessResult",grpc_service="faceliveness.v1.FaceLivenessService",grpc_type="unary"}"#;
 
-/// How much longer than its settings a stop may take on a busy machine.
+/// How much longer shutdown may take on a busy machine.
 const ALLOWANCE: Duration = Duration::from_secs(3);
 
-/// Between two calls of a client, so that a load of seconds leaves the machine to other tests, too.
+/// The pause between two calls of a client, so that the load leaves processor time to other tests.
 const PACE: Duration = Duration::from_millis(3);
 
 async fn start(flags: &[&str]) -> (Simulator, Running) {
     let (simulator, endpoint) = simulator().await;
-    for (number, status) in [(ENDED, Status::Succeeded), (ENDLESS, Status::InProgress)] {
+    for (number, status) in [(SUCCEEDED, Status::Succeeded), (PENDING, Status::InProgress)] {
         simulator.place(Session { pace: Pace::Frozen(status), ..Session::new(id(number)) });
     }
     let running = serve(&[&["--quota-tps", "0"], flags].concat(), &aws(&endpoint));
@@ -53,13 +52,13 @@ async fn start(flags: &[&str]) -> (Simulator, Running) {
     (simulator, running)
 }
 
-/// An HTTP/1 connection to the admin port that has been made use of, and stays open.
+/// Returns an idle HTTP/1 connection to the admin port, after one request.
 async fn kept_alive(running: &Running) -> TcpStream {
     let mut stream = TcpStream::connect(&running.admin_address).await.expect("it listens");
-    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: admin\r\n\r\n").await.expect("it reads");
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"alive\n") {
-        assert_ne!(stream.read_buf(&mut answer).await.expect("it answers"), 0, "it was closed");
+    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: admin\r\n\r\n").await.expect("the server reads");
+    let mut response = Vec::new();
+    while !response.ends_with(b"alive\n") {
+        assert_ne!(stream.read_buf(&mut response).await.expect("a response"), 0, "the connection was closed");
     }
     stream
 }
@@ -73,7 +72,7 @@ async fn client(running: &Running) -> FaceLivenessServiceClient<Channel> {
     FaceLivenessServiceClient::new(channel(running).await)
 }
 
-fn waiting(number: u32, wait: Duration) -> GetLivenessResultRequest {
+fn with_wait(number: u32, wait: Duration) -> GetLivenessResultRequest {
     let wait = wait.try_into().expect("it is short");
     GetLivenessResultRequest { wait: Some(wait), ..request(&id(number)) }
 }
@@ -88,28 +87,28 @@ async fn health(client: &mut HealthClient<Channel>, service: &str) -> ServingSta
 }
 
 #[tokio::test]
-async fn a_stop_under_load_loses_no_request_and_nothing_idle_holds_it_up() {
+async fn shutdown_under_load_fails_no_request_and_does_not_wait_for_idle_clients() {
     let (delay, timeout) = (Duration::from_secs(2), Duration::from_secs(15));
     let (_simulator, mut running) = start(&["--drain-delay", "2s", "--drain-timeout", "15s"]).await;
     let mut load = JoinSet::new();
-    let (stopping, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (stopping, completed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     for _ in 0..4 {
-        let (mut client, stopping, answered) = (client(&running).await, Arc::clone(&stopping), Arc::clone(&answered));
+        let (mut client, stopping, completed) = (client(&running).await, Arc::clone(&stopping), Arc::clone(&completed));
         load.spawn(async move {
-            // What routes to the server goes on for a while after it could know of the stop.
-            let mut further = 50;
-            while further > 0 {
-                let answer = client.get_liveness_result(request(&id(ENDED))).await.expect("no request is lost");
-                assert_eq!(status(answer), LivenessStatus::Succeeded);
-                answered.fetch_add(1, Relaxed);
-                further -= i32::from(stopping.load(Relaxed));
+            // A load balancer still sends calls for a while after shutdown has begun.
+            let mut remaining = 50;
+            while remaining > 0 {
+                let response = client.get_liveness_result(request(&id(SUCCEEDED))).await.expect("no request is lost");
+                assert_eq!(status(response), LivenessStatus::Succeeded);
+                completed.fetch_add(1, Relaxed);
+                remaining -= i32::from(stopping.load(Relaxed));
                 tokio::time::sleep(PACE).await;
             }
         });
     }
     let wait = |mut client: FaceLivenessServiceClient<Channel>| async move {
-        let answer = client.get_liveness_result(waiting(ENDLESS, Duration::from_secs(40))).await;
-        assert_eq!(status(answer.expect("no wait is lost")), LivenessStatus::InProgress);
+        let response = client.get_liveness_result(with_wait(PENDING, Duration::from_secs(40))).await;
+        assert_eq!(status(response.expect("no wait is lost")), LivenessStatus::InProgress);
     };
     for _ in 0..4 {
         load.spawn(wait(client(&running).await));
@@ -118,16 +117,16 @@ async fn a_stop_under_load_loses_no_request_and_nothing_idle_holds_it_up() {
     let mut watch = HealthClient::new(channel(&running).await);
     let watched = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
     let mut watch = watch.watch(watched).await.expect("a stream").into_inner();
-    let seen = watch.message().await.expect("no error").expect("a status").status();
-    assert_eq!(seen, ServingStatus::Serving);
-    eventually("the load is on", async || answered.load(Relaxed) > 100).await;
+    let observed = watch.message().await.expect("no error").expect("a status").status();
+    assert_eq!(observed, ServingStatus::Serving);
+    eventually("the load has started", async || completed.load(Relaxed) > 100).await;
 
     let signalled = Instant::now();
-    running.signal();
-    let seen = watch.message().await.expect("no error").expect("a status").status();
-    assert_eq!(seen, ServingStatus::NotServing);
-    let told = signalled.elapsed();
-    assert!(told < delay / 2, "it is told at once, not after {told:?}");
+    running.send_sigterm();
+    let observed = watch.message().await.expect("no error").expect("a status").status();
+    assert_eq!(observed, ServingStatus::NotServing);
+    let delayed = signalled.elapsed();
+    assert!(delayed < delay / 2, "the watch reports it after {delayed:?}");
     assert_eq!(get(&running.admin_address, "/readyz").await.0, 503);
     assert_eq!(get(&running.admin_address, "/livez").await.0, 200);
     for port in [&running.address, &running.admin_address] {
@@ -139,66 +138,66 @@ async fn a_stop_under_load_loses_no_request_and_nothing_idle_holds_it_up() {
     load.spawn(wait(client(&running).await));
     stopping.store(true, Relaxed);
 
-    assert_eq!(running.end().await.code(), Some(0));
+    assert_eq!(running.wait_for_exit().await.code(), Some(0));
     let took = signalled.elapsed();
     load.join_all().await;
-    assert!(took >= delay && took < delay + ALLOWANCE, "it stopped after {took:?}, and may take {timeout:?} at most");
+    assert!(took >= delay && took < delay + ALLOWANCE, "shutdown took {took:?}, and may take {timeout:?}");
     assert!(running.log().contains(r#""message":"stopped""#), "{}", running.log());
     drop(idle);
 }
 
 #[tokio::test]
-async fn a_read_under_way_at_the_stop_is_answered() {
+async fn a_read_in_progress_at_shutdown_completes() {
     let (simulator, mut running) = start(&[]).await;
     simulator.script(Fault::new(FaultKind::Latency { ms: 1000 }));
     let mut client = client(&running).await;
-    let call = tokio::spawn(async move { client.get_liveness_result(request(&id(ENDED))).await });
-    eventually("the read is under way", async || simulator.reads() == 1).await;
-    running.signal();
-    assert_eq!(running.end().await.code(), Some(0));
-    assert_eq!(status(call.await.expect("no panic").expect("an answer")), LivenessStatus::Succeeded);
+    let call = tokio::spawn(async move { client.get_liveness_result(request(&id(SUCCEEDED))).await });
+    eventually("the read has started", async || simulator.reads() == 1).await;
+    running.send_sigterm();
+    assert_eq!(running.wait_for_exit().await.code(), Some(0));
+    assert_eq!(status(call.await.expect("no panic").expect("a response")), LivenessStatus::Succeeded);
 }
 
 #[tokio::test]
-async fn who_waits_for_a_read_that_hangs_is_sent_to_another_replica_before_the_stop_ends() {
+async fn a_caller_of_a_hung_read_gets_shutting_down_before_the_drain_ends() {
     let flags = ["--drain-delay", "500ms", "--drain-timeout", "1s", "--upstream-timeout", "1h"];
     let (simulator, mut running) = start(&flags).await;
     simulator.script(Fault::new(FaultKind::Hang));
     let mut client = client(&running).await;
-    let call = tokio::spawn(async move { client.get_liveness_result(request(&id(ENDED))).await });
-    eventually("the read is under way", async || simulator.reads() == 1).await;
+    let call = tokio::spawn(async move { client.get_liveness_result(request(&id(SUCCEEDED))).await });
+    eventually("the read has started", async || simulator.reads() == 1).await;
     let signalled = Instant::now();
-    running.signal();
-    assert_eq!(running.end().await.code(), Some(0));
-    assert!(signalled.elapsed() < TIMES + ALLOWANCE, "it stopped after {:?}", signalled.elapsed());
+    running.send_sigterm();
+    assert_eq!(running.wait_for_exit().await.code(), Some(0));
+    assert!(signalled.elapsed() < DRAIN_TIME + ALLOWANCE, "shutdown took {:?}", signalled.elapsed());
     assert_eq!(reason(&call.await.expect("no panic").expect_err("nothing is known")), "SHUTTING_DOWN");
 }
 
 #[tokio::test]
-async fn a_caller_who_never_ends_its_request_holds_the_stop_no_longer_than_the_drain_times() {
+async fn a_request_that_never_completes_delays_shutdown_only_until_the_drain_timeout() {
     let (_simulator, mut running) = start(&["--drain-delay", "500ms", "--drain-timeout", "1s"]).await;
     let stream = TcpStream::connect(&running.address).await.expect("it listens");
     let (mut sender, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
     let connection = tokio::spawn(connection);
     let request = Request::post("http://localhost/faceliveness.v1.FaceLivenessService/GetLivenessResult");
-    let request = request.header("content-type", "application/grpc").body(()).expect("it is sound");
-    let _unended = sender.send_request(request, false).expect("the connection is open");
-    eventually("the call is under way", async || {
+    let request = request.header("content-type", "application/grpc").body(()).expect("a valid request");
+    let _incomplete = sender.send_request(request, false).expect("the connection is open");
+    eventually("the call has started", async || {
         let (_, metrics) = get(&running.admin_address, "/metrics").await;
         value(&metrics, STARTED) == 1.0
     })
     .await;
     let signalled = Instant::now();
-    running.signal();
-    assert_eq!(running.end().await.code(), Some(0));
+    running.send_sigterm();
+    assert_eq!(running.wait_for_exit().await.code(), Some(0));
     let took = signalled.elapsed();
-    assert!(took >= TIMES && took < TIMES + ALLOWANCE, "it stopped after {took:?}");
-    eventually("it says so", async || running.log().contains("outlasted the drain timeout")).await;
+    assert!(took >= DRAIN_TIME && took < DRAIN_TIME + ALLOWANCE, "shutdown took {took:?}");
+    eventually("the timeout is logged", async || running.log().contains("outlasted the drain timeout")).await;
     connection.abort();
 }
 
-/// A client that counts how often it connects.
-async fn counted(running: &Running) -> (FaceLivenessServiceClient<Channel>, Arc<AtomicUsize>) {
+/// Returns a client, and the number of its connections so far.
+async fn counting_client(running: &Running) -> (FaceLivenessServiceClient<Channel>, Arc<AtomicUsize>) {
     let connections = Arc::new(AtomicUsize::new(0));
     let (address, count) = (running.address.clone(), Arc::clone(&connections));
     let connector = tower::service_fn(move |_| {
@@ -211,9 +210,8 @@ async fn counted(running: &Running) -> (FaceLivenessServiceClient<Channel>, Arc<
     (FaceLivenessServiceClient::new(channel), connections)
 }
 
-/// Whether the client's library gave the call up before it sent it, for it learned just then that
-/// the connection ends. tonic leaves it to its caller to repeat such a call, which gRPC's other
-/// libraries do by themselves (gRFC A6, transparent retries).
+/// Returns whether tonic failed the call before it sent it, because the connection was closing.
+/// Other gRPC libraries retry such a call by themselves (gRFC A6, transparent retries).
 fn was_never_sent(status: &tonic::Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {
@@ -226,41 +224,44 @@ fn was_never_sent(status: &tonic::Status) -> bool {
 }
 
 #[tokio::test]
-async fn a_connection_ends_of_age_and_neither_a_long_call_nor_a_steady_load_sees_it() {
+async fn connections_reach_their_maximum_age_without_failed_calls() {
     let (_simulator, running) = start(&["--max-connection-age", "1s"]).await;
     let mut load = JoinSet::new();
     for _ in 0..4 {
-        let (mut client, connections) = counted(&running).await;
+        let (mut client, connections) = counting_client(&running).await;
         let mut waiter = client.clone();
-        // Longer than two connections live.
+        // Longer than the age of two connections.
         let wait = Duration::from_millis(2500);
         load.spawn(async move {
-            let asked = Instant::now();
-            let answer = waiter.get_liveness_result(waiting(ENDLESS, wait)).await.expect("it lives on");
-            assert_eq!(status(answer), LivenessStatus::InProgress);
-            assert!(asked.elapsed() >= wait);
+            let started = Instant::now();
+            let response = waiter.get_liveness_result(with_wait(PENDING, wait)).await.expect("the call survives");
+            assert_eq!(status(response), LivenessStatus::InProgress);
+            assert!(started.elapsed() >= wait);
             1
         });
         load.spawn(async move {
-            let mut answered = 0;
+            let mut completed = 0;
             while connections.load(Relaxed) < 4 {
-                match client.get_liveness_result(request(&id(ENDED))).await {
-                    Ok(answer) => assert_eq!(status(answer), LivenessStatus::Succeeded),
+                match client.get_liveness_result(request(&id(SUCCEEDED))).await {
+                    Ok(response) => assert_eq!(status(response), LivenessStatus::Succeeded),
                     Err(status) if was_never_sent(&status) => continue,
-                    Err(status) => panic!("a call saw the end of its connection: {status:?}"),
+                    Err(status) => panic!("a call failed with its connection: {status:?}"),
                 }
-                answered += 1;
+                completed += 1;
                 tokio::time::sleep(PACE).await;
             }
-            answered
+            completed
         });
     }
     let load = tokio::time::timeout(Duration::from_secs(15), load.join_all()).await;
-    let answered: u32 = load.expect("connections end of age").into_iter().sum();
-    // What the server took is what was answered.
+    let completed: u32 = load.expect("connections reach their maximum age").into_iter().sum();
+    // Every call that the server started has completed.
     let call =
         r#"grpc_method="GetLivenessResult",grpc_service="faceliveness.v1.FaceLivenessService",grpc_type="unary""#;
     let metrics = get(&running.admin_address, "/metrics").await.1;
-    assert_eq!(value(&metrics, &format!("grpc_server_started_total{{{call}}}")), f64::from(answered));
-    assert_eq!(value(&metrics, &format!(r#"grpc_server_handled_total{{grpc_code="OK",{call}}}"#)), f64::from(answered));
+    assert_eq!(value(&metrics, &format!("grpc_server_started_total{{{call}}}")), f64::from(completed));
+    assert_eq!(
+        value(&metrics, &format!(r#"grpc_server_handled_total{{grpc_code="OK",{call}}}"#)),
+        f64::from(completed)
+    );
 }

@@ -1,4 +1,4 @@
-//! What an error carries, and the rows of the error table that a caller's own request brings about.
+//! The details of errors, and the errors that a request itself causes.
 
 use crate::facade::{Facade, eventually, id, reason, request};
 use face_liveness_facade::{proto, simulator::FaultKind};
@@ -10,7 +10,7 @@ fn error(code: &str, status: u16) -> FaultKind {
     FaultKind::Error { code: code.into(), status, message: Some("arn:aws:iam::123456789012:role/secret".into()) }
 }
 
-/// The details that every error has, and those of its code.
+/// Asserts the details that every error has, and those of its code.
 pub fn assert_details(status: &Status, retried: bool, what: &str) {
     let details = status.get_error_details();
     let info = details.error_info().expect("an ErrorInfo");
@@ -20,11 +20,11 @@ pub fn assert_details(status: &Status, retried: bool, what: &str) {
     assert_eq!(status.metadata().get("grpc-retry-pushback-ms").is_some(), retried, "{what}");
     assert_eq!(details.resource_info().is_some(), status.code() == Code::NotFound, "{what}");
     assert_eq!(details.bad_request().is_some(), reason(status) == "INVALID_REQUEST", "{what}");
-    assert!(!format!("{status:?}").contains("arn:aws"), "AWS's message reaches nobody: {what}");
+    assert!(!format!("{status:?}").contains("arn:aws"), "AWS's message is not returned: {what}");
 }
 
 #[tokio::test]
-async fn awss_code_and_request_id_are_told_in_the_metadata() {
+async fn error_info_contains_the_aws_error_code_and_request_id() {
     let facade = Facade::start(&[]).await;
     facade.fault(error("com.amazonaws.rekognition#AccessDeniedException", 400));
     let status = facade.get(&id(1)).await.expect_err("denied");
@@ -71,7 +71,7 @@ async fn a_pushback_that_does_not_fit_the_deadline_stops_the_client() {
 }
 
 #[tokio::test]
-async fn a_malformed_request_is_refused_here_and_never_sent_to_aws() {
+async fn a_malformed_request_is_rejected_without_a_read_from_aws() {
     let facade = Facade::start(&[]).await;
     let negative = proto::GetLivenessResultRequest {
         wait: Some(prost_types::Duration { seconds: -1, nanos: 0 }),

@@ -1,4 +1,4 @@
-//! A server under test with its simulated AWS.
+//! A server with its simulated AWS, inside the test process.
 
 use crate::admin::get;
 use clap::Parser;
@@ -34,26 +34,26 @@ pub struct Facade {
 }
 
 impl Facade {
-    /// A server with the flags of `serve`, and a simulator without a quota.
+    /// Starts a server with these flags of `serve`, and a simulator without a quota.
     pub async fn start(flags: &[&str]) -> Self {
-        Self::with(flags, simulator::Config::default()).await
+        Self::with_simulator(flags, simulator::Config::default()).await
     }
 
-    pub async fn with(flags: &[&str], config: simulator::Config) -> Self {
+    pub async fn with_simulator(flags: &[&str], config: simulator::Config) -> Self {
         let aws = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let endpoint = format!("http://{}", aws.local_addr().expect("a bound socket has an address"));
         let simulator = Simulator::new(config);
         tokio::spawn(simulator.clone().serve(aws, std::future::pending()));
-        Self::reading(&endpoint, simulator, flags).await
+        Self::with_endpoint(&endpoint, simulator, flags).await
     }
 
-    /// A server that reads from `endpoint`, whatever is there.
-    pub async fn reading(endpoint: &str, simulator: Simulator, flags: &[&str]) -> Self {
+    /// Starts a server that reads from `endpoint`.
+    pub async fn with_endpoint(endpoint: &str, simulator: Simulator, flags: &[&str]) -> Self {
         let own = ["face-liveness-facade", "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        // Nobody routes to a server of a test.
+        // No load balancer routes to this server, so shutdown need not wait for one.
         let flags = [&own[..], &["--drain-delay", "0s"], flags].concat();
         let Command::Serve(Serve { listen, admin_listen, server: config, .. }) = Cli::parse_from(flags).command else {
-            panic!("another command than serve");
+            panic!("a command other than serve");
         };
         let listener = server::bind(listen, "--listen").await.expect("loopback has a free port");
         let admin = server::bind(admin_listen, "--admin-listen").await.expect("loopback has a free port");
@@ -61,9 +61,9 @@ impl Facade {
             [&listener, &admin].map(|socket| server::address(socket).expect("a bound socket has an address"));
         let rekognition = Rekognition::at(endpoint, "us-east-1", config.service.upstream_timeout);
         let (stop, stopped) = oneshot::channel::<()>();
-        let tls = config.tls.files().map(|files| Tls::load(files).expect("sound certificates"));
+        let tls = config.tls.files().map(|files| Tls::load(files).expect("valid certificates"));
         let session_refs = SessionRefKey::random();
-        let shared_cache = config.shared_cache.settings().expect("a sound shared cache");
+        let shared_cache = config.shared_cache.settings().expect("a valid shared cache");
         let app = App { listener, admin, tls, session_refs, shared_cache, config, rekognition };
         let server = tokio::spawn(async move {
             let stop = async { drop(stopped.await) };
@@ -72,7 +72,7 @@ impl Facade {
         Self { address, admin_address, simulator, stop: Some(stop), server }
     }
 
-    /// Asks the server to stop, and waits until it has.
+    /// Shuts the server down, and waits until it has stopped.
     pub async fn stop(&mut self) -> Stopped {
         drop(self.stop.take());
         (&mut self.server).await.expect("the server does not panic")
@@ -87,7 +87,7 @@ impl Facade {
         FaceLivenessServiceClient::new(self.channel().await)
     }
 
-    /// One call on a connection of its own.
+    /// Calls GetLivenessResult on a new connection.
     pub async fn call(
         &self,
         request: proto::GetLivenessResultRequest,
@@ -95,13 +95,13 @@ impl Facade {
         self.client().await.get_liveness_result(request).await.map(tonic::Response::into_inner)
     }
 
-    /// A call that asks for nothing but the state.
+    /// Calls GetLivenessResult with all defaults, on a new connection.
     pub async fn get(&self, id: &str) -> Result<proto::GetLivenessResultResponse, Status> {
         self.call(request(id)).await
     }
 
-    /// A call with this `grpc-timeout` whose message is still to be sent. Its client never gives
-    /// up: tonic's does when the deadline passes, and so races the server's response.
+    /// Sends the headers of a call with this `grpc-timeout`, and not yet its message. This client
+    /// ignores the deadline: tonic's ends the call at the deadline, and so races the response.
     pub async fn open(&self, timeout: &str) -> OpenCall {
         let stream = TcpStream::connect(self.address).await.expect("it listens");
         let (mut client, connection) =
@@ -117,18 +117,18 @@ impl Facade {
         OpenCall { response, message }
     }
 
-    /// One of its metrics now: name and labels as they are exported.
+    /// Returns the value of a metric; `series` is its name and labels as exported.
     pub async fn metric(&self, series: &str) -> f64 {
         let (_, text) = get(self.admin_address, "/metrics").await;
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {series}"))
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{series} is not exported"))
     }
 
     pub fn place(&self, session: Session) {
         self.simulator.place(session);
     }
 
-    /// Something that happens to every read from now on.
+    /// Injects this fault into every further read.
     pub fn fault(&self, kind: FaultKind) {
         self.simulator.script(Fault::new(kind));
     }
@@ -161,7 +161,7 @@ impl OpenCall {
     }
 }
 
-/// The id of a session of this test: every test has a server of its own.
+/// Returns a session id. Tests may use the same numbers: each has its own server.
 pub fn id(number: u32) -> String {
     format!("0123abcd-0000-4000-8000-{number:012x}")
 }
@@ -170,22 +170,22 @@ pub fn request(id: &str) -> proto::GetLivenessResultRequest {
     proto::GetLivenessResultRequest { session_id: id.to_owned(), ..Default::default() }
 }
 
-/// The reason in a status's ErrorInfo.
+/// Returns the reason in the ErrorInfo of a status.
 pub fn reason(status: &Status) -> String {
     status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
 }
 
-/// Looks until `done`, for ten seconds at most.
+/// Polls `done` until it is true. Panics after ten seconds.
 pub async fn eventually(what: &str, done: impl AsyncFn() -> bool) {
     within(Duration::from_secs(10), what, done).await;
 }
 
-/// Looks until `done`, for this long at most.
+/// Polls `done` until it is true. Panics after this time.
 pub async fn within(time: Duration, what: &str, done: impl AsyncFn() -> bool) {
-    let looks = async {
+    let polls = async {
         while !done().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(time, looks).await.unwrap_or_else(|_| panic!("never happened: {what}"));
+    tokio::time::timeout(time, polls).await.unwrap_or_else(|_| panic!("not within {time:?}: {what}"));
 }

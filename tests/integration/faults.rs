@@ -1,79 +1,80 @@
-//! The fault matrix: whatever goes wrong at AWS's edge, what a caller is told, what is remembered
-//! after, what it costs in reads and in time; and that it passes, and leaves nothing behind. `cargo
-//! test --test integration faults -- --nocapture` prints it.
+//! The fault matrix. For each fault of AWS or of the network: what the caller gets, what is cached,
+//! how many reads it costs, how long it takes, and that the service recovers.
+//! `cargo test --test integration faults -- --nocapture` prints it.
 
 mod clock;
 mod credentials;
-mod edge;
+mod faulty_aws;
 mod matrix;
-mod road;
+mod proxy;
 
-pub use edge::{At, Edge};
+pub use faulty_aws::{FaultyAws, Injection};
 
 use crate::facade::id;
 use face_liveness_facade::simulator::FaultKind;
 use matrix::{Cached, Expected, Row, run};
-use road::Trouble;
+use proxy::ConnectionFault;
 use std::time::Duration;
 use tonic::Code;
 
-/// What the pauses before a second and a third attempt take at most.
-const BACKOFFS: Duration = Duration::from_millis(600);
+/// The longest sum of both retry delays.
+const RETRY_DELAYS: Duration = Duration::from_millis(600);
 
-/// What work takes on a busy machine at most.
-const WORK: Duration = Duration::from_secs(2);
+/// The longest processing time on a busy machine.
+const PROCESSING: Duration = Duration::from_secs(2);
 
-const fn at_once(code: Code, reason: &'static str, cached: Cached) -> Expected {
-    Expected { code, reason, cached, reads: 1, least: Duration::ZERO, most: WORK }
+const fn immediately(code: Code, reason: &'static str, cached: Cached) -> Expected {
+    Expected { code, reason, cached, reads: 1, least: Duration::ZERO, most: PROCESSING }
 }
 
 const fn after_three_attempts(code: Code, reason: &'static str) -> Expected {
-    let most = BACKOFFS.saturating_add(WORK);
+    let most = RETRY_DELAYS.saturating_add(PROCESSING);
     Expected { code, reason, cached: Cached::Error, reads: 3, least: Duration::ZERO, most }
 }
 
-const NOT_FOUND: Expected = at_once(Code::NotFound, "SESSION_NOT_FOUND", Cached::NotFound);
-const INVALID: Expected = at_once(Code::InvalidArgument, "UPSTREAM_INVALID_PARAMETER", Cached::Nothing);
-const DENIED: Expected = at_once(Code::PermissionDenied, "UPSTREAM_ACCESS_DENIED", Cached::Nothing);
-const CREDENTIALS: Expected = at_once(Code::Unavailable, "UPSTREAM_CREDENTIALS", Cached::Error);
-const MALFORMED: Expected = at_once(Code::Internal, "UPSTREAM_MALFORMED", Cached::Nothing);
-const UNKNOWN: Expected = at_once(Code::Unknown, "UPSTREAM_UNKNOWN", Cached::Nothing);
+const NOT_FOUND: Expected = immediately(Code::NotFound, "SESSION_NOT_FOUND", Cached::NotFound);
+const INVALID: Expected = immediately(Code::InvalidArgument, "UPSTREAM_INVALID_PARAMETER", Cached::Nothing);
+const DENIED: Expected = immediately(Code::PermissionDenied, "UPSTREAM_ACCESS_DENIED", Cached::Nothing);
+const CREDENTIALS: Expected = immediately(Code::Unavailable, "UPSTREAM_CREDENTIALS", Cached::Error);
+const MALFORMED: Expected = immediately(Code::Internal, "UPSTREAM_MALFORMED", Cached::Nothing);
+const UNKNOWN: Expected = immediately(Code::Unknown, "UPSTREAM_UNKNOWN", Cached::Nothing);
 const THROTTLED: Expected = after_three_attempts(Code::ResourceExhausted, "UPSTREAM_THROTTLED");
 const UNAVAILABLE: Expected = after_three_attempts(Code::Unavailable, "UPSTREAM_UNAVAILABLE");
 const UNREACHABLE: Expected = Expected { reads: 0, ..UNAVAILABLE };
-/// Of rows with [`SHORT`].
+/// For rows with [`SHORT_TIMEOUT`].
 const TIMEOUT: Expected = Expected {
     least: Duration::from_millis(1_500),
-    most: Duration::from_millis(1_500).saturating_add(BACKOFFS).saturating_add(WORK),
+    most: Duration::from_millis(1_500).saturating_add(RETRY_DELAYS).saturating_add(PROCESSING),
     ..after_three_attempts(Code::Unavailable, "UPSTREAM_TIMEOUT")
 };
-pub const SHORT: &[&str] = &["--upstream-timeout", "500ms"];
-/// No name server is asked for it.
-const TOO_LONG_A_NAME: &str = "a-label-of-more-than-sixty-three-characters-which-is-the-most-there-is.invalid";
-const ANSWER: Expected = at_once(Code::Ok, "", Cached::Answer);
+pub const SHORT_TIMEOUT: &[&str] = &["--upstream-timeout", "500ms"];
+/// Its label is too long for DNS, so no name server is queried.
+const UNRESOLVABLE_NAME: &str = "a-label-of-more-than-sixty-three-characters-which-is-the-most-there-is.invalid";
+const RESPONSE: Expected = immediately(Code::Ok, "", Cached::Response);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_has_its_status_its_memory_its_reads_and_its_time_and_passes() {
-    // The slow ones first.
-    run(troubles_on_the_way().into_iter().chain(error_codes()).chain(answers_that_are_no_result()).collect()).await;
+async fn every_fault_has_its_status_caching_reads_and_duration_and_recovers() {
+    // The slow rows first.
+    run(connection_rows().into_iter().chain(error_code_rows()).chain(malformed_response_rows()).collect()).await;
 }
 
-/// What AWS, or somebody before it, answers in these rows.
-pub fn answers() -> Vec<FaultKind> {
-    let rows = troubles_on_the_way().into_iter().chain(error_codes()).chain(answers_that_are_no_result());
-    let answer = |row: Row| match row.at {
-        At::Answer(kind) => Some(kind),
-        At::Road(_) | At::Name(_) => None,
+/// Returns the responses that AWS, or a proxy in front of it, sends in these rows.
+pub fn responses() -> Vec<FaultKind> {
+    let rows = connection_rows().into_iter().chain(error_code_rows()).chain(malformed_response_rows());
+    let response = |row: Row| match row.injection {
+        Injection::Response(kind) => Some(kind),
+        Injection::Connection(_) | Injection::HostName(_) => None,
     };
-    rows.filter_map(answer).collect()
+    rows.filter_map(response).collect()
 }
 
-/// Where nothing is answered in these rows.
-pub fn roads() -> Vec<At> {
-    troubles_on_the_way().into_iter().map(|row| row.at).filter(|at| !matches!(at, At::Answer(_))).collect()
+/// Returns the faults without a response.
+pub fn connection_faults() -> Vec<Injection> {
+    let injections = connection_rows().into_iter().map(|row| row.injection);
+    injections.filter(|injection| !matches!(injection, Injection::Response(_))).collect()
 }
 
-fn error_codes() -> Vec<Row> {
+fn error_code_rows() -> Vec<Row> {
     let rows = [
         ("AccessDeniedException", 400, DENIED),
         ("InternalServerError", 500, UNAVAILABLE),
@@ -84,7 +85,7 @@ fn error_codes() -> Vec<Row> {
         ("ProvisionedThroughputExceededException", 400, THROTTLED),
         ("com.amazonaws.rekognition#SessionNotFoundException", 400, NOT_FOUND),
         ("com.amazonaws.rekognition#ThrottlingException", 400, THROTTLED),
-        // Those that all of AWS may answer, which no model of Rekognition has.
+        // Common errors of AWS that Rekognition's model does not have.
         ("ExpiredTokenException", 403, CREDENTIALS),
         ("IncompleteSignature", 403, CREDENTIALS),
         ("InvalidSignatureException", 400, CREDENTIALS),
@@ -109,13 +110,13 @@ fn error_codes() -> Vec<Row> {
     ];
     let rows = rows.map(|(code, status, expected)| {
         let message = Some("arn:aws:iam::123456789012:role/secret".into());
-        let at = At::Answer(FaultKind::Error { code: code.into(), status, message });
-        Row { fault: format!("{status} {code}"), at, expected, flags: &[] }
+        let injection = Injection::Response(FaultKind::Error { code: code.into(), status, message });
+        Row { fault: format!("{status} {code}"), injection, expected, flags: &[] }
     });
     rows.into()
 }
 
-fn answers_that_are_no_result() -> Vec<Row> {
+fn malformed_response_rows() -> Vec<Row> {
     let result = |members: &str| format!(r#"{{"SessionId":"{}",{members}}}"#, id(1));
     let succeeded = |members: &str| result(&format!(r#""Status":"SUCCEEDED",{members}"#));
     let other_session = result("").replace(&id(1), &id(99)).replace(",}", r#","Status":"SUCCEEDED"}"#);
@@ -126,7 +127,7 @@ fn answers_that_are_no_result() -> Vec<Row> {
         ("truncated JSON", 200, r#"{"SessionId":"#.into(), MALFORMED),
         ("another session's result", 200, other_session, MALFORMED),
         ("no status", 200, result(r#""Confidence":99.0"#), MALFORMED),
-        ("a status of tomorrow", 200, result(r#""Status":"REVIEW""#), ANSWER),
+        ("an unknown status", 200, result(r#""Status":"REVIEW""#), RESPONSE),
         ("confidence \"NaN\"", 200, succeeded(r#""Confidence":"NaN""#), MALFORMED),
         ("confidence NaN", 200, succeeded(r#""Confidence":NaN"#), MALFORMED),
         ("confidence 1e60", 200, succeeded(r#""Confidence":1e60"#), MALFORMED),
@@ -139,25 +140,25 @@ fn answers_that_are_no_result() -> Vec<Row> {
     let html = html.map(|(status, expected)| ("HTML", status, "<h1>Proxy</h1>".to_owned(), expected));
     let rows = json.into_iter().chain(html).map(|(what, status, body, expected)| {
         let kind = if what == "HTML" { "text/html" } else { "application/x-amz-json-1.1" };
-        let at = At::Answer(FaultKind::Raw { status, content_type: Some(kind.into()), body });
-        Row { fault: format!("{status} {what}"), at, expected, flags: &[] }
+        let injection = Injection::Response(FaultKind::Raw { status, content_type: Some(kind.into()), body });
+        Row { fault: format!("{status} {what}"), injection, expected, flags: &[] }
     });
     rows.collect()
 }
 
-fn troubles_on_the_way() -> Vec<Row> {
+fn connection_rows() -> Vec<Row> {
     let rows = [
-        ("nothing before the answer", At::Answer(FaultKind::Hang), TIMEOUT, SHORT),
-        ("nothing within the body", At::Answer(FaultKind::HangBody), TIMEOUT, SHORT),
-        ("a body that drips for ever", At::Road(Trouble::Drip), TIMEOUT, SHORT),
-        ("a body without end", At::Road(Trouble::Flood), MALFORMED, &[]),
-        ("a body cut short", At::Answer(FaultKind::CutBody), UNAVAILABLE, &[]),
-        ("closed without an answer", At::Road(Trouble::Closed), UNAVAILABLE, &[]),
-        ("an answer that is no HTTP", At::Road(Trouble::Gibberish), UNAVAILABLE, &[]),
-        ("connection reset", At::Road(Trouble::Reset), UNAVAILABLE, &[]),
-        ("connection refused", At::Road(Trouble::Refused), UNREACHABLE, &[]),
-        ("a host name that does not resolve", At::Name(TOO_LONG_A_NAME), UNREACHABLE, &[]),
+        ("no response", Injection::Response(FaultKind::Hang), TIMEOUT, SHORT_TIMEOUT),
+        ("no body", Injection::Response(FaultKind::HangBody), TIMEOUT, SHORT_TIMEOUT),
+        ("an endless slow body", Injection::Connection(ConnectionFault::Drip), TIMEOUT, SHORT_TIMEOUT),
+        ("an endless fast body", Injection::Connection(ConnectionFault::Flood), MALFORMED, &[]),
+        ("a truncated body", Injection::Response(FaultKind::CutBody), UNAVAILABLE, &[]),
+        ("closed without a response", Injection::Connection(ConnectionFault::Closed), UNAVAILABLE, &[]),
+        ("a response that is not HTTP", Injection::Connection(ConnectionFault::NotHttp), UNAVAILABLE, &[]),
+        ("connection reset", Injection::Connection(ConnectionFault::Reset), UNAVAILABLE, &[]),
+        ("connection refused", Injection::Connection(ConnectionFault::ConnectionRefused), UNREACHABLE, &[]),
+        ("a host name that does not resolve", Injection::HostName(UNRESOLVABLE_NAME), UNREACHABLE, &[]),
     ];
-    let rows = rows.map(|(fault, at, expected, flags)| Row { fault: fault.into(), at, expected, flags });
+    let rows = rows.map(|(fault, injection, expected, flags)| Row { fault: fault.into(), injection, expected, flags });
     rows.into()
 }

@@ -1,4 +1,4 @@
-//! The first final result of a session is its result, whatever AWS says later.
+//! The first final result of a session is its result, even if a later read differs.
 
 use crate::{
     facade::{Facade, eventually, id, request},
@@ -16,27 +16,27 @@ fn session(number: u32, confidence: f32) -> Session {
     Session { outcome, pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(number)) }
 }
 
-async fn ask(facade: &Facade, number: u32, view: ResultView) -> GetLivenessResultResponse {
-    let asked = GetLivenessResultRequest { view: view.into(), min_confidence: Some(80.0), ..request(&id(number)) };
-    facade.call(asked).await.expect("an answer")
+async fn call(facade: &Facade, number: u32, view: ResultView) -> GetLivenessResultResponse {
+    let request = GetLivenessResultRequest { view: view.into(), min_confidence: Some(80.0), ..request(&id(number)) };
+    facade.call(request).await.expect("a response")
 }
 
-/// A server that holds the result of session 1, whose images had to make room.
+/// Starts a server that has the result of session 1 cached, and whose images are evicted.
 async fn without_images() -> (Facade, GetLivenessResultResponse) {
-    // One session's images fit, and two sessions' do not.
+    // The images of one session fit, and those of two do not.
     let facade = Facade::start(&["--image-cache-size", "70KiB"]).await;
     facade.place(session(1, 99.0));
     facade.place(session(2, 99.0));
-    let first = ask(&facade, 1, ResultView::Full).await;
+    let first = call(&facade, 1, ResultView::Full).await;
     assert_eq!((first.verdict(), first.image_content()), (Verdict::Live, ImageContent::Included));
-    ask(&facade, 2, ResultView::Full).await;
+    call(&facade, 2, ResultView::Full).await;
     let evictions = r#"face_liveness_cache_evictions_total{cache="images"}"#;
     eventually("its images are evicted", async || facade.metric(evictions).await == 1.0).await;
     (facade, first)
 }
 
 #[tokio::test]
-async fn a_later_read_that_says_something_else_changes_nothing() {
+async fn a_later_read_that_contradicts_the_result_changes_nothing() {
     let frozen = |status| Session { pace: Pace::Frozen(status), ..session(1, 99.0) };
     let no_confidence = Session { outcome: Outcome::Succeeded { confidence: None }, ..session(1, 99.0) };
     let more_images = Session { audit_images: 2, ..session(1, 99.0) };
@@ -54,20 +54,20 @@ async fn a_later_read_that_says_something_else_changes_nothing() {
         facade.place(later);
         let reads = facade.simulator.reads();
         for _ in 0..3 {
-            let answer = ask(&facade, 1, ResultView::Full).await;
-            assert_eq!((answer.verdict(), answer.image_content()), (Verdict::Live, ImageContent::Expired));
-            let answer = ask(&facade, 1, ResultView::Basic).await;
-            assert_eq!((answer.verdict(), answer.read_time), (Verdict::Live, first.read_time));
+            let response = call(&facade, 1, ResultView::Full).await;
+            assert_eq!((response.verdict(), response.image_content()), (Verdict::Live, ImageContent::Expired));
+            let response = call(&facade, 1, ResultView::Basic).await;
+            assert_eq!((response.verdict(), response.read_time), (Verdict::Live, first.read_time));
         }
-        assert_eq!(facade.simulator.reads(), reads + 1, "AWS is not asked again");
+        assert_eq!(facade.simulator.reads(), reads + 1, "there is one more read from AWS");
         assert_eq!(facade.metric(CONTRADICTED).await, 1.0);
     }
 }
 
 #[tokio::test]
-async fn a_later_read_that_agrees_brings_the_images_and_no_new_time() {
+async fn a_later_read_that_agrees_restores_the_images_and_keeps_the_times() {
     let (facade, first) = without_images().await;
-    let again = ask(&facade, 1, ResultView::Full).await;
+    let again = call(&facade, 1, ResultView::Full).await;
     assert_eq!((again.source(), again.image_content()), (Source::Upstream, ImageContent::Included));
     assert_eq!(
         (&again.result, again.read_time, again.expire_time),
@@ -77,13 +77,13 @@ async fn a_later_read_that_agrees_brings_the_images_and_no_new_time() {
 }
 
 #[tokio::test]
-async fn the_first_result_in_the_shared_cache_is_every_replicas() {
+async fn the_first_result_in_the_shared_cache_applies_to_every_replica() {
     let mut replicas = Replicas::start(1, &[]).await;
     replicas.simulator.place(session(1, 99.0));
-    ask(&replicas.all[0], 1, ResultView::Basic).await;
+    call(&replicas.all[0], 1, ResultView::Basic).await;
     replicas.add(&[]).await;
     replicas.simulator.place(session(1, 3.0));
-    let answer = ask(&replicas.all[1], 1, ResultView::Full).await;
-    assert_eq!((answer.verdict(), answer.image_content()), (Verdict::Live, ImageContent::Expired));
+    let response = call(&replicas.all[1], 1, ResultView::Full).await;
+    assert_eq!((response.verdict(), response.image_content()), (Verdict::Live, ImageContent::Expired));
     assert_eq!(replicas.all[1].metric(CONTRADICTED).await, 1.0);
 }

@@ -1,4 +1,4 @@
-//! Health, as a mesh and a load balancer ask for it, and what it does to a stop.
+//! gRPC health, as meshes and load balancers use it.
 
 use crate::facade::Facade;
 use face_liveness_facade::server::{SERVICE_NAME, Stopped};
@@ -6,40 +6,40 @@ use std::time::Duration;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-fn of(service: &str) -> HealthCheckRequest {
+fn health_request(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
 }
 
 #[tokio::test]
-async fn check_and_watch_tell_that_process_and_service_are_serving() {
+async fn check_and_watch_report_process_and_service_as_serving() {
     let facade = Facade::start(&[]).await;
     let mut health = HealthClient::new(facade.channel().await);
     for service in ["", SERVICE_NAME] {
-        let mut watch = health.watch(of(service)).await.expect("a stream").into_inner();
+        let mut watch = health.watch(health_request(service)).await.expect("a stream").into_inner();
         let mut status = ServingStatus::Unknown;
         while status != ServingStatus::Serving {
-            status = watch.message().await.expect("no error").expect("the stream goes on").status();
+            status = watch.message().await.expect("no error").expect("another status").status();
         }
-        let check = health.check(of(service)).await.expect("a status").into_inner();
+        let check = health.check(health_request(service)).await.expect("a status").into_inner();
         assert_eq!(check.status(), ServingStatus::Serving, "{service:?}");
     }
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_here_is_not_found() {
+async fn an_unknown_service_is_not_found() {
     let facade = Facade::start(&[]).await;
     let mut health = HealthClient::new(facade.channel().await);
-    assert_eq!(health.check(of("other.Service")).await.expect_err("unknown").code(), Code::NotFound);
+    assert_eq!(health.check(health_request("other.Service")).await.expect_err("unknown").code(), Code::NotFound);
 }
 
 #[tokio::test]
-async fn an_open_watch_is_told_of_the_stop_and_does_not_hold_it_up() {
+async fn an_open_watch_receives_not_serving_and_does_not_delay_shutdown() {
     let mut facade = Facade::start(&["--drain-timeout", "1h"]).await;
     let mut health = HealthClient::new(facade.channel().await);
-    let mut watch = health.watch(of(SERVICE_NAME)).await.expect("a stream").into_inner();
+    let mut watch = health.watch(health_request(SERVICE_NAME)).await.expect("a stream").into_inner();
     while watch.message().await.expect("no error").expect("a status").status() != ServingStatus::Serving {}
     let stopped = tokio::time::timeout(Duration::from_secs(10), facade.stop()).await;
-    assert_eq!(stopped.expect("it stops at once"), Stopped::Drained);
+    assert_eq!(stopped.expect("it shuts down at once"), Stopped::Drained);
     let last = watch.message().await.expect("no error").map(|response| response.status());
     assert_eq!(last, Some(ServingStatus::NotServing));
     assert_eq!(watch.message().await.expect("no error"), None);

@@ -1,15 +1,15 @@
-//! Callers who mean harm, against the program itself: whatever they do, others are answered, and
-//! when they are gone nothing of it is left.
+//! Hostile clients against the program: other callers are not affected, and no connection, request or
+//! memory is left afterwards.
 //!
-//! Linux only: it reads the program's memory in `/proc`.
+//! Linux only: it reads the program's memory from `/proc`.
 
-mod floods;
+mod frame_floods;
 mod headers;
 mod limits;
 pub mod memory;
 mod messages;
+mod protocol;
+mod rapid_resets;
 pub mod raw;
-mod resets;
-mod strangers;
 pub mod target;
-mod unread;
+mod unread_responses;

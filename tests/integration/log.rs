@@ -1,8 +1,8 @@
-//! What the program tells of what happens, and at which level.
+//! The messages of the log, and their levels.
 
 use crate::{
     facade::{eventually, id, request},
-    program::{Running, serve, simulator},
+    program::{Running, aws, serve, simulator},
 };
 use face_liveness_facade::{
     proto::{self, ResultView, face_liveness_service_client::FaceLivenessServiceClient},
@@ -19,47 +19,40 @@ struct Program {
 }
 
 impl Program {
-    /// With a session 1 that has ended and a session 2 that has not.
+    /// Starts the program. Session 1 has succeeded, and session 2 is pending.
     async fn start(flags: &[&str]) -> Self {
         let (simulator, endpoint) = simulator().await;
         simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
         simulator.place(Session { pace: Pace::Frozen(Status::InProgress), ..Session::new(id(2)) });
-        let aws = [
-            ("AWS_ENDPOINT_URL_REKOGNITION", &*endpoint),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "any"),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
-        ];
-        let running = serve(flags, &aws);
-        let address = format!("http://{}", running.address);
-        let client = FaceLivenessServiceClient::connect(address).await.expect("it listens");
+        let running = serve(flags, &aws(&endpoint));
+        let client = running.client().await;
         Self { running, client, _simulator: simulator }
     }
 
-    async fn ask(&mut self, number: u32, view: ResultView) {
+    async fn call(&mut self, number: u32, view: ResultView) {
         let min_confidence = Some(80.0);
-        let asked = proto::GetLivenessResultRequest { view: view.into(), min_confidence, ..request(&id(number)) };
-        self.client.get_liveness_result(asked).await.ok();
+        let request = proto::GetLivenessResultRequest { view: view.into(), min_confidence, ..request(&id(number)) };
+        self.client.get_liveness_result(request).await.ok();
     }
 
-    /// The lines with this message, once `done`.
+    /// Waits until `done`, and returns the lines with this message.
     async fn lines(&self, message: &str, done: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         let lines = || -> Vec<Value> {
             let log = self.running.log();
-            let lines = log.lines().map(|line| serde_json::from_str(line).expect("a line is JSON"));
+            let lines = log.lines().map(|line| serde_json::from_str(line).expect("a line of JSON"));
             lines.filter(|line: &Value| line["message"] == message).collect()
         };
-        eventually("the lines are there", async || done(&lines())).await;
+        eventually("the lines are logged", async || done(&lines())).await;
         lines()
     }
 }
 
 #[tokio::test]
-async fn the_access_log_tells_who_asked_for_what_and_got_which_code() {
+async fn the_access_log_records_client_view_code_and_reason() {
     let mut program = Program::start(&["--access-log", "all"]).await;
-    program.ask(1, ResultView::Reference).await;
-    program.ask(1, ResultView::Basic).await;
-    program.ask(3, ResultView::Full).await;
+    program.call(1, ResultView::Reference).await;
+    program.call(1, ResultView::Basic).await;
+    program.call(3, ResultView::Full).await;
     let lines = program.lines("asked", |lines| lines.len() == 3).await;
     let expected = [
         ("REFERENCE", Some("SOURCE_UPSTREAM"), true, "OK", None),
@@ -82,30 +75,30 @@ async fn the_access_log_tells_who_asked_for_what_and_got_which_code() {
 }
 
 #[tokio::test]
-async fn without_an_access_log_not_even_a_face_that_leaves_is_told() {
+async fn without_an_access_log_image_access_is_not_logged() {
     let mut program = Program::start(&["--access-log", "none"]).await;
-    program.ask(1, ResultView::Reference).await;
-    program.ask(3, ResultView::Basic).await;
+    program.call(1, ResultView::Reference).await;
+    program.call(3, ResultView::Basic).await;
     program.lines("refused", |lines| lines.len() == 1).await;
     assert!(!program.running.log().contains(r#""target":"access""#));
 }
 
 #[tokio::test]
-async fn at_info_the_end_of_a_session_and_errors_are_told_and_neither_hits_nor_states_nor_health() {
+async fn at_info_only_final_results_and_errors_are_logged() {
     let mut program = Program::start(&["--access-log", "none"]).await;
     for number in [1, 1, 2, 2, 3] {
-        program.ask(number, ResultView::Basic).await;
+        program.call(number, ResultView::Basic).await;
     }
     let endpoint = Channel::from_shared(format!("http://{}", program.running.address)).expect("an address is a URI");
     let mut health = HealthClient::new(endpoint.connect().await.expect("it listens"));
     health.check(HealthCheckRequest::default()).await.expect("a status");
-    let refused = program.lines("refused", |lines| lines.len() == 1).await;
-    assert_eq!((&refused[0]["code"], &refused[0]["reason"]), (&"NOT_FOUND".into(), &"SESSION_NOT_FOUND".into()));
-    assert_eq!(refused[0]["aws_code"], "SessionNotFoundException");
-    assert_eq!(refused[0]["aws_request_id"].as_str().map(str::len), Some(36));
-    let ended = program.lines("session ended", |lines| lines.len() == 1).await;
-    assert_eq!(ended[0]["status"], "LIVENESS_STATUS_SUCCEEDED");
-    assert_eq!(ended[0]["aws_request_id"].as_str().map(str::len), Some(36));
+    let rejected = program.lines("refused", |lines| lines.len() == 1).await;
+    assert_eq!((&rejected[0]["code"], &rejected[0]["reason"]), (&"NOT_FOUND".into(), &"SESSION_NOT_FOUND".into()));
+    assert_eq!(rejected[0]["aws_code"], "SessionNotFoundException");
+    assert_eq!(rejected[0]["aws_request_id"].as_str().map(str::len), Some(36));
+    let finished = program.lines("session ended", |lines| lines.len() == 1).await;
+    assert_eq!(finished[0]["status"], "LIVENESS_STATUS_SUCCEEDED");
+    assert_eq!(finished[0]["aws_request_id"].as_str().map(str::len), Some(36));
     let log = program.running.log();
     let messages: Vec<_> =
         log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["message"].clone()).collect();
@@ -116,26 +109,26 @@ async fn at_info_the_end_of_a_session_and_errors_are_told_and_neither_hits_nor_s
 }
 
 #[tokio::test]
-async fn at_debug_hits_and_states_are_told_too() {
+async fn at_debug_cache_hits_and_pending_statuses_are_logged() {
     let mut program = Program::start(&["--access-log", "none", "--log-level", "debug"]).await;
-    program.ask(1, ResultView::Basic).await;
-    program.ask(1, ResultView::Basic).await;
-    program.ask(2, ResultView::Basic).await;
+    program.call(1, ResultView::Basic).await;
+    program.call(1, ResultView::Basic).await;
+    program.call(2, ResultView::Basic).await;
     let lines = program.lines("answered", |lines| lines.len() == 3).await;
-    let told: Vec<_> = lines.iter().map(|line| (line["source"].as_str(), line["status"].as_str())).collect();
-    assert_eq!(told[1], (Some("SOURCE_CACHE"), Some("LIVENESS_STATUS_SUCCEEDED")));
-    assert_eq!(told[2], (Some("SOURCE_UPSTREAM"), Some("LIVENESS_STATUS_IN_PROGRESS")));
+    let logged: Vec<_> = lines.iter().map(|line| (line["source"].as_str(), line["status"].as_str())).collect();
+    assert_eq!(logged[1], (Some("SOURCE_CACHE"), Some("LIVENESS_STATUS_SUCCEEDED")));
+    assert_eq!(logged[2], (Some("SOURCE_UPSTREAM"), Some("LIVENESS_STATUS_IN_PROGRESS")));
 }
 
 #[tokio::test]
-async fn replicas_with_the_same_key_call_a_session_by_the_same_reference() {
+async fn replicas_with_the_same_key_log_the_same_session_reference() {
     let key = std::env::temp_dir().join(format!("face-liveness-key-{}", std::process::id()));
-    std::fs::write(&key, "a key that all replicas have\n").expect("the folder for temporary files takes one");
+    std::fs::write(&key, "a key that all replicas have\n").expect("the temporary folder is writable");
     let flags = ["--access-log", "all", "--session-ref-key-file", key.to_str().expect("it is UTF-8")];
     let mut references = Vec::new();
     for _ in 0..2 {
         let mut program = Program::start(&flags).await;
-        program.ask(1, ResultView::Basic).await;
+        program.call(1, ResultView::Basic).await;
         references.push(program.lines("asked", |lines| lines.len() == 1).await[0]["session"].clone());
     }
     std::fs::remove_file(key).ok();

@@ -1,5 +1,5 @@
-//! The whole way: a real tonic client, a real server on a port of the system's choice, the real AWS
-//! SDK, real HTTP, and a simulated Rekognition at its end.
+//! Integration tests: a tonic client, the server on a port that the system chooses, the AWS SDK,
+//! HTTP, and a simulated Rekognition.
 
 mod access;
 mod admin;

@@ -1,8 +1,8 @@
-//! What each connection, stream, waiting request, cached result and log line takes of the program's
-//! memory. docs/sizing.md has the same bounds, and the chart computes a pod's limit from them.
+//! The program's memory per connection, stream, waiting request and cached result. docs/sizing.md has
+//! the same bounds, and the chart computes the memory limit of a pod from them.
 //!
-//! Linux only: it reads the program's memory in `/proc`. `hostile::unread` measures images in
-//! flight.
+//! Linux only: it reads the program's memory from `/proc`. `hostile::unread_responses` measures
+//! images in flight.
 
 use crate::{
     facade::{eventually, id, request},
@@ -21,29 +21,35 @@ use tokio::task::JoinSet;
 /// The bounds, in bytes. Those of a debug build are wider: its futures are larger, and it inlines
 /// nothing.
 const CONNECTION: usize = 20 << 10;
-const UNFINISHED_CONNECTION: usize = 120 << 10;
+const INCOMPLETE_CONNECTION: usize = 120 << 10;
 const WATCH: usize = 8 << 10;
 const REFLECTION: usize = 24 << 10;
 const WAITING_REQUEST: usize = 14 << 10;
 const OPEN_REQUEST: usize = 12 << 10;
 const RESULT: usize = 1_280;
 
-/// What the allocator takes at a time, and what a debug build takes more.
+/// The step in which the allocator grows, and the overhead of a debug build.
 const SLACK: usize = 2 << 20;
 
-/// How much memory each of `count` things takes that `make` makes.
-async fn each<T>(target: &Target, what: &str, count: usize, bound: usize, make: impl Future<Output = T>) -> T {
+/// Asserts that each of the `count` things that `make` creates takes at most `bound` bytes.
+async fn assert_memory_of_each<T>(
+    target: &Target,
+    what: &str,
+    count: usize,
+    bound: usize,
+    make: impl Future<Output = T>,
+) -> T {
     let before = target.program.resident();
-    let made = make.await;
+    let created = make.await;
     let taken = target.program.resident().saturating_sub(before);
     println!("{what}: {:.1} KiB each, at most {:.1}", taken as f64 / count as f64 / 1024.0, bound as f64 / 1024.0);
     let factor = if crate::program::is_release() { 1 } else { 2 };
     assert!(taken < bound * factor * count + SLACK, "{what}: {} KiB for {count}", taken >> 10);
-    made
+    created
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_takes_20_kib_and_with_unfinished_headers_120_kib() {
+async fn a_connection_takes_20_kib_and_with_incomplete_headers_120_kib() {
     const COUNT: usize = 500;
     let target = Target::start(&[]).await;
     let connect = async {
@@ -55,18 +61,25 @@ async fn a_connection_takes_20_kib_and_with_unfinished_headers_120_kib() {
         }
         attackers
     };
-    let mut attackers = each(&target, "idle connection", COUNT, CONNECTION, connect).await;
-    // As many fields as HTTP/2 takes, and as much of the next frame as it waits for.
+    let mut attackers = assert_memory_of_each(&target, "idle connection", COUNT, CONNECTION, connect).await;
+    // The most fields that HTTP/2 accepts, and all but the last byte of the next frame.
     let fields = raw::frame(HEADERS, 0, 1, &raw::empty_fields("/", 900, 0));
     let frame = raw::frame(CONTINUATION, 0, 1, &[0xbe; 16_384]);
-    let unfinish = async {
+    let send_incomplete_headers = async {
         for attacker in &mut attackers {
-            attacker.send(&fields).await;
-            attacker.send(&frame[..frame.len() - 1]).await;
+            let sent = attacker.send(&[&fields, &frame[..frame.len() - 1]].concat()).await;
+            assert!(sent, "the server reads the headers");
         }
-        settled(&target).await;
+        memory_settles(&target).await;
     };
-    each(&target, "connection with unfinished headers", COUNT, UNFINISHED_CONNECTION, unfinish).await;
+    assert_memory_of_each(
+        &target,
+        "connection with incomplete headers",
+        COUNT,
+        INCOMPLETE_CONNECTION,
+        send_incomplete_headers,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,17 +95,18 @@ async fn a_watch_takes_8_kib_and_a_reflection_stream_24_kib() {
             for number in 0..count as u32 {
                 let headers = raw::frame(HEADERS, END_HEADERS, number * 2 + 1, &raw::headers_to(path));
                 let data = message.map(|message| raw::frame(DATA, END_STREAM, number * 2 + 1, message));
-                attacker.send(&[headers, data.unwrap_or_default()].concat()).await;
+                let sent = attacker.send(&[headers, data.unwrap_or_default()].concat()).await;
+                assert!(sent, "the server reads stream {number}");
             }
             attacker.settle().await;
-            settled(&target).await;
+            memory_settles(&target).await;
         };
-        each(&target, what, count, bound, open).await;
+        assert_memory_of_each(&target, what, count, bound, open).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_whose_message_has_not_come_takes_12_kib_whatever_its_headers() {
+async fn a_request_without_its_message_takes_12_kib_with_any_headers() {
     const COUNT: usize = 4_000;
     let target = Target::start(&[]).await;
     let path = "/faceliveness.v1.FaceLivenessService/GetLivenessResult";
@@ -100,13 +114,13 @@ async fn a_request_whose_message_has_not_come_takes_12_kib_whatever_its_headers(
         let mut attackers = Vec::new();
         for _ in 0..COUNT / 2_000 {
             let mut attacker = Attacker::connect(target.address()).await;
-            attacker.open(2_000, 0, |number| raw::large_fields(path, number)).await;
+            attacker.open(2_000, |number| raw::large_fields(path, number)).await;
             attackers.push(attacker);
         }
-        eventually("all are in flight", async || target.in_flight().await == COUNT as u64).await;
+        eventually("all requests are in flight", async || target.in_flight().await == COUNT as u64).await;
         attackers
     };
-    each(&target, "request without a message", COUNT, OPEN_REQUEST, open).await;
+    assert_memory_of_each(&target, "request without a message", COUNT, OPEN_REQUEST, open).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,15 +138,15 @@ async fn a_waiting_request_takes_14_kib_with_its_session() {
                 let (mut client, number) = (client.clone(), 100 + (connection * 400 + number) % 400);
                 let wait = Some(prost_types::Duration { seconds: 50, nanos: 0 });
                 waiters.spawn(async move {
-                    let asked = GetLivenessResultRequest { wait, ..request(&id(number)) };
-                    client.get_liveness_result(asked).await.map(drop)
+                    let request = GetLivenessResultRequest { wait, ..request(&id(number)) };
+                    client.get_liveness_result(request).await.map(drop)
                 });
             }
         }
-        eventually("all wait", async || target.in_flight().await == COUNT as u64).await;
+        eventually("all calls wait", async || target.in_flight().await == COUNT as u64).await;
         eventually("all sessions are read", async || target.simulator.reads() > 400).await;
     };
-    each(&target, "waiting request", COUNT, WAITING_REQUEST, wait).await;
+    assert_memory_of_each(&target, "waiting request", COUNT, WAITING_REQUEST, wait).await;
     waiters.shutdown().await;
 }
 
@@ -156,14 +170,14 @@ async fn a_cached_result_takes_1280_bytes() {
             });
         }
         callers.join_all().await;
-        settled(&target).await;
+        memory_settles(&target).await;
     };
-    each(&target, "cached result", COUNT, RESULT, read).await;
+    assert_memory_of_each(&target, "cached result", COUNT, RESULT, read).await;
 }
 
-/// Waits until the program's memory stays as it is.
-async fn settled(target: &Target) {
-    let mut last = 0;
+/// Waits until the program's memory changes by less than 64 KiB in 100 ms. Panics after ten seconds.
+async fn memory_settles(target: &Target) {
+    let mut last = target.program.resident();
     for _ in 0..100 {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         let now = target.program.resident();
@@ -172,4 +186,5 @@ async fn settled(target: &Target) {
         }
         last = now;
     }
+    panic!("the memory still changes: {} KiB now", last >> 10);
 }

@@ -1,5 +1,4 @@
-//! A port under test: a health service of tonic on the connections of the service, without the
-//! service.
+//! A port with the connection handling of the service, and tonic's health service behind it.
 
 use crate::certificates::{Authority, Issued};
 use face_liveness_facade::{
@@ -42,66 +41,67 @@ impl Port {
         let incoming = Incoming::new(listener, tls, protocol, limits);
         let connections = incoming.connections();
         let peers: Arc<Mutex<Vec<Arc<Peer>>>> = Arc::default();
-        let seen = Arc::clone(&peers);
-        let meet = move |request: Request<()>| {
+        let recorded = Arc::clone(&peers);
+        let record_peer = move |request: Request<()>| {
             let peer = request.extensions().get::<Arc<Peer>>().expect("every request has its peer");
-            seen.lock().expect("nobody panics with it").push(Arc::clone(peer));
+            recorded.lock().expect("no thread panics while holding the lock").push(Arc::clone(peer));
             if peer.is_over_limit() {
                 return Err(Status::resource_exhausted("too many connections"));
             }
             Ok(request)
         };
         let (_, health) = tonic_health::server::health_reporter();
-        let router = server.add_service(InterceptedService::new(health, meet));
+        let router = server.add_service(InterceptedService::new(health, record_peer));
         let mut server = JoinSet::new();
         server.spawn(async { router.serve_with_incoming(incoming).await.expect("the server serves") });
         Self { address, connections, peers, _server: server }
     }
 
-    /// The peer of the last request.
+    /// Returns the peer of the last request.
     pub fn peer(&self) -> Arc<Peer> {
-        let peers = self.peers.lock().expect("nobody panics with it");
-        Arc::clone(peers.last().expect("there was a request"))
+        let peers = self.peers.lock().expect("no thread panics while holding the lock");
+        Arc::clone(peers.last().expect("a request was served"))
     }
 
-    /// A client with a connection of its own.
-    pub async fn client(&self, tls: Option<ClientTlsConfig>) -> Result<HealthClient<Channel>, Failed> {
+    /// Returns a client with a new connection.
+    pub async fn client(&self, tls: Option<ClientTlsConfig>) -> Result<HealthClient<Channel>, ClientError> {
         let endpoint = match tls {
             None => Channel::from_shared(format!("http://{}", self.address)).expect("an address is a URI"),
             Some(tls) => {
                 let endpoint = Channel::from_shared(format!("https://{}", self.address)).expect("an address is a URI");
-                endpoint.tls_config(tls).map_err(Failed::of)?
+                endpoint.tls_config(tls).map_err(ClientError::new)?
             }
         };
-        Ok(HealthClient::new(endpoint.connect().await.map_err(Failed::of)?))
+        Ok(HealthClient::new(endpoint.connect().await.map_err(ClientError::new)?))
     }
 
-    /// A request on a connection of its own.
-    pub async fn ask(&self, tls: Option<ClientTlsConfig>) -> Result<(), Failed> {
-        ask(&mut self.client(tls).await?).await.map_err(Failed::of)
+    /// Calls Check on a new connection.
+    pub async fn call(&self, tls: Option<ClientTlsConfig>) -> Result<(), ClientError> {
+        call(&mut self.client(tls).await?).await.map_err(ClientError::new)
     }
 
-    /// A client that says nothing by itself.
+    /// Returns a connection that sends nothing by itself.
     pub async fn raw(&self) -> TcpStream {
         TcpStream::connect(self.address).await.expect("the port is open")
     }
 }
 
-/// What the client knows of a failure.
+/// A client's error, as its `Debug` prints it.
 #[derive(Debug)]
-pub struct Failed(pub String);
+pub struct ClientError(pub String);
 
-impl Failed {
-    fn of(error: impl std::fmt::Debug) -> Self {
+impl ClientError {
+    fn new(error: impl std::fmt::Debug) -> Self {
         Self(format!("{error:?}"))
     }
 }
 
-pub async fn ask(client: &mut HealthClient<Channel>) -> Result<(), Status> {
+/// Calls Check.
+pub async fn call(client: &mut HealthClient<Channel>) -> Result<(), Status> {
     client.check(HealthCheckRequest::default()).await.map(drop)
 }
 
-/// A client that trusts `authority` and wants the server at `localhost`.
+/// Returns the settings of a client that trusts `authority` and expects the name `localhost`.
 pub fn trusting(authority: &Authority) -> ClientTlsConfig {
     ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&authority.pem)).domain_name("localhost")
 }

@@ -1,68 +1,61 @@
-//! The proof that nothing of a person leaves but in an answer to the asker: it is planted, the real
-//! program is driven through all that it can do and all that can go wrong, and everything that it
-//! wrote or sent elsewhere is searched. `make privacy-proof` prints the table.
+//! Proves that personal data leaves the program only in responses. The tests plant such data, drive
+//! the program through all its functions and faults, and search everything that it writes or sends.
+//! `make privacy-proof` prints the table.
 //!
-//! No panic is among what is driven, since none can be brought about from outside: what may fail on
-//! a request's way is a `Result` of
-//! [`error::Error`](face_liveness_facade::error::Error), and every `expect` is of this program's own doing and says why it holds. Were one
-//! wrong, standard error would have its words and the `Debug` of a library's error about a lock, a
-//! channel or a semaphore, which hold no data; and of our own types that hold any, `Debug` prints
-//! none (`proto::tests::nothing_of_a_person_is_printed` and its like).
+//! No test provokes a panic, since no input is known that causes one. Fallible steps of a request
+//! return [`error::Error`](face_liveness_facade::error::Error), and each `expect` states why it
+//! holds. If one were wrong, standard error would contain its message and the `Debug` of an error of
+//! a lock, channel or semaphore, which has no data. `Debug` of our types that contain personal data
+//! omits it (`proto::tests::nothing_of_a_person_is_printed` and similar tests).
 
-mod asker;
+mod caller;
 mod handshakes;
-mod misuses;
+mod misuse;
 pub mod planted;
 mod proof;
-mod scenes;
+mod received;
+mod scenarios;
 pub mod search;
-mod subject;
-mod told;
-mod uses;
+mod watched_program;
+mod workload;
 
 use crate::{
     facade::{eventually, id, request},
-    program::{serve, simulator},
+    program::{aws, serve, simulator},
 };
 use face_liveness_facade::{
     error::Reason,
-    proto::{self, ResultView, face_liveness_service_client::FaceLivenessServiceClient},
+    proto::{self, ResultView},
     simulator::{Pace, Session, Status},
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_face_a_score_an_s3_key_and_a_session_id_are_in_no_log_metric_trace_error_file_or_core_dump() {
-    let proof = scenes::all().await;
+async fn no_personal_data_is_in_logs_metrics_traces_errors_files_or_core_dumps() {
+    let proof = scenarios::all().await;
     println!("{proof}");
     assert_eq!(proof.leaks(), Vec::<String>::new());
-    assert_eq!(proof.held(), search::Secret::ALL.map(|(secret, _)| secret), "all of it was held and answered");
-    let told = proof.told.words().reasons.clone();
-    // No input is known that leads to a defect, and its message is a constant.
-    let driven = Reason::ALL.into_iter().filter(|reason| *reason != Reason::Internal);
-    let untold: Vec<_> = driven.filter(|reason| !told.contains(reason.name())).collect();
-    assert_eq!(untold, [], "every error was driven");
-    assert!(proof.seen.spans > 100 && proof.seen.log.len() > 100_000 && !proof.seen.pages.is_empty(), "it was seen");
+    assert_eq!(proof.cached(), search::Secret::ALL.map(|(secret, _)| secret), "all of it was cached and returned");
+    let returned = proof.received.lock().reasons.clone();
+    // No input is known that causes an internal error, and its message is a constant.
+    let expected = Reason::ALL.into_iter().filter(|reason| *reason != Reason::Internal);
+    let missing: Vec<_> = expected.filter(|reason| !returned.contains(reason.name())).collect();
+    assert_eq!(missing, [], "every error was returned");
+    assert!(
+        proof.observed.spans > 100 && proof.observed.log.len() > 100_000 && !proof.observed.pages.is_empty(),
+        "the program was observed"
+    );
 }
 
 #[tokio::test]
-async fn by_default_an_answer_is_logged_only_when_a_face_leaves_with_it() {
+async fn by_default_the_access_log_has_only_responses_with_images() {
     let (simulator, endpoint) = simulator().await;
     simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
-    let running = serve(
-        &[],
-        &[
-            ("AWS_ENDPOINT_URL_REKOGNITION", &endpoint),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "any"),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
-        ],
-    );
-    let mut client =
-        FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens");
+    let running = serve(&[], &aws(&endpoint));
+    let mut client = running.client().await;
     for view in [ResultView::Basic, ResultView::Basic, ResultView::Reference] {
-        let asked = proto::GetLivenessResultRequest { view: view.into(), ..request(&id(1)) };
-        client.get_liveness_result(asked).await.expect("an answer");
+        let request = proto::GetLivenessResultRequest { view: view.into(), ..request(&id(1)) };
+        client.get_liveness_result(request).await.expect("a response");
     }
-    eventually("the face is logged", async || running.log().contains(r#""images":true"#)).await;
+    eventually("the image access is logged", async || running.log().contains(r#""images":true"#)).await;
     assert_eq!(running.log().matches(r#""target":"access""#).count(), 1);
 }

@@ -1,5 +1,4 @@
-//! A store under test: a redis-server on a port of the system's choice, with all that it holds in a
-//! folder that ends with the test.
+//! A redis-server on a port that the system chooses, with a temporary folder.
 
 use std::{
     fs,
@@ -19,27 +18,27 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// A store that everybody on this machine may ask.
+    /// Starts a redis-server without authentication.
     pub fn start() -> Self {
         Self::with(|_, port| format!("port {port}"))
     }
 
-    /// A store with these lines of configuration; who writes them is told the folder and a free
-    /// port.
+    /// Starts a redis-server with these lines of configuration. The closure gets the folder and a
+    /// free port.
     pub fn with(configuration: impl FnOnce(&PathBuf, u16) -> String) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Relaxed);
         let folder = std::env::temp_dir().join(format!("face-liveness-redis-{}-{number}", std::process::id()));
-        fs::create_dir_all(&folder).expect("there is a folder for temporary files");
+        fs::create_dir_all(&folder).expect("the temporary folder is writable");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
         let own = format!("bind 127.0.0.1\ndir {}\nsave \"\"\nappendonly no\nport 0\n", folder.display());
         let file = folder.join("redis.conf");
-        fs::write(&file, own + &configuration(&folder, port)).expect("the folder can be written");
+        fs::write(&file, own + &configuration(&folder, port)).expect("the folder is writable");
         let flags = vec![file.display().to_string()];
         Self { child: spawn(&flags), port, folder, flags }
     }
 
-    /// Waits until it answers.
+    /// Waits until it accepts connections.
     pub fn ready(self) -> Self {
         let until = Instant::now() + Duration::from_secs(10);
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
@@ -53,29 +52,29 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Asks it something, as an operator would.
-    pub fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        self.ask_bytes(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>())
+    /// Runs a command, as an operator would.
+    pub fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        self.command_bytes(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>())
     }
 
-    /// The same with words that need not be text.
-    pub fn ask_bytes<T: redis::FromRedisValue>(&self, words: &[&[u8]]) -> T {
-        let client = redis::Client::open(self.url()).expect("a sound URL");
+    /// Runs a command with arguments that need not be text.
+    pub fn command_bytes<T: redis::FromRedisValue>(&self, words: &[&[u8]]) -> T {
+        let client = redis::Client::open(self.url()).expect("a valid URL");
         let mut connection = client.get_connection().expect("it listens");
         let mut command = redis::Cmd::new();
         for word in words {
             command.arg(word);
         }
-        command.query(&mut connection).expect("it answers")
+        command.query(&mut connection).expect("a reply")
     }
 
-    /// Ends it at once, with all that it holds.
+    /// Kills it. Its data is lost.
     pub fn kill(&mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
+        self.child.kill().expect("redis-server runs");
+        self.child.wait().expect("redis-server exits");
     }
 
-    /// Starts it again on the same port, empty.
+    /// Starts it again on the same port, without data.
     pub fn restart(&mut self) {
         self.child = spawn(&self.flags);
     }

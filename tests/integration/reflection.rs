@@ -7,13 +7,13 @@ const SYMBOLS: [&str; 4] =
     ["faceliveness.v1.FaceLivenessService", "google.rpc.ErrorInfo", "google.rpc.RetryInfo", "grpc.health.v1.Health"];
 
 #[tokio::test]
-async fn both_versions_know_the_contract_and_the_error_details() {
+async fn both_reflection_versions_describe_the_contract_and_the_error_details() {
     let facade = Facade::start(&[]).await;
     for symbol in SYMBOLS {
         use v1::{server_reflection_request::MessageRequest, server_reflection_response::MessageResponse};
         let mut client = v1::server_reflection_client::ServerReflectionClient::new(facade.channel().await);
-        let ask = MessageRequest::FileContainingSymbol(symbol.to_owned());
-        let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(ask) };
+        let symbol_request = MessageRequest::FileContainingSymbol(symbol.to_owned());
+        let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(symbol_request) };
         let mut stream =
             client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream").into_inner();
         let response = stream.message().await.expect("no error").expect("a response").message_response;
@@ -22,8 +22,8 @@ async fn both_versions_know_the_contract_and_the_error_details() {
     for symbol in SYMBOLS {
         use v1alpha::{server_reflection_request::MessageRequest, server_reflection_response::MessageResponse};
         let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(facade.channel().await);
-        let ask = MessageRequest::FileContainingSymbol(symbol.to_owned());
-        let request = v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(ask) };
+        let symbol_request = MessageRequest::FileContainingSymbol(symbol.to_owned());
+        let request = v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(symbol_request) };
         let mut stream =
             client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream").into_inner();
         let response = stream.message().await.expect("no error").expect("a response").message_response;
@@ -32,7 +32,7 @@ async fn both_versions_know_the_contract_and_the_error_details() {
 }
 
 #[tokio::test]
-async fn reflection_can_be_switched_off() {
+async fn reflection_can_be_disabled() {
     let facade = Facade::start(&["--reflection", "false"]).await;
     let mut client = v1::server_reflection_client::ServerReflectionClient::new(facade.channel().await);
     let status = client.server_reflection_info(tokio_stream::empty()).await.expect_err("not served");
@@ -40,13 +40,13 @@ async fn reflection_can_be_switched_off() {
 }
 
 #[tokio::test]
-async fn what_a_caller_said_is_not_repeated_to_it_in_an_error() {
+async fn a_reflection_error_does_not_repeat_the_request() {
     use v1::server_reflection_request::MessageRequest;
     let facade = Facade::start(&[]).await;
     let mut client = v1::server_reflection_client::ServerReflectionClient::new(facade.channel().await);
-    let ask = MessageRequest::FileContainingSymbol("said".to_owned());
-    let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(ask) };
+    let symbol_request = MessageRequest::FileContainingSymbol("unknown.Symbol".to_owned());
+    let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(symbol_request) };
     let mut stream = client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream").into_inner();
-    let status = stream.message().await.expect_err("there is no such symbol");
+    let status = stream.message().await.expect_err("the symbol is unknown");
     assert_eq!((status.code(), status.message()), (tonic::Code::NotFound, ""));
 }

@@ -1,4 +1,4 @@
-//! What is answered about a session: every status, view and verdict.
+//! The responses for every status, view and verdict.
 
 use crate::facade::{Facade, eventually, id, request};
 use face_liveness_facade::{
@@ -15,7 +15,7 @@ fn with_view(id: &str, view: ResultView) -> proto::GetLivenessResultRequest {
     proto::GetLivenessResultRequest { view: view.into(), ..request(id) }
 }
 
-/// The sizes of the reference image and of the audit images that an answer carries.
+/// Returns the sizes of the reference image and of the audit images in a response.
 fn sizes(response: &proto::GetLivenessResultResponse) -> (usize, Vec<usize>) {
     let result = response.result.as_ref().expect("a result");
     let reference = result.reference_image.as_ref().map_or(0, |image| image.content.len());
@@ -23,7 +23,7 @@ fn sizes(response: &proto::GetLivenessResultResponse) -> (usize, Vec<usize>) {
 }
 
 #[tokio::test]
-async fn every_status_is_answered_with_its_verdict() {
+async fn every_status_is_returned_with_its_verdict() {
     let facade = Facade::start(&[]).await;
     for (number, status, expected, verdict) in [
         (1, Status::Created, LivenessStatus::Created, Verdict::Pending),
@@ -35,7 +35,7 @@ async fn every_status_is_answered_with_its_verdict() {
     ] {
         facade.place(frozen(&id(number), status));
         let request = proto::GetLivenessResultRequest { min_confidence: Some(80.0), ..request(&id(number)) };
-        let response = facade.call(request).await.expect("an answer");
+        let response = facade.call(request).await.expect("a response");
         let result = response.result.as_ref().expect("a result");
         assert_eq!((result.status(), response.verdict()), (expected, verdict));
         assert_eq!(result.session_id, id(number));
@@ -53,26 +53,26 @@ async fn the_servers_threshold_is_the_default_and_the_floor() {
     let facade = Facade::start(&["--min-confidence", "80"]).await;
     let outcome = Outcome::Succeeded { confidence: Some(75.0) };
     facade.place(Session { outcome, ..frozen(&id(1), Status::Succeeded) });
-    for (asked, applied) in [(None, 80.0), (Some(50.0), 80.0), (Some(90.0), 90.0)] {
-        let request = proto::GetLivenessResultRequest { min_confidence: asked, ..request(&id(1)) };
-        let response = facade.call(request).await.expect("an answer");
+    for (requested, applied) in [(None, 80.0), (Some(50.0), 80.0), (Some(90.0), 90.0)] {
+        let request = proto::GetLivenessResultRequest { min_confidence: requested, ..request(&id(1)) };
+        let response = facade.call(request).await.expect("a response");
         assert_eq!((response.applied_min_confidence, response.verdict()), (Some(applied), Verdict::NotLive));
     }
 }
 
 #[tokio::test]
-async fn without_any_threshold_nothing_is_decided() {
+async fn without_a_threshold_the_verdict_is_unspecified() {
     let facade = Facade::start(&[]).await;
     facade.place(frozen(&id(1), Status::Succeeded));
-    let response = facade.get(&id(1)).await.expect("an answer");
+    let response = facade.get(&id(1)).await.expect("a response");
     assert_eq!((response.applied_min_confidence, response.verdict()), (None, Verdict::Unspecified));
 }
 
 #[tokio::test]
-async fn a_view_carries_its_images_as_aws_sent_them() {
+async fn a_view_contains_its_images_as_aws_sent_them() {
     let facade = Facade::start(&[]).await;
     facade.place(Session { audit_images: 4, ..frozen(&id(1), Status::Succeeded) });
-    let full = facade.call(with_view(&id(1), ResultView::Full)).await.expect("an answer");
+    let full = facade.call(with_view(&id(1), ResultView::Full)).await.expect("a response");
     let (reference, audit) = sizes(&full);
     assert_eq!(audit.len(), 4);
     assert!(audit.iter().chain([&reference]).all(|size| (1..=204_800).contains(size)), "{reference} {audit:?}");
@@ -86,18 +86,18 @@ async fn a_view_carries_its_images_as_aws_sent_them() {
         (ResultView::Reference, (reference, vec![0; 4]), ImageContent::Included),
         (ResultView::Full, (reference, audit), ImageContent::Included),
     ] {
-        let response = facade.call(with_view(&id(1), view)).await.expect("an answer");
+        let response = facade.call(with_view(&id(1), view)).await.expect("a response");
         assert_eq!((sizes(&response), response.image_content()), (expected, content), "{view:?}");
         assert!(response.image_expire_time.is_some());
     }
 }
 
 #[tokio::test]
-async fn images_in_s3_are_told_by_their_place() {
+async fn images_in_s3_are_returned_by_reference() {
     let facade = Facade::start(&[]).await;
     let images = ImageStore::S3 { bucket: "faces".into(), prefix: "checks".into(), version: None };
     facade.place(Session { images, ..frozen(&id(1), Status::Succeeded) });
-    let response = facade.call(with_view(&id(1), ResultView::Full)).await.expect("an answer");
+    let response = facade.call(with_view(&id(1), ResultView::Full)).await.expect("a response");
     assert_eq!(response.image_content(), ImageContent::Absent);
     assert!(response.image_expire_time.is_none());
     let object = response.result.and_then(|result| result.reference_image?.s3_object).expect("an object");
@@ -106,12 +106,12 @@ async fn images_in_s3_are_told_by_their_place() {
 }
 
 #[tokio::test]
-async fn a_server_that_may_show_less_than_asked_for_says_so() {
+async fn a_server_that_withholds_images_reports_it() {
     for (images, expected) in [("reference", true), ("none", false)] {
         let facade = Facade::start(&["--images", images]).await;
         facade.place(Session { audit_images: 1, ..frozen(&id(1), Status::Succeeded) });
         for _ in 0..2 {
-            let response = facade.call(with_view(&id(1), ResultView::Full)).await.expect("an answer");
+            let response = facade.call(with_view(&id(1), ResultView::Full)).await.expect("a response");
             assert_eq!(response.image_content(), ImageContent::Withheld);
             let (reference, audit) = sizes(&response);
             assert_eq!((reference > 0, audit), (expected, vec![0]));
@@ -129,7 +129,7 @@ async fn challenge_feedback_and_metadata_are_passed_on() {
         sdk_type: Some("FaceLivenessDetectorWeb".into()),
         ..frozen(&id(1), Status::Succeeded)
     });
-    let result = facade.get(&id(1)).await.expect("an answer").result.expect("a result");
+    let result = facade.get(&id(1)).await.expect("a response").result.expect("a result");
     let challenge = result.challenge.expect("a challenge");
     assert_eq!((challenge.r#type.as_str(), challenge.version.as_str()), ("FaceMovementChallenge", "1.0.0"));
     assert_eq!(result.feedback[0].code, "EYES_CLOSED_DETECTED");
@@ -138,7 +138,7 @@ async fn challenge_feedback_and_metadata_are_passed_on() {
 }
 
 #[tokio::test]
-async fn a_callers_next_call_gets_the_sessions_new_status() {
+async fn the_next_call_returns_the_new_status_of_the_session() {
     let facade = Facade::start(&["--pending-ttl", "20ms"]).await;
     for (status, expected) in [
         (Status::Created, LivenessStatus::Created),
@@ -170,7 +170,7 @@ async fn a_wait_returns_at_the_final_status_and_a_shorter_one_the_pending_status
     let request = with_wait(&id(1), Duration::from_secs(20));
     let long = tokio::spawn(async move { client.get_liveness_result(request).await });
     let in_flight = async || facade.metric("face_liveness_requests_in_flight").await == 1.0;
-    eventually("the call has arrived", in_flight).await;
+    eventually("the call is in flight", in_flight).await;
     let reads = facade.simulator.reads_answered("CREATED");
     let read_again = async || facade.simulator.reads_answered("CREATED") > reads + 2;
     eventually("the session is still CREATED for the waiting caller", read_again).await;

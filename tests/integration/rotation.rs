@@ -1,9 +1,9 @@
-//! Certificates that change while the server runs, as the kubelet and cert-manager change them.
+//! Certificates that are replaced while the server runs, as the kubelet and cert-manager do.
 
 use crate::{
     certificates::{Authority, Issued, Secret},
     facade::eventually,
-    port::{Port, ask, trusting, with_identity},
+    port::{Port, call, trusting, with_identity},
     tls::{config, connect},
 };
 use face_liveness_facade::server::{incoming::Limits, tls::Tls};
@@ -18,38 +18,38 @@ use std::{
 use tokio::task::JoinSet;
 use tonic::transport::ClientTlsConfig;
 
-/// A port that reads its files again and again.
-struct Rotating {
+/// A port that reloads its certificates.
+struct ReloadingPort {
     port: Port,
-    told: Arc<Mutex<Vec<Result<(), String>>>>,
+    reloads: Arc<Mutex<Vec<Result<(), String>>>>,
     _watch: JoinSet<()>,
 }
 
-impl Rotating {
+impl ReloadingPort {
     async fn open(tls: Tls) -> Self {
         let port = Port::open(Some(tls.clone()), Limits::default()).await;
-        let told: Arc<Mutex<Vec<_>>> = Arc::default();
-        let telling = Arc::clone(&told);
+        let reloads: Arc<Mutex<Vec<_>>> = Arc::default();
+        let recorded = Arc::clone(&reloads);
         let mut watch = JoinSet::new();
         watch.spawn(async move {
-            let tell = |news: Result<(), &str>| {
-                telling.lock().expect("nobody panics with it").push(news.map_err(str::to_owned));
+            let record = |reload: Result<(), &str>| {
+                recorded.lock().expect("no thread panics while holding the lock").push(reload.map_err(str::to_owned));
             };
-            match tls.watch(Duration::from_millis(5), tell).await {}
+            match tls.watch(Duration::from_millis(5), record).await {}
         });
-        Self { port, told, _watch: watch }
+        Self { port, reloads, _watch: watch }
     }
 
-    fn told(&self) -> Vec<Result<(), String>> {
-        self.told.lock().expect("nobody panics with it").clone()
+    fn reloads(&self) -> Vec<Result<(), String>> {
+        self.reloads.lock().expect("no thread panics while holding the lock").clone()
     }
 
-    async fn has_told(&self, count: usize) {
-        eventually("the watch has told", async || self.told().len() >= count).await;
+    async fn wait_for_reloads(&self, count: usize) {
+        eventually("the certificates are reloaded", async || self.reloads().len() >= count).await;
     }
 
-    /// Whether a new connection is shown this certificate.
-    async fn shows(&self, authority: &Authority, issued: &Issued) -> bool {
+    /// Returns whether a new connection gets this certificate.
+    async fn serves(&self, authority: &Authority, issued: &Issued) -> bool {
         let config = Arc::new(config(authority, &rustls::version::TLS13, &[b"h2"]));
         let stream = connect(&self.port, config).await.expect("a handshake");
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
@@ -57,96 +57,96 @@ impl Rotating {
     }
 }
 
-/// Asks for ever: on one connection, or on a new one each time.
-async fn load(port: Arc<Rotating>, tls: ClientTlsConfig, reconnect: bool, asked: Arc<AtomicU64>) {
+/// Calls endlessly: on one connection, or on a new one each time.
+async fn load(port: Arc<ReloadingPort>, tls: ClientTlsConfig, reconnect: bool, calls: Arc<AtomicU64>) {
     let connect = async || port.port.client(Some(tls.clone())).await.expect("a connection");
     let mut client = connect().await;
     loop {
         if reconnect {
             client = connect().await;
         }
-        ask(&mut client).await.expect("an answer");
-        asked.fetch_add(1, Relaxed);
+        call(&mut client).await.expect("a response");
+        calls.fetch_add(1, Relaxed);
     }
 }
 
 #[tokio::test]
-async fn no_request_fails_while_certificates_are_swapped() {
+async fn no_request_fails_while_certificates_are_replaced() {
     let authority = Authority::new();
     let mut secret = Secret::new(&authority.server(), "");
-    let tls = Tls::load(secret.files()).expect("the files are sound");
-    let rotating = Arc::new(Rotating::open(tls).await);
+    let tls = Tls::load(secret.files()).expect("valid files");
+    let rotating = Arc::new(ReloadingPort::open(tls).await);
     let mut clients = JoinSet::new();
-    let asked: Vec<Arc<AtomicU64>> = (0..5).map(|_| Arc::default()).collect();
-    for (number, asked) in asked.iter().enumerate() {
-        clients.spawn(load(Arc::clone(&rotating), trusting(&authority), number == 0, Arc::clone(asked)));
+    let calls: Vec<Arc<AtomicU64>> = (0..5).map(|_| Arc::default()).collect();
+    for (number, calls) in calls.iter().enumerate() {
+        clients.spawn(load(Arc::clone(&rotating), trusting(&authority), number == 0, Arc::clone(calls)));
     }
     for swap in 1..=5 {
         let issued = authority.server();
-        secret.swap(&issued.cert, &issued.key, "");
-        eventually("a new connection sees it", async || rotating.shows(&authority, &issued).await).await;
-        rotating.has_told(swap).await;
-        let before: Vec<_> = asked.iter().map(|asked| asked.load(Relaxed)).collect();
-        let further = async || before.iter().zip(&asked).all(|(before, asked)| asked.load(Relaxed) > before + 2);
-        eventually("every client was answered since", further).await;
+        secret.replace(&issued.cert, &issued.key, "");
+        eventually("a new connection gets it", async || rotating.serves(&authority, &issued).await).await;
+        rotating.wait_for_reloads(swap).await;
+        let before: Vec<_> = calls.iter().map(|calls| calls.load(Relaxed)).collect();
+        let further = async || before.iter().zip(&calls).all(|(before, calls)| calls.load(Relaxed) > before + 2);
+        eventually("every client has got further responses", further).await;
     }
     assert!(clients.try_join_next().is_none(), "a client failed");
-    assert_eq!(rotating.told(), vec![Ok(()); 5]);
+    assert_eq!(rotating.reloads(), vec![Ok(()); 5]);
 }
 
 #[tokio::test]
-async fn a_connection_outlives_the_certificate_that_it_began_with() {
+async fn a_connection_outlives_the_certificate_of_its_handshake() {
     let authority = Authority::new();
     let mut secret = Secret::new(&authority.server(), "");
-    let tls = Tls::load(secret.files()).expect("the files are sound");
-    let rotating = Rotating::open(tls).await;
+    let tls = Tls::load(secret.files()).expect("valid files");
+    let rotating = ReloadingPort::open(tls).await;
     let mut client = rotating.port.client(Some(trusting(&authority))).await.expect("a connection");
-    ask(&mut client).await.expect("an answer");
+    call(&mut client).await.expect("a response");
     let connection = rotating.port.peer();
-    // Even under another CA, which a new connection of this client would not trust.
+    // The new certificate is from another CA, so new connections of this client fail.
     let other = Authority::new().server();
-    secret.swap(&other.cert, &other.key, "");
-    rotating.has_told(1).await;
-    rotating.port.ask(Some(trusting(&authority))).await.expect_err("another CA");
-    ask(&mut client).await.expect("an answer");
+    secret.replace(&other.cert, &other.key, "");
+    rotating.wait_for_reloads(1).await;
+    rotating.port.call(Some(trusting(&authority))).await.expect_err("another CA");
+    call(&mut client).await.expect("a response");
     assert_eq!(rotating.port.peer().address, connection.address);
 }
 
 #[tokio::test]
-async fn a_broken_set_is_told_once_and_a_sound_one_heals() {
+async fn an_invalid_certificate_is_reported_once_and_a_valid_one_is_loaded() {
     let authority = Authority::new();
     let first = authority.server();
     let mut secret = Secret::new(&first, "");
-    let rotating = Rotating::open(Tls::load(secret.files()).expect("the files are sound")).await;
+    let rotating = ReloadingPort::open(Tls::load(secret.files()).expect("valid files")).await;
     let next = authority.server();
-    secret.swap(&next.cert, &first.key, "");
-    rotating.has_told(1).await;
-    assert!(rotating.shows(&authority, &first).await);
-    // With another key, so that no look between the two meets a sound set.
-    secret.swap("garbage", &authority.server().key, "");
-    rotating.has_told(2).await;
-    assert!(rotating.shows(&authority, &first).await);
-    secret.swap(&next.cert, &next.key, "");
-    rotating.has_told(3).await;
-    assert!(rotating.shows(&authority, &next).await);
-    let told = rotating.told();
-    let [Err(mismatch), Err(garbage), Ok(())] = &told[..] else { panic!("{told:?}") };
+    secret.replace(&next.cert, &first.key, "");
+    rotating.wait_for_reloads(1).await;
+    assert!(rotating.serves(&authority, &first).await);
+    // With another key, so that no reload between the two writes reads a valid pair.
+    secret.replace("garbage", &authority.server().key, "");
+    rotating.wait_for_reloads(2).await;
+    assert!(rotating.serves(&authority, &first).await);
+    secret.replace(&next.cert, &next.key, "");
+    rotating.wait_for_reloads(3).await;
+    assert!(rotating.serves(&authority, &next).await);
+    let reloads = rotating.reloads();
+    let [Err(mismatch), Err(garbage), Ok(())] = &reloads[..] else { panic!("{reloads:?}") };
     assert!(mismatch.contains("does not belong"), "{mismatch}");
     assert!(garbage.contains("contains no certificate"), "{garbage}");
 }
 
 #[tokio::test]
-async fn clients_of_a_new_ca_are_served_and_those_of_the_old_are_not_any_more() {
+async fn after_a_ca_rotation_only_clients_of_the_new_ca_are_served() {
     let authority = Authority::new();
     let (old, new) = (Authority::new(), Authority::new());
     let server = authority.server();
     let mut secret = Secret::new(&server, &old.pem);
-    let rotating = Rotating::open(Tls::load(secret.mutual()).expect("the files are sound")).await;
+    let rotating = ReloadingPort::open(Tls::load(secret.mutual()).expect("valid files")).await;
     let as_client = |clients: &Authority| Some(with_identity(trusting(&authority), &clients.client()));
-    rotating.port.ask(as_client(&old)).await.expect("an answer");
-    rotating.port.ask(as_client(&new)).await.expect_err("not yet");
-    secret.swap(&server.cert, &server.key, &new.pem);
-    rotating.has_told(1).await;
-    rotating.port.ask(as_client(&new)).await.expect("an answer");
-    rotating.port.ask(as_client(&old)).await.expect_err("not any more");
+    rotating.port.call(as_client(&old)).await.expect("a response");
+    rotating.port.call(as_client(&new)).await.expect_err("not yet");
+    secret.replace(&server.cert, &server.key, &new.pem);
+    rotating.wait_for_reloads(1).await;
+    rotating.port.call(as_client(&new)).await.expect("a response");
+    rotating.port.call(as_client(&old)).await.expect_err("no longer");
 }

@@ -1,17 +1,17 @@
-//! Replicas that share a store: what one has read, every one can answer.
+//! Replicas that share results, leases and the quota through Redis.
 
 mod access;
-mod faces;
-mod gate;
+mod encryption;
+mod images;
 mod keys;
 mod load;
+mod log;
 mod outage;
+mod proxy;
 mod quota;
 mod replicas;
-mod secrets;
 mod sharing;
 mod takeover;
-mod told;
 
 pub use replicas::Replicas;
-use replicas::{ended, line};
+use replicas::{key_line, succeeded};

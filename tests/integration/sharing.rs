@@ -1,4 +1,4 @@
-//! Many callers, one read.
+//! Concurrent callers share one read (singleflight).
 
 use crate::facade::{Facade, eventually, id, request};
 use face_liveness_facade::{
@@ -13,7 +13,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// A server whose reads arrive at AWS, where session 1 has succeeded, only after [`Self::open`].
+/// A server whose reads reach AWS only after [`Self::open`]. Session 1 has succeeded.
 struct Gated {
     facade: Facade,
     opened: watch::Sender<bool>,
@@ -33,7 +33,7 @@ impl Gated {
         let (arrivals, arrived) = watch::channel(0);
         tokio::spawn(forward(gate, aws_address, open, arrivals));
         let flags = ["--upstream-timeout", "30s"];
-        let facade = Facade::reading(&format!("http://{gate_address}"), simulator, &flags).await;
+        let facade = Facade::with_endpoint(&format!("http://{gate_address}"), simulator, &flags).await;
         Self { facade, opened, arrived }
     }
 
@@ -42,9 +42,9 @@ impl Gated {
         self.opened.send_replace(true);
     }
 
-    /// Waits until a read has got as far as the gate.
+    /// Waits until a read has arrived at the gate.
     async fn read_begins(&mut self) {
-        self.arrived.wait_for(|connections| *connections > 0).await.expect("the gate lasts");
+        self.arrived.wait_for(|connections| *connections > 0).await.expect("the gate accepts connections");
     }
 
     /// Waits until this many calls are in flight at the server.
@@ -53,19 +53,19 @@ impl Gated {
         eventually("the calls are in flight", async || self.facade.metric(metric).await == f64::from(count)).await;
     }
 
-    /// Waits until this many callers have joined a poll that was under way.
+    /// Waits until this many callers have joined a running poll.
     async fn callers_join(&self, count: u32) {
         let metric = "face_liveness_polls_shared_total";
         eventually("the callers join", async || self.facade.metric(metric).await == f64::from(count)).await;
     }
 
-    /// A call that is aborted with its task.
+    /// Starts a call. Aborting its task cancels the call.
     async fn call(&self) -> JoinHandle<Result<GetLivenessResultResponse, tonic::Status>> {
         let mut client = self.facade.client().await;
         tokio::spawn(async move { client.get_liveness_result(request(&id(1))).await.map(tonic::Response::into_inner) })
     }
 
-    /// A call whose caller hangs up during the read. Returns when the server has noticed.
+    /// Starts a call and cancels it during the read. Waits until the server has ended the call.
     async fn call_and_hang_up(&mut self) {
         let caller = self.call().await;
         self.read_begins().await;
@@ -114,7 +114,7 @@ async fn concurrent_callers_of_a_session_share_one_read() {
 }
 
 #[tokio::test]
-async fn a_caller_who_hangs_up_neither_cancels_nor_repeats_the_read() {
+async fn a_caller_that_hangs_up_neither_cancels_nor_repeats_the_read() {
     let mut gated = Gated::start().await;
     gated.call_and_hang_up().await;
     let next = gated.call().await;

@@ -1,36 +1,32 @@
-//! Traces, as a collector gets them from the program.
+//! Traces that the program exports to a collector.
 
 pub mod collector;
 
 use crate::{
     facade::{eventually, id, request},
-    program::{Running, simulator},
+    program::simulator,
 };
 use collector::{Collector, listen, names, serve, text};
 use face_liveness_facade::{
-    proto::{self, face_liveness_service_client::FaceLivenessServiceClient},
+    proto,
     simulator::{Fault, FaultKind, Pace, Session, Status},
 };
 use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
 use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
-use tonic::{Request, transport::Channel};
+use tonic::Request;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 
-async fn client(running: &Running) -> FaceLivenessServiceClient<Channel> {
-    FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await.expect("it listens")
-}
-
-/// A request of a caller who traces, or sends something that looks like it.
+/// Returns a request with this `traceparent`.
 fn traced(number: u32, traceparent: &str) -> Request<proto::GetLivenessResultRequest> {
     let mut request = Request::new(request(&id(number)));
     request.metadata_mut().insert("traceparent", traceparent.parse().expect("ASCII"));
     request
 }
 
-fn ended(number: u32) -> Session {
+fn succeeded(number: u32) -> Session {
     Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(number)) }
 }
 
@@ -41,13 +37,13 @@ fn hex(bytes: &[u8]) -> String {
 #[tokio::test]
 async fn a_call_continues_its_callers_trace_and_the_read_from_aws_is_its_child() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
-    simulator.place(ended(1));
+    simulator.place(succeeded(1));
     let running = serve(&aws, &endpoint, &[], &[("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")]);
-    let mut client = client(&running).await;
+    let mut client = running.client().await;
     let mut traced = traced(1, &format!("00-{TRACE}-{PARENT}-01"));
     traced.metadata_mut().insert("tracestate", "vendor=1".parse().expect("ASCII"));
-    client.get_liveness_result(traced).await.expect("an answer");
-    client.get_liveness_result(request(&id(1))).await.expect("an answer");
+    client.get_liveness_result(traced).await.expect("a response");
+    client.get_liveness_result(request(&id(1))).await.expect("a response");
     let arrived = async || collector.spans(SpanKind::Server).len() == 2 && collector.spans(SpanKind::Client).len() == 1;
     eventually("three spans arrive", arrived).await;
 
@@ -75,7 +71,7 @@ async fn a_call_continues_its_callers_trace_and_the_read_from_aws_is_its_child()
     assert_eq!(text(&read.attributes, "rpc.system.name").as_deref(), Some("aws-api"));
     assert_eq!(text(&read.attributes, "aws.request_id").map(|id| id.len()), Some(36));
 
-    // Who brings no trace starts one.
+    // A call without a trace starts a new one.
     assert_ne!(hex(&calls[1].trace_id), TRACE);
     assert!(calls[1].parent_span_id.is_empty());
     assert_eq!(text(&calls[1].attributes, "face_liveness.source").as_deref(), Some("SOURCE_CACHE"));
@@ -88,10 +84,10 @@ async fn a_call_continues_its_callers_trace_and_the_read_from_aws_is_its_child()
 }
 
 #[tokio::test]
-async fn a_failure_has_its_code_and_reason_and_is_an_error_only_when_a_server_failed() {
+async fn spans_record_code_and_reason_and_only_server_faults_are_errors() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     let running = serve(&aws, &endpoint, &[], &[("OTEL_SERVICE_NAME", "of the environment")]);
-    let mut client = client(&running).await;
+    let mut client = running.client().await;
     client.get_liveness_result(request(&id(1))).await.expect_err("not found");
     simulator.script(Fault::new(FaultKind::Raw { status: 200, content_type: None, body: String::new() }));
     client.get_liveness_result(request(&id(2))).await.expect_err("no result");
@@ -125,31 +121,31 @@ async fn a_failure_has_its_code_and_reason_and_is_an_error_only_when_a_server_fa
 }
 
 #[tokio::test]
-async fn a_log_line_is_found_by_its_traces_reference_and_nothing_else_of_a_trace_is_in_the_log() {
+async fn log_and_trace_share_the_session_reference_and_no_other_trace_data() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
-    simulator.place(ended(1));
+    simulator.place(succeeded(1));
     let running = serve(&aws, &endpoint, &["--log-level", "trace", "--access-log", "all"], &[]);
-    client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
+    running.client().await.get_liveness_result(request(&id(1))).await.expect("a response");
     eventually("the call arrives", async || !collector.spans(SpanKind::Server).is_empty()).await;
     eventually("it is logged", async || running.log().contains("asked")).await;
     let session = text(&collector.spans(SpanKind::Server)[0].attributes, "face_liveness.session_ref");
     let log = running.log();
     assert!(log.contains(&session.expect("a reference")), "{log}");
-    for of_traces in ["face_liveness.", "rpc.", "otel.", "GetFaceLivenessSessionResults"] {
-        assert!(!log.contains(of_traces), "{of_traces} in the log");
+    for name in ["face_liveness.", "rpc.", "otel.", "GetFaceLivenessSessionResults"] {
+        assert!(!log.contains(name), "{name} in the log");
     }
 }
 
 #[tokio::test]
-async fn a_malformed_parent_is_none_and_one_that_is_not_sampled_is_not_exported() {
+async fn malformed_trace_parents_are_ignored_and_unsampled_calls_not_exported() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
-    simulator.place(ended(1));
+    simulator.place(succeeded(1));
     let running = serve(&aws, &endpoint, &[], &[]);
-    let mut client = client(&running).await;
-    client.get_liveness_result(traced(1, &format!("00-{TRACE}-{PARENT}-00"))).await.expect("an answer");
+    let mut client = running.client().await;
+    client.get_liveness_result(traced(1, &format!("00-{TRACE}-{PARENT}-00"))).await.expect("a response");
     let malformed = ["", "00", "00-1-1-01", &format!("00-{TRACE}-{:016}-01", 0), &format!("zz-{TRACE}-{PARENT}-01")];
     for traceparent in malformed {
-        client.get_liveness_result(traced(1, traceparent)).await.expect("an answer");
+        client.get_liveness_result(traced(1, traceparent)).await.expect("a response");
     }
     eventually("the others arrive", async || collector.spans(SpanKind::Server).len() == malformed.len()).await;
     for span in collector.spans(SpanKind::Server) {
@@ -159,11 +155,11 @@ async fn a_malformed_parent_is_none_and_one_that_is_not_sampled_is_not_exported(
 }
 
 #[tokio::test]
-async fn the_call_of_one_who_goes_away_ends_before_the_poll_that_it_began() {
+async fn the_span_of_a_canceled_call_ends_before_the_poll_it_started() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
     simulator.place(Session { pace: Pace::Frozen(Status::InProgress), ..Session::new(id(1)) });
     let running = serve(&aws, &endpoint, &[], &[]);
-    let mut client = client(&running).await;
+    let mut client = running.client().await;
     let wait = Some(prost_types::Duration { seconds: 30, nanos: 0 });
     let waiting = tokio::spawn(async move {
         client.get_liveness_result(proto::GetLivenessResultRequest { wait, ..request(&id(1)) }).await
@@ -178,51 +174,51 @@ async fn the_call_of_one_who_goes_away_ends_before_the_poll_that_it_began() {
 }
 
 #[tokio::test]
-async fn the_last_spans_leave_at_the_stop() {
+async fn the_last_spans_are_exported_at_shutdown() {
     let ((simulator, aws), (collector, endpoint)) = (simulator().await, Collector::start().await);
-    simulator.place(ended(1));
+    simulator.place(succeeded(1));
     let mut running = serve(&aws, &endpoint, &[], &[("OTEL_BSP_SCHEDULE_DELAY", "3600000")]);
-    client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
-    let status = tokio::task::spawn_blocking(move || running.terminate()).await.expect("it ends");
+    running.client().await.get_liveness_result(request(&id(1))).await.expect("a response");
+    let status = tokio::task::spawn_blocking(move || running.terminate()).await.expect("the program exits");
     assert!(status.success());
     assert_eq!(collector.spans(SpanKind::Server).len(), 1);
     assert_eq!(collector.spans(SpanKind::Client).len(), 1);
 }
 
 #[tokio::test]
-async fn a_collector_behind_tls_is_trusted_by_the_machines_roots() {
+async fn a_tls_collector_is_verified_with_the_system_roots() {
     let ((simulator, aws), (collector, endpoint, root)) = (simulator().await, Collector::start_with_tls().await);
-    simulator.place(ended(1));
+    simulator.place(succeeded(1));
     let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/collector.pem");
-    std::fs::write(file, root).expect("cargo made the folder");
+    std::fs::write(file, root).expect("cargo created the folder");
     let running = serve(&aws, &endpoint, &[], &[("SSL_CERT_FILE", file)]);
-    client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
+    running.client().await.get_liveness_result(request(&id(1))).await.expect("a response");
     eventually("the span arrives", async || !collector.spans(SpanKind::Server).is_empty()).await;
 }
 
 #[tokio::test]
-async fn a_collector_that_is_away_or_hangs_slows_no_request_and_holds_the_stop_for_two_seconds_at_most() {
+async fn a_failing_collector_delays_no_request_and_shutdown_by_at_most_two_seconds() {
     let (simulator, aws) = simulator().await;
-    simulator.place(ended(1));
+    simulator.place(succeeded(1));
     let (hanging, hangs) = listen().await;
-    // Bound and not listening: a port that is free becomes the collector of another test.
+    // Bound and not listening, so that no other test gets this port for its collector.
     let closed = TcpSocket::new_v4().expect("a socket");
     closed.bind("127.0.0.1:0".parse().expect("an address")).expect("loopback has a free port");
-    let away = format!("http://{}", closed.local_addr().expect("a bound socket has an address"));
-    // A queue of ten, so that it is full.
+    let unreachable = format!("http://{}", closed.local_addr().expect("a bound socket has an address"));
+    // A queue of ten spans, so that it overflows.
     let settings = [("OTEL_BSP_MAX_QUEUE_SIZE", "10"), ("OTEL_EXPORTER_OTLP_TIMEOUT", "60000")];
-    for (endpoint, warning) in [(&away, Some("spans do not reach the collector")), (&hangs, None)] {
+    for (endpoint, warning) in [(&unreachable, Some("spans do not reach the collector")), (&hangs, None)] {
         let mut running = serve(&aws, endpoint, &[], &settings);
-        let mut client = client(&running).await;
+        let mut client = running.client().await;
         let started = Instant::now();
         for _ in 0..100 {
-            client.get_liveness_result(request(&id(1))).await.expect("an answer");
+            client.get_liveness_result(request(&id(1))).await.expect("a response");
         }
         // Any of these would have waited for 60 s; a busy machine needs a while for a hundred
         // calls, too.
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         if let Some(warning) = warning {
-            eventually("it is told", async || running.log().contains(warning)).await;
+            eventually("the warning is logged", async || running.log().contains(warning)).await;
         }
         let stopped = Instant::now();
         let (running, status) = tokio::task::spawn_blocking(move || {
@@ -230,21 +226,21 @@ async fn a_collector_that_is_away_or_hangs_slows_no_request_and_holds_the_stop_f
             (running, status)
         })
         .await
-        .expect("it ends");
+        .expect("the program exits");
         assert!(status.success());
         assert!(stopped.elapsed() < Duration::from_secs(5), "{:?}", stopped.elapsed());
-        eventually("the log is read to its end", async || running.log().contains(r#""stopped""#)).await;
-        assert!(running.log().matches("WARN").count() <= 2, "a flood: {}", running.log());
+        eventually("the log is complete", async || running.log().contains(r#""stopped""#)).await;
+        assert!(running.log().matches("WARN").count() <= 2, "too many warnings: {}", running.log());
     }
     drop((hanging, closed));
 }
 
 #[tokio::test]
-async fn a_protocol_that_is_not_spoken_is_told_and_the_service_serves() {
+async fn an_unsupported_otlp_protocol_is_logged_and_the_service_starts() {
     let (simulator, aws) = simulator().await;
-    simulator.place(ended(1));
+    simulator.place(succeeded(1));
     let running = serve(&aws, "http://127.0.0.1:4318", &[], &[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]);
     assert_eq!(running.warnings.len(), 1, "{:?}", running.warnings);
     assert!(running.warnings[0].contains("OTEL_EXPORTER_OTLP_"), "{:?}", running.warnings);
-    client(&running).await.get_liveness_result(request(&id(1))).await.expect("an answer");
+    running.client().await.get_liveness_result(request(&id(1))).await.expect("a response");
 }

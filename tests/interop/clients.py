@@ -1,7 +1,7 @@
-"""Builds one language's example from clients/ as its header says, and runs it against the service and
-against a stand-in. Also runs the code that the documentation has for that language.
+"""Builds the example of one language in clients/ as its header says, and runs it against the service and
+a mock server. Also runs the code in the documentation for this language.
 
-    clients.py go|python|node|java BINARY PYTHON    PYTHON is the interpreter that has clients/python/requirements.txt
+    clients.py go|python|node|java BINARY PYTHON    PYTHON is an interpreter with clients/python/requirements.txt
 """
 
 import atexit
@@ -26,7 +26,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 import snippets
 from cluster_ip import ClusterIP
-from promises import equal, holds, promise, run
+from checks import equal, require, check, run
 
 LANGUAGE, BINARY, PYTHON = sys.argv[1:]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -37,22 +37,22 @@ atexit.register(shutil.rmtree, SCRATCH)
 CONFIG = json.loads((ROOT / "clients/service-config.json").read_text())
 ATTEMPTS = CONFIG["methodConfig"][0]["retryPolicy"]["maxAttempts"]
 
-# What an example allows a call beyond its wait, in seconds.
-TIME_TO_ANSWER = 5
+# The deadline of an example's call beyond its wait, in seconds.
+CALL_TIMEOUT = 5
 
-# Seconds. For a process to start, and for a call beyond its deadline, on a machine that builds elsewhere.
-PATIENCE = 60
+# Seconds. For a process to start, and for a call beyond its deadline, on a busy machine.
+TIMEOUT = 60
 
 
 def sh(*command, folder=FOLDER):
-    """What a command prints to standard output. Maven prints ANSI codes."""
+    """Runs a command, and returns its standard output without ANSI codes, which Maven prints."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    holds(done.returncode == 0, f"{' '.join(command)} ends with {done.returncode}: {done.stdout[-600:]}{done.stderr[-600:]}")
+    require(done.returncode == 0, f"{' '.join(command)} ends with {done.returncode}: {done.stdout[-600:]}{done.stderr[-600:]}")
     return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
 
 
 def build():
-    """The words that run the example."""
+    """Builds the example, and returns the command that runs it."""
     if LANGUAGE == "go":
         sh("go", "generate")
         sh("go", "vet", ".")
@@ -69,12 +69,12 @@ def build():
     path = SCRATCH / "classpath"
     words = ["-Dexec.executable=echo", "-Dexec.args=%classpath", f"-Dexec.outputFile={path}"]
     sh("mvn", "-q", "-B", "exec:exec", *words)
-    # For some fifty short lives little is worth compiling, and the classes are read once. Only those in a jar can be.
+    # For some fifty short runs: little compilation, and classes from a shared archive, which requires a jar.
     jar, archive = SCRATCH / "example.jar", SCRATCH / "classes.jsa"
     sh("jar", "--create", f"--file={jar}", "-C", "target/classes", ".")
     classpath = path.read_text().strip().replace(str(FOLDER / "target/classes"), str(jar))
     java = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", classpath]
-    with stand_in({session("1"): pb.VERDICT_LIVE}) as (_, address):
+    with mock_service({session("1"): pb.VERDICT_LIVE}) as (_, address):
         sh(*java, f"-XX:ArchiveClassesAtExit={archive}", "FaceLiveness", address, session("1"))
     return [*java, f"-XX:SharedArchiveFile={archive}", "FaceLiveness"]
 
@@ -101,69 +101,69 @@ def start(address, number, wait=0):
 
 
 def line(process):
-    """The only line that the example prints. It exits 0 when that says live, and 1 for anything else."""
-    output, errors = process.communicate(timeout=PATIENCE)
+    """Returns the only line that the example prints. The exit code is 0 for `live`, and 1 otherwise."""
+    output, errors = process.communicate(timeout=TIMEOUT)
     lines = output.splitlines()
-    holds(len(lines) == 1, f"it prints {len(lines)} lines: {output}{errors[-600:]}")
+    require(len(lines) == 1, f"it prints {len(lines)} lines: {output}{errors[-600:]}")
     equal(f"the exit code with '{lines[0]}'", process.returncode, 0 if lines[0] == "live" else 1)
     return lines[0]
 
 
-def ask(address, number, wait=0):
+def decision(address, number, wait=0):
     return line(start(address, number, wait))
 
 
 def matches(what, text, pattern):
-    holds(re.fullmatch(pattern, text), f"{what} is '{text}', which is not '{pattern}'")
+    require(re.fullmatch(pattern, text), f"{what} is '{text}', which is not '{pattern}'")
 
 
 RETRY = r"; try again in \d+\.\d s"
 
 
-def ask_all(address, wanted):
-    """Asks for many sessions, a few at a time: every line must match what is wanted of it."""
+def check_decisions(address, wanted):
+    """Runs the example for many sessions, a few at a time. Every line must match its pattern."""
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        lines = pool.map(lambda number: ask(address, number), wanted)
+        lines = pool.map(lambda number: decision(address, number), wanted)
         wrong = [
             f"{number}: '{text}' is not '{pattern}'"
             for (number, pattern), text in zip(wanted.items(), lines)
             if not re.fullmatch(pattern, text)
         ]
-    holds(not wrong, "; ".join(wrong))
+    require(not wrong, "; ".join(wrong))
 
 
 class Server:
-    """A process of the binary, and where it listens."""
+    """A process of the binary, and its addresses."""
 
     def __init__(self, address, admin, guide, process):
         self.address, self.admin, self.guide, self.process = address, admin, guide, process
 
     def count(self, metric, **labels):
-        """A counter of GetLivenessResult's, or of another method."""
+        """Returns a counter of GetLivenessResult, or of another method."""
         labels = {"grpc_method": "GetLivenessResult"} | labels
-        # Straight to the server: the machine may have a proxy.
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{self.admin}metrics") as answer:
-            rows = [row for row in answer.read().decode().splitlines() if row.startswith(f"grpc_server_{metric}_total{{")]
+        # Bypasses the machine's proxy.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{self.admin}metrics") as response:
+            rows = [row for row in response.read().decode().splitlines() if row.startswith(f"grpc_server_{metric}_total{{")]
         rows = [row for row in rows if all(f'{name}="{value}"' in row for name, value in labels.items())]
-        holds(rows, f"there is no metric of {labels}")
+        require(rows, f"there is no metric with {labels}")
         return sum(int(row.rpartition(" ")[2]) for row in rows)
 
 
 @contextlib.contextmanager
 def server(*words, found, environment=()):
-    """Runs the binary until the end of the block; `found` finds the addresses in what it prints."""
+    """Runs the binary until the end of the block. `found` extracts the addresses from its output."""
     path = SCRATCH / f"{time.monotonic_ns()}"
-    # Nothing of the machine's AWS, but for what is wanted.
+    # No AWS settings of this machine.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "FACE_LIVENESS_"))}
-    alone = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
+    isolated = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true"}
     with open(path, "wb") as output:
         process = subprocess.Popen(
-            [BINARY, *words], stdout=output, stderr=subprocess.STDOUT, env=inherited | alone | dict(environment)
+            [BINARY, *words], stdout=output, stderr=subprocess.STDOUT, env=inherited | isolated | dict(environment)
         )
     try:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while not (addresses := found(path.read_text())):
-            holds(process.poll() is None and time.monotonic() < until, f"{words[0]} does not start: {path.read_text()[-600:]}")
+            require(process.poll() is None and time.monotonic() < until, f"{words[0]} does not start: {path.read_text()[-600:]}")
             time.sleep(0.05)
         yield Server(*addresses, path.read_text(), process)
     finally:
@@ -205,8 +205,7 @@ def control(simulator, method, path, body):
     urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).read()
 
 
-# What is printed for the sessions and errors of demo. Trouble that AWS may get over is asked for again, until the
-# deadline ends it, if the number of attempts does not.
+# The lines for the sessions and errors of demo. Transient errors are retried until the deadline or the last attempt.
 DEMO = {
     "1": "live",
     "2": "live",
@@ -230,113 +229,113 @@ DEMO = {
 }
 
 
-@promise("every session and error of demo has its line and its exit code")
+@check("every session and error of demo has its decision and exit code")
 def sessions_of_demo():
     with demo() as service:
         listed = {number for number in re.findall(r"^ +(facade00-\S+)", service.guide, re.MULTILINE)}
-        # One that ends while you watch has a promise of its own.
+        # Session 3 changes its status, and has its own check.
         equal("the guide's sessions", sorted(listed), sorted(map(session, [*DEMO, "3"])))
-        ask_all(service.address, DEMO | {"not-a-session": "mend the call: INVALID_REQUEST"})
+        check_decisions(service.address, DEMO | {"not-a-session": "mend the call: INVALID_REQUEST"})
 
 
-@promise("with a wait, the verdict comes when the session ends, in one call")
+@check("with a wait, one call returns the verdict when the session ends")
 def waits():
     with demo() as service:
-        equal("the line", ask(service.address, "3", wait=30), "live")
+        equal("the line", decision(service.address, "3", wait=30), "live")
         equal("the number of attempts", service.count("started"), 1)
 
 
-@promise("an error is retried while its delay fits the deadline, and not when it does not")
+@check("an error is retried only if its delay fits the deadline")
 def retries_on_the_service():
     with demo() as service:
-        ask(service.address, "e4")
+        decision(service.address, "e4")
         attempts = service.count("started")
-        holds(1 < attempts <= ATTEMPTS, f"there are {attempts} attempts of UPSTREAM_UNAVAILABLE")
-        # Five seconds and more, so that the pushback is -1.
-        matches("the line", ask(service.address, "e3"), DEMO["e3"])
+        require(1 < attempts <= ATTEMPTS, f"there are {attempts} attempts of UPSTREAM_UNAVAILABLE")
+        # The delay is at least five seconds, so the pushback is -1.
+        matches("the line", decision(service.address, "e3"), DEMO["e3"])
         equal("the number of attempts of UPSTREAM_CREDENTIALS", service.count("started") - attempts, 1)
 
 
-@promise("errors that demo lacks: CLIENT_NOT_ALLOWED")
+@check("errors that demo lacks: CLIENT_NOT_ALLOWED")
 def client_not_allowed():
     words = ["--client-identity", "xfcc", "--allowed-clients", "spiffe://example.com/app"]
     with simulate() as simulator, serve(simulator, *words) as service:
-        equal("the line", ask(service.address, "1"), "tell the operator: CLIENT_NOT_ALLOWED")
+        equal("the line", decision(service.address, "1"), "tell the operator: CLIENT_NOT_ALLOWED")
         equal("the number of attempts", service.count("started"), 1)
 
 
-@promise("errors that demo lacks: OVERLOADED, which is retried up to the last attempt")
+@check("errors that demo lacks: OVERLOADED, which is retried up to the last attempt")
 def overloaded():
     with simulate() as simulator, serve(simulator, "--max-requests", "1") as service:
         control(simulator, "PUT", f"sessions/{session('1')}", {"pace": {"frozen": "CREATED"}})
         with grpc.insecure_channel(service.address) as channel:
             request = pb.GetLivenessResultRequest(session_id=session("1"), wait=Duration(seconds=50))
-            waiting = pb_grpc.FaceLivenessServiceStub(channel).GetLivenessResult.future(request, timeout=PATIENCE)
-            until = time.monotonic() + PATIENCE
+            waiting = pb_grpc.FaceLivenessServiceStub(channel).GetLivenessResult.future(request, timeout=TIMEOUT)
+            until = time.monotonic() + TIMEOUT
             while service.count("started") == 0:
-                holds(time.monotonic() < until, "the first call does not arrive")
+                require(time.monotonic() < until, "the first call does not arrive")
                 time.sleep(0.02)
-            matches("the line", ask(service.address, "2"), f"retry later: OVERLOADED{RETRY}")
+            matches("the line", decision(service.address, "2"), f"retry later: OVERLOADED{RETRY}")
             waiting.cancel()
         equal("the number of attempts", service.count("handled", grpc_code="ResourceExhausted"), ATTEMPTS)
 
 
-@promise("errors that demo lacks: QUOTA_EXHAUSTED, whose delay does not fit")
+@check("errors that demo lacks: QUOTA_EXHAUSTED, whose delay does not fit")
 def quota_exhausted():
     with simulate() as simulator, serve(simulator, "--quota-tps", "0.1") as service:
-        # At once, since there is room for another every ten seconds.
+        # At once, since the quota allows one read in ten seconds.
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            lines = list(pool.map(lambda number: ask(service.address, str(number)), range(1, 5)))
-        refused = [text for text in lines if re.fullmatch(f"retry later: QUOTA_EXHAUSTED{RETRY}", text)]
-        others = [text for text in lines if text not in refused]
-        holds(refused, f"none of the lines is of QUOTA_EXHAUSTED: {lines}")
+            lines = list(pool.map(lambda number: decision(service.address, str(number)), range(1, 5)))
+        rejected = [text for text in lines if re.fullmatch(f"retry later: QUOTA_EXHAUSTED{RETRY}", text)]
+        others = [text for text in lines if text not in rejected]
+        require(rejected, f"no line has QUOTA_EXHAUSTED: {lines}")
         equal("the other lines", others, ["offer a new session: SESSION_NOT_FOUND"] * len(others))
         equal("the number of attempts", service.count("started"), len(lines))
 
 
-@promise("errors that demo lacks: DEADLINE_EXCEEDED")
+@check("errors that demo lacks: DEADLINE_EXCEEDED")
 def deadline_exceeded():
     with simulate() as simulator, serve(simulator, "--upstream-timeout", "20s", "--drain-timeout", "21s") as service:
         control(simulator, "POST", "faults", {"kind": "hang"})
-        asked = time.monotonic()
-        equal("the line", ask(service.address, "1"), "retry later: DEADLINE_EXCEEDED")
-        took = time.monotonic() - asked
-        holds(took > TIME_TO_ANSWER - 0.1, f"it takes {took:.1f} s")
+        started = time.monotonic()
+        equal("the line", decision(service.address, "1"), "retry later: DEADLINE_EXCEEDED")
+        took = time.monotonic() - started
+        require(took > CALL_TIMEOUT - 0.1, f"it takes {took:.1f} s")
 
 
-@promise("errors that demo lacks: SESSION_GONE")
+@check("errors that demo lacks: SESSION_GONE")
 def session_gone():
     with simulate("--gone-after", "10s") as simulator, serve(simulator) as service:
         control(simulator, "PUT", f"sessions/{session('1')}", {"created_for_ms": 60_000})
-        equal("the first line", ask(service.address, "1"), "pending: ask again")
-        # Held back until AWS has forgotten it.
-        equal("the second line", ask(service.address, "1", wait=20), "offer a new session: SESSION_GONE")
+        equal("the first line", decision(service.address, "1"), "pending: ask again")
+        # Waits until AWS has deleted the session.
+        equal("the second line", decision(service.address, "1", wait=20), "offer a new session: SESSION_GONE")
 
 
-@promise("a replica that stops leaves nobody without a decision")
+@check("a call to a replica that shuts down gets a decision")
 def shutting_down():
     with simulate() as simulator, serve(simulator, "--upstream-timeout", "20s", "--drain-timeout", "21s") as service:
         control(simulator, "POST", "faults", {"kind": "hang"})
         process = start(service.address, "1")
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while service.count("started") == 0:
-            holds(time.monotonic() < until, "the call does not arrive")
+            require(time.monotonic() < until, "the call does not arrive")
             time.sleep(0.02)
         service.process.terminate()
-        # There is no other replica here, which is what the library says when it looks for one.
+        # There is no other replica, so the retry can fail with UNAVAILABLE.
         stopped = "(ask another replica: SHUTTING_DOWN; try again in 0.0 s|retry later: (UNAVAILABLE|DEADLINE_EXCEEDED))"
         matches("the line", line(process), stopped)
 
 
-@promise("a replica that is not serving gets the call, and its response says why")
+@check("a replica that is not serving gets the call, and returns the reason")
 def no_health_check():
     with simulate() as simulator, serve(simulator, credentials=False) as service:
-        matches("the line", ask(service.address, "1"), f"tell the operator: UPSTREAM_CREDENTIALS{RETRY}")
+        matches("the line", decision(service.address, "1"), f"tell the operator: UPSTREAM_CREDENTIALS{RETRY}")
         equal("the number of health checks", service.count("started", grpc_method="Watch"), 0)
 
 
-class StandIn(pb_grpc.FaceLivenessServiceServicer):
-    """Answers each session as its plan says, and remembers what was sent."""
+class MockService(pb_grpc.FaceLivenessServiceServicer):
+    """Responds to each session with its planned response, and records the requests."""
 
     def __init__(self, plans):
         self.plans, self.calls = plans, collections.defaultdict(list)
@@ -348,7 +347,7 @@ class StandIn(pb_grpc.FaceLivenessServiceServicer):
         if isinstance(plan, pb.GetLivenessResultResponse):
             return plan
         if isinstance(plan, int):
-            # An open enum: it may be a value of tomorrow.
+            # The enum is open, so the value may be unknown.
             return pb.GetLivenessResultResponse(verdict=plan)
         code, reason, pushback = plan
         details = []
@@ -358,17 +357,17 @@ class StandIn(pb_grpc.FaceLivenessServiceServicer):
             details.append(error_details_pb2.RetryInfo(retry_delay=Duration(seconds=2, nanos=500_000_000)))
         trailers = [] if pushback is None else [("grpc-retry-pushback-ms", str(pushback))]
         if details:
-            status = status_pb2.Status(code=grpc.StatusCode[code].value[0], message="of a test")
+            status = status_pb2.Status(code=grpc.StatusCode[code].value[0], message="test error")
             for detail in details:
                 status.details.add().Pack(detail)
             trailers.append(("grpc-status-details-bin", status.SerializeToString()))
         context.set_trailing_metadata(trailers)
-        context.abort(grpc.StatusCode[code], "of a test")
+        context.abort(grpc.StatusCode[code], "test error")
 
 
 @contextlib.contextmanager
-def stand_in(plans):
-    service = StandIn(plans)
+def mock_service(plans):
+    service = MockService(plans)
     listening = grpc.server(concurrent.futures.ThreadPoolExecutor(32))
     pb_grpc.add_FaceLivenessServiceServicer_to_server(service, listening)
     port = listening.add_insecure_port("127.0.0.1:0")
@@ -383,7 +382,7 @@ EXAMPLE = build()
 
 
 def reasons():
-    """The reasons of the contract, each with its code."""
+    """Returns the reasons of the contract with their codes."""
     text = (ROOT / "proto" / PROTO).read_text().replace("//", "")
     text = " ".join(text[text.index("- INVALID_ARGUMENT:") : text.index("rpc GetLivenessResult")].split())
     return {
@@ -393,7 +392,7 @@ def reasons():
     }
 
 
-# What each reason wants from a caller.
+# The action for each reason.
 ACTIONS = {
     "offer a new session": ["SESSION_NOT_FOUND", "SESSION_GONE"],
     "mend the call": ["INVALID_REQUEST", "UPSTREAM_INVALID_PARAMETER", "IMAGES_NOT_ALLOWED"],
@@ -418,7 +417,7 @@ ACTIONS = {
 RETRIED = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 
 
-@promise("every reason of the contract has its action; retryable codes are tried five times, others once")
+@check("every reason of the contract has its action; retryable codes get five attempts, others one")
 def every_reason():
     codes = reasons()
     actions = {reason: action for action, named in ACTIONS.items() for reason in named}
@@ -429,17 +428,17 @@ def every_reason():
         plans[session(str(number))] = (code, reason, 20 if retried else None)
         wanted[str(number)] = f"{actions[reason]}: {reason}" + ("; try again in 2.5 s" if retried else "")
         attempts[session(str(number))] = ATTEMPTS if retried else 1
-    with stand_in(plans) as (service, address):
-        ask_all(address, wanted)
+    with mock_service(plans) as (service, address):
+        check_decisions(address, wanted)
     equal("the numbers of attempts", {id: len(calls) for id, calls in service.calls.items()}, attempts)
 
 
-@promise("a pushback of -1 ends the retries; what is not known is handled by its code, and lets nobody in")
+@check("a pushback of -1 ends the retries; unknown reasons and verdicts are handled by code, never as live")
 def unknown():
     plans = {
         "a": ("UNAVAILABLE", "UPSTREAM_UNAVAILABLE", -1),
-        "b": ("RESOURCE_EXHAUSTED", "REASON_OF_TOMORROW", -1),
-        "c": ("FAILED_PRECONDITION", "REASON_OF_TOMORROW", None),
+        "b": ("RESOURCE_EXHAUSTED", "UNKNOWN_REASON", -1),
+        "c": ("FAILED_PRECONDITION", "UNKNOWN_REASON", None),
         "d": ("UNAVAILABLE", None, -1),
         "e": ("UNIMPLEMENTED", None, None),
         "f": pb.VERDICT_UNSPECIFIED,
@@ -447,30 +446,30 @@ def unknown():
     }
     wanted = {
         "a": "retry later: UPSTREAM_UNAVAILABLE; try again in 2.5 s",
-        "b": "retry later: REASON_OF_TOMORROW; try again in 2.5 s",
-        "c": "tell the operator: REASON_OF_TOMORROW",
+        "b": "retry later: UNKNOWN_REASON; try again in 2.5 s",
+        "c": "tell the operator: UNKNOWN_REASON",
         "d": "retry later: UNAVAILABLE",
         "e": "tell the operator: UNIMPLEMENTED",
         "f": "tell the operator: .+",
         "1f": "tell the operator: .+",
     }
-    with stand_in({session(number): plan for number, plan in plans.items()}) as (service, address):
-        ask_all(address, wanted)
+    with mock_service({session(number): plan for number, plan in plans.items()}) as (service, address):
+        check_decisions(address, wanted)
     equal("the numbers of attempts", {id: len(calls) for id, calls in service.calls.items()}, {session(n): 1 for n in plans})
 
 
-@promise("a call has its wait, its threshold, a deadline beyond the wait, and the session's hash for the mesh")
+@check("a call has wait, threshold, a deadline beyond the wait, and the session's hash for routing")
 def what_is_sent():
-    with stand_in({session("1"): pb.VERDICT_LIVE}) as (service, address):
-        equal("the line", ask(address, "1", wait=7), "live")
+    with mock_service({session("1"): pb.VERDICT_LIVE}) as (service, address):
+        equal("the line", decision(address, "1", wait=7), "live")
     [(request, route, remaining)] = service.calls[session("1")]
     equal("the request", request, pb.GetLivenessResultRequest(session_id=session("1"), wait=Duration(seconds=7), min_confidence=80))
-    holds(7 < remaining <= 7 + TIME_TO_ANSWER, f"the deadline is in {remaining:.1f} s")
+    require(7 < remaining <= 7 + CALL_TIMEOUT, f"the deadline is in {remaining:.1f} s")
     equal("the route", route, hashlib.sha256(session("1").encode()).hexdigest()[:16])
 
 
 def fresh_clone(folder):
-    """What a clone has of the examples and of the contract, without anything that was built."""
+    """Copies the examples and the contract as in a fresh clone, without build output."""
     built = shutil.ignore_patterns("gen", "target", "node_modules", ".venv", "faceliveness")
     shutil.copytree(ROOT / "clients", folder / "clients", ignore=built)
     shutil.copytree(ROOT / "proto", folder / "proto")
@@ -484,14 +483,14 @@ def save(path, text):
 
 
 def last_line(folder, commands):
-    """The last line that commands of the documentation print: package managers print the others."""
+    """Returns the last line that documented commands print. Package managers print the others."""
     return sh("bash", "-e", "-c", commands, folder=folder).splitlines()[-1]
 
 
 def documented_program(folder):
     path, commands, code = snippets.program(LANGUAGE)
     with demo() as service:
-        # The port is the system's choice. All else is as printed.
+        # Replaces only the address, since the system chooses the port.
         equal("the number of addresses", code.count("127.0.0.1:50051"), 1)
         code = code.replace("127.0.0.1:50051", service.address)
         save(folder / path, code)
@@ -502,26 +501,26 @@ def documented_program(folder):
         matches("the line for an unknown session", last_line(folder, f"{change_folder}\n{run_it}"), f"error: {reason}")
 
 
-@promise("the program of docs/calling.md runs as printed")
+@check("the program of docs/calling.md runs as printed")
 def documented():
     documented_program(fresh_clone(SCRATCH / "clone"))
 
 
-# An image, and the forms in which protobuf libraries print it: text, base64, hex, a list of numbers.
+# An image, and the encodings in which protobuf libraries print it: text, base64, hex, a list of numbers.
 FACE = b"FACE" * 3000
-FORMS_OF_FACE = ["FACEFACE", "RkFDRUZBQ0", "46 41 43 45", "70,65,67,69"]
+FACE_ENCODINGS = ["FACEFACE", "RkFDRUZBQ0", "46 41 43 45", "70,65,67,69"]
 SCORE, KEY = "97.25", "key-of-an-image"
 EXTENSIONS = {"go": "go", "python": "py", "node": "mjs", "java": "java"}
 
 
 def personal(text):
-    """Which personal data is in a text."""
-    found = {"face": any(form in text for form in FORMS_OF_FACE), "score": SCORE in text, "key": KEY in text}
+    """Returns the kinds of personal data in a text."""
+    found = {"face": any(form in text for form in FACE_ENCODINGS), "score": SCORE in text, "key": KEY in text}
     return {name for name, there in found.items() if there}
 
 
 def print_response(folder, address):
-    """What each way to log a response prints. The programs are in tests/interop/printed."""
+    """Returns what each way to log a response prints. The programs are in tests/interop/printed."""
     here = ROOT / "tests/interop/printed"
     code, example = snippets.redacting(LANGUAGE), folder / "clients" / LANGUAGE
     arguments = [address, session("1")]
@@ -550,37 +549,37 @@ def what_is_printed(folder):
     result = pb.LivenessResult(
         session_id=session("1"), status="LIVENESS_STATUS_SUCCEEDED", confidence=float(SCORE), reference_image=image, audit_images=[image]
     )
-    with stand_in({session("1"): pb.GetLivenessResultResponse(result=result, verdict="VERDICT_LIVE")}) as (_, address):
+    with mock_service({session("1"): pb.GetLivenessResultResponse(result=result, verdict="VERDICT_LIVE")}) as (_, address):
         ways = json.loads(print_response(folder, address).splitlines()[-1])
     redacted, advised = ways.pop("redacted"), ways.pop("advised")
     for text in redacted, advised:
         equal("the personal data in what may be logged", personal(text), set())
-        holds("VERDICT_LIVE" in text and "LIVENESS_STATUS_SUCCEEDED" in text, f"there is no verdict and status in {text}")
-    # An S3 key lies too deep for console.log.
+        require("VERDICT_LIVE" in text and "LIVENESS_STATUS_SUCCEEDED" in text, f"there is no verdict and status in {text}")
+    # console.log omits deeply nested values, such as the S3 key.
     wanted = {way: {"face", "score"} if way == "console.log" else {"face", "score", "key"} for way in ways}
     equal("the personal data in what may not be logged", {way: personal(text) for way, text in ways.items()}, wanted)
     row = snippets.logging_row(LANGUAGE)
     equal("the ways that clients/README.md does not list", [way for way in ways if f"`{way}`" not in row], [])
     program = next((ROOT / "tests/interop/printed").glob(f"*.{EXTENSIONS[LANGUAGE]}")).read_text()
     advice = re.search(r"\| `([^`]+)` \|$", row)[1]
-    holds(advice in program, f"the test does not log {advice}")
+    require(advice in program, f"the test does not log {advice}")
 
 
-@promise("a response prints the face, as clients/README.md says; a redacted one does not")
+@check("printing a response reveals personal data, as clients/README.md says; redacting it does not")
 def logging():
     what_is_printed(SCRATCH / "clone")
 
 
 if LANGUAGE == "python":
 
-    @promise("both hold with the oldest libraries that docs/calling.md names")
+    @check("both checks pass with the oldest libraries that docs/calling.md names")
     def oldest():
         folder = fresh_clone(SCRATCH / "oldest")
         pins = (ROOT / "tests/interop/python-oldest.txt").read_text()
         save(folder / "clients/python/requirements.txt", pins)
         named = re.search(r"\*\*Python\*\* \S+ or newer, with grpcio (\S+) and protobuf (\S+) or newer", (ROOT / snippets.CALLING).read_text())
         for package, version in zip(("grpcio", "protobuf"), named.groups()):
-            holds(f"\n{package}=={version}." in pins, f"python-oldest.txt does not have {package} {version}")
+            require(f"\n{package}=={version}." in pins, f"python-oldest.txt does not have {package} {version}")
         documented_program(folder)
         what_is_printed(folder)
         with demo() as service:
@@ -590,7 +589,7 @@ if LANGUAGE == "python":
 
 if LANGUAGE == "go":
 
-    @promise("a rollout behind one address fails no call; with healthCheckConfig it does")
+    @check("a rollout behind one address fails no call; with healthCheckConfig it fails some")
     def rollout():
         load = str(SCRATCH / "rollout")
         sh("go", "build", "-o", load, str(ROOT / "tests/interop/rollout.go"))
@@ -603,27 +602,27 @@ if LANGUAGE == "go":
                     loads = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for each in words]
                     for process in loads:
                         ended.callback(process.kill)
-                    serves(old, 400)
-                    # Kubernetes takes a stopping pod out of the Service when it sends SIGTERM.
+                    wait_for_calls(old, 400)
+                    # Kubernetes removes a terminating pod from the Service when it sends SIGTERM.
                     service.replica = new.address
                     old.process.terminate()
-                    equal("the exit code of the old replica", old.process.wait(PATIENCE), 0)
-                    serves(new, 400)
-                    published, with_check = [json.loads(process.communicate(timeout=PATIENCE)[0]) for process in loads]
+                    equal("the exit code of the old replica", old.process.wait(TIMEOUT), 0)
+                    wait_for_calls(new, 400)
+                    published, with_check = [json.loads(process.communicate(timeout=TIMEOUT)[0]) for process in loads]
         equal("the failed calls with the published service config", published["failed"], {})
-        # Proves that the test would see them.
-        holds(with_check["failed"], f"no call of {with_check['calls']} fails with healthCheckConfig")
+        # Proves that the test detects failed calls.
+        require(with_check["failed"], f"no call of {with_check['calls']} fails with healthCheckConfig")
 
-    def serves(replica, calls):
-        until = time.monotonic() + PATIENCE
+    def wait_for_calls(replica, calls):
+        until = time.monotonic() + TIMEOUT
         while (served := replica.count("handled", grpc_code="OK")) < calls:
-            holds(time.monotonic() < until, f"a replica serves {served} calls, and should serve {calls}")
+            require(time.monotonic() < until, f"a replica serves {served} calls, and should serve {calls}")
             time.sleep(0.02)
 
 
 if LANGUAGE == "java":
 
-    @promise("mvn -q compile exec:java prints the decision and has its exit code")
+    @check("mvn -q compile exec:java prints the decision and exits with its code")
     def maven():
         with demo() as service:
             words = ["mvn", "-q", "-B", "compile", "exec:java"]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Load and probes, by the programs that others use for them.
+# Tests load and probes with common tools.
 #
 #   clients_cli.sh GUIDE      a file with the guide of a running demo
 #
@@ -17,29 +17,16 @@ readonly address
 admin=$(grep -o 'http://127\.0\.0\.1:[0-9]*/$' "$1" | grep -o '127[0-9.:]*')
 readonly admin
 
-passed=0 failed=0
-
-# keeps SENTENCE COMMAND...: the promise is kept when the command succeeds; what it prints is the reason when not.
-keeps() {
-    local sentence=$1 reason
-    shift
-    if reason=$("$@" 2>&1); then
-        echo "ok: $sentence"
-        passed=$((passed + 1))
-    else
-        echo "FAILED: $sentence: $reason"
-        failed=$((failed + 1))
-    fi
-}
+source "$here/../check.sh"
 
 live='{"session_id":"facade00-0000-4000-8000-000000000001","min_confidence":80}'
 readonly live
 
-# Reflection is not needed, which may be off.
+# Without reflection, which can be disabled.
 by_file() {
-    local answer
-    answer=$(grpcurl -plaintext -import-path "$proto" -proto "$file" -d "$live" "$address" "$method") || return
-    [[ $(jq -r .verdict <<<"$answer") == VERDICT_LIVE ]] || { echo "${answer:0:600}" && return 1; }
+    local response
+    response=$(grpcurl -plaintext -import-path "$proto" -proto "$file" -d "$live" "$address" "$method") || return
+    [[ $(jq -r .verdict <<<"$response") == VERDICT_LIVE ]] || { echo "${response:0:600}" && return 1; }
 }
 
 load() {
@@ -50,22 +37,22 @@ load() {
         { jq '{statusCodeDistribution, errorDistribution}' <<<"$report" && return 1; }
 }
 
-# unknown PORT: 3 is the probe's word for a call that failed.
+# unknown PORT: the probe exits 3 when the call fails.
 unknown() {
-    local ended=0
-    grpc-health-probe -addr "$1" -service liveness || ended=$?
-    ((ended == 3))
+    local code=0
+    grpc-health-probe -addr "$1" -service liveness || code=$?
+    ((code == 3))
 }
 
-keeps "grpcurl calls by the file, without reflection" by_file
-keeps "ghz: 2,000 calls, 20 at a time, and none fails" load
+check "grpcurl calls by the file, without reflection" by_file
+check "ghz: 2,000 calls, 20 at a time, and none fails" load
 for port in "$address" "$admin"; do
     for name in "" $service; do
-        keeps "grpc-health-probe: '$name' is serving on the $([[ $port == "$admin" ]] && echo admin || echo main) port" \
+        check "grpc-health-probe: '$name' is serving on the $([[ $port == "$admin" ]] && echo admin || echo main) port" \
             grpc-health-probe -addr "$port" -service "$name"
     done
 done
-keeps "grpc-health-probe: a service that is not there is not serving" unknown "$address"
+check "grpc-health-probe: an unknown service is not serving" unknown "$address"
 
 echo "$passed passed, $failed failed"
 ((failed == 0))

@@ -1,5 +1,5 @@
-"""One address in front of replicas, as a ClusterIP is: kube-proxy chooses a replica for each new
-connection, and leaves open ones alone.
+"""One address for several replicas, like a ClusterIP: kube-proxy chooses a replica for each new
+connection, and does not move open ones.
 """
 
 import contextlib
@@ -51,6 +51,6 @@ def copy(source, target):
     with contextlib.suppress(OSError):
         while chunk := source.recv(65536):
             target.sendall(chunk)
-    # The other direction goes on until its own end.
+    # The other direction stays open until its own end.
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)

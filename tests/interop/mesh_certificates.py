@@ -1,10 +1,10 @@
-"""An authority and the certificates of a mesh, by openssl."""
+"""The CA and the certificates of a mesh, created with openssl."""
 
 import collections
 import pathlib
 import subprocess
 
-from promises import holds
+from checks import require
 
 Certificate = collections.namedtuple("Certificate", "cert key")
 
@@ -12,13 +12,13 @@ Certificate = collections.namedtuple("Certificate", "cert key")
 class Authority:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        # The system's own configuration would add extensions of its own.
+        # The system's configuration would add extensions.
         self.config = self.folder / "openssl.cnf"
         self.config.write_text("[req]\ndistinguished_name = dn\n[dn]\n")
         self.ca, self.key = self.make("ca", "basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign")
 
     def issue(self, file, name, usage):
-        """A certificate with a name such as URI:spiffe://... or DNS:localhost."""
+        """Issues a certificate with a name such as URI:spiffe://... or DNS:localhost."""
         signed = ["-CA", self.ca, "-CAkey", self.key]
         return self.make(file, f"subjectAltName={name}", f"extendedKeyUsage={usage}", signed=signed)
 
@@ -30,5 +30,5 @@ class Authority:
         for extension in extensions:
             words += ["-addext", extension]
         ended = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        holds(ended.returncode == 0, f"openssl makes no {file}: {ended.stderr}")
+        require(ended.returncode == 0, f"openssl cannot create {file}: {ended.stderr}")
         return made

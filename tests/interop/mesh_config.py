@@ -1,9 +1,9 @@
-"""Envoy's configuration, as a mesh would have it for this service: HTTP/2, active health checks of gRPC, round robin, no retries."""
+"""Envoy's configuration, as a mesh would configure it: HTTP/2, active gRPC health checks, round robin, no retries."""
 
 SERVICE = "faceliveness.v1.FaceLivenessService"
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
-# Seconds between two health checks of a host: a drain delay has to outlast a few.
+# Seconds between two health checks of a host. The drain delay must be longer than a few of them.
 HEALTH_INTERVAL = 0.2
 
 
@@ -23,11 +23,11 @@ def typed(kind, **fields):
 
 
 def listener(name, cluster, certificate=None, ca=None, forward=None):
-    """A listener with a port of the system's choice. `forward` is how it treats x-forwarded-client-cert."""
+    """A listener on a port that the system chooses. `forward` is how it handles x-forwarded-client-cert."""
     manager = typed(
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=name,
-        # The calls themselves have deadlines.
+        # The calls have deadlines.
         route_config={
             "virtual_hosts": [
                 {
@@ -38,7 +38,7 @@ def listener(name, cluster, certificate=None, ca=None, forward=None):
             ]
         },
         http_filters=[
-            # Counts calls by their gRPC status, in the cluster that answered.
+            # Counts calls by their gRPC status, in the cluster that responded.
             {"name": "stats", "typed_config": typed("filters.http.grpc_stats.v3.FilterConfig", stats_for_all_methods=True)},
             {"name": "router", "typed_config": typed("filters.http.router.v3.Router")},
         ],
@@ -75,12 +75,11 @@ def cluster(name, ports, ca=None, certificate=None):
         "type": "STATIC",
         "lb_policy": "ROUND_ROBIN",
         "connect_timeout": "2s",
-        # Whoever is unhealthy gets nothing, though all may be.
+        # An unhealthy host gets no calls, even if all hosts are unhealthy.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
         "health_checks": [check],
-        # As the chart has it: an instance that passes on an outage of AWS still holds answers, so that only what Envoy itself cannot reach is
-        # left out.
+        # As in the chart: during an outage of AWS an instance still serves cached results, so Envoy ejects only hosts that it cannot reach.
         "outlier_detection": {
             "split_external_local_origin_errors": True,
             "consecutive_local_origin_failure": 3,
@@ -99,7 +98,7 @@ def cluster(name, ports, ca=None, certificate=None):
 
 
 def common_tls(certificate, ca):
-    """Shows `certificate`, where there is one, and wants one of `ca`."""
+    """Presents `certificate`, if there is one, and requires one issued by `ca`."""
     common = {"alpn_protocols": ["h2"], "validation_context": {"trusted_ca": {"filename": str(ca)}}}
     if certificate:
         chain = {"filename": str(certificate.cert)}

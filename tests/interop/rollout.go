@@ -45,10 +45,10 @@ func (r *report) add(err error) {
 
 func main() {
 	address, config, session := os.Args[1], os.Args[2], os.Args[3]
-	ended := make(chan struct{})
+	stopped := make(chan struct{})
 	go func() {
 		io.Copy(io.Discard, os.Stdin)
-		close(ended)
+		close(stopped)
 	}()
 	result := report{Failed: map[string]int{}}
 	var running sync.WaitGroup
@@ -59,7 +59,7 @@ func main() {
 			panic(err)
 		}
 		defer conn.Close()
-		running.Go(func() { load(pb.NewFaceLivenessServiceClient(conn), session, &result, ended) })
+		running.Go(func() { load(pb.NewFaceLivenessServiceClient(conn), session, &result, stopped) })
 	}
 	running.Wait()
 	text, err := json.Marshal(&result)
@@ -69,14 +69,14 @@ func main() {
 	fmt.Println(string(text))
 }
 
-func load(client pb.FaceLivenessServiceClient, session string, result *report, ended <-chan struct{}) {
+func load(client pb.FaceLivenessServiceClient, session string, result *report, stopped <-chan struct{}) {
 	var calls sync.WaitGroup
 	defer calls.Wait()
 	ticks := time.NewTicker(interval)
 	defer ticks.Stop()
 	for {
 		select {
-		case <-ended:
+		case <-stopped:
 			return
 		case <-ticks.C:
 		}

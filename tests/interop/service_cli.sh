@@ -1,43 +1,29 @@
 #!/usr/bin/env bash
-# Runs what `demo` prints, word for word, and holds the answers against what is printed about them.
+# Runs the commands that `demo` prints, and compares the responses with the printed descriptions.
 #
 #   service_cli.sh GUIDE      a file with the guide of a running demo
 #
 # Needs grpcurl, buf and jq.
 set -euo pipefail
 
+source "$(dirname "$0")/../check.sh"
 guide=$(realpath "$1")
 readonly guide
 readonly service=faceliveness.v1.FaceLivenessService
 address=$(grep -om1 '127\.0\.0\.1:[0-9]*' "$guide")
 readonly address
 
-# A pasted line may write a file.
+# A command may write a file.
 cd "$(mktemp -d)"
 trap 'rm -rf "$PWD"' EXIT
 
-passed=0 failed=0
-
-# keeps SENTENCE COMMAND...: the promise is kept when the command succeeds; what it prints is the reason when not.
-keeps() {
-    local sentence=$1 reason
-    shift
-    if reason=$("$@" 2>&1); then
-        echo "ok: $sentence"
-        passed=$((passed + 1))
-    else
-        echo "FAILED: $sentence: $reason"
-        failed=$((failed + 1))
-    fi
-}
-
-# For the end of a check: the reason why its promise is not kept.
-broken() {
+# Fails a check with this reason.
+failure() {
     echo "$1"
     return 1
 }
 
-# One printed command a line, its continuation lines joined.
+# Prints one command per line, with continuation lines joined.
 commands() {
     awk '/^  (grpcurl|buf|curl) / || joined != "" {
         sub(/^ +/, joined == "" ? "" : " ")
@@ -51,45 +37,45 @@ contains() {
     local text=$1 wanted
     shift
     for wanted in "$@"; do
-        [[ $text == *"$wanted"* ]] || broken "$wanted is not in: ${text:0:600}" || return
+        [[ $text == *"$wanted"* ]] || failure "$wanted is not in: ${text:0:600}" || return
     done
 }
 
-# pasted COMMAND: it is answered as its session is.
-pasted() {
-    local command=$1 answer code=0
-    answer=$(bash -o pipefail -c "$command" </dev/null 2>&1) || code=$?
+# run_printed COMMAND: runs a command, and checks its response against its session.
+run_printed() {
+    local command=$1 response code=0
+    response=$(bash -o pipefail -c "$command" </dev/null 2>&1) || code=$?
     if [[ $command == *00e[0-9]\"* ]]; then
-        ((code != 0)) || broken "The call is answered: ${answer:0:600}" || return
-        contains "$answer" google.rpc.ErrorInfo '"domain": "face-liveness-facade"'
+        ((code != 0)) || failure "The call succeeds: ${response:0:600}" || return
+        contains "$response" google.rpc.ErrorInfo '"domain": "face-liveness-facade"'
         return
     fi
-    ((code == 0)) || broken "It ends with $code: ${answer:0:600}" || return
+    ((code == 0)) || failure "It ends with $code: ${response:0:600}" || return
     case $command in
         *face.jpg) jpeg face.jpg ;;
-        *0001\"*min_confidence*) [[ $(jq -r .verdict <<<"$answer") == VERDICT_LIVE ]] || broken "${answer:0:600}" ;;
-        *session_id*) [[ $(jq -r .result.status <<<"$answer") == LIVENESS_STATUS_* ]] || broken "${answer:0:600}" ;;
+        *0001\"*min_confidence*) [[ $(jq -r .verdict <<<"$response") == VERDICT_LIVE ]] || failure "${response:0:600}" ;;
+        *session_id*) [[ $(jq -r .result.status <<<"$response") == LIVENESS_STATUS_* ]] || failure "${response:0:600}" ;;
     esac
 }
 
-# A JPEG begins with its start of image and ends with its end of image.
+# Checks the first and last bytes of a JPEG.
 jpeg() {
     local ends
     ends=$(head -c3 "$1" | od -An -tx1)$(tail -c2 "$1" | od -An -tx1)
-    [[ $ends == " ff d8 ff ff d9" ]] || broken "$1 begins and ends with$ends"
+    [[ $ends == " ff d8 ff ff d9" ]] || failure "$1 begins and ends with$ends"
 }
 
-# What a newcomer is to see must not leave the guide unnoticed.
-shown() {
-    commands | grep -Eq -- "$1" || broken "No command of the guide has $1."
+# Checks that the guide has a command that matches.
+has_command() {
+    commands | grep -Eq -- "$1" || failure "No command of the guide has $1."
 }
 
 denied() {
-    local answer code=0
-    answer=$(call facade00-0000-4000-8000-0000000000e2) || code=$?
-    # 64 and the code of gRPC.
-    ((code == 71)) || broken "grpcurl ends with $code, not 71: ${answer:0:600}" || return
-    contains "$answer" 'Code: PermissionDenied' google.rpc.ErrorInfo '"reason": "UPSTREAM_ACCESS_DENIED"' \
+    local response code=0
+    response=$(call facade00-0000-4000-8000-0000000000e2) || code=$?
+    # 64 plus the gRPC code.
+    ((code == 71)) || failure "grpcurl ends with $code, not 71: ${response:0:600}" || return
+    contains "$response" 'Code: PermissionDenied' google.rpc.ErrorInfo '"reason": "UPSTREAM_ACCESS_DENIED"' \
         '"awsErrorCode": "AccessDeniedException"' '"region": "us-east-1"'
 }
 
@@ -97,26 +83,26 @@ call() {
     grpcurl -plaintext "${@:2}" -d "{\"session_id\":\"$1\"}" "$address" "$service/GetLivenessResult" 2>&1
 }
 
-# row ID TEXT: the answer for a printed session or error is what the guide says of it.
+# row ID TEXT: checks that the response for a session or error matches its description in the guide.
 row() {
-    local id=$1 word=${2%%[ ,]*} answer code=0
-    # First, since a server may remember an error for a moment.
+    local id=$1 word=${2%%[ ,]*} response code=0
+    # First, since the server caches errors for a moment.
     if [[ $2 == *DEADLINE_EXCEEDED* ]]; then
         contains "$(call "$id" -max-time 1)" '"reason": "DEADLINE_EXCEEDED"' || return
     fi
-    answer=$(call "$id") || code=$?
+    response=$(call "$id") || code=$?
     case $word in
         SESSION_* | UPSTREAM_*)
-            ((code > 64)) || broken "grpcurl ends with $code: ${answer:0:600}" || return
-            contains "$answer" "\"reason\": \"$word\"" google.rpc.ErrorInfo
+            ((code > 64)) || failure "grpcurl ends with $code: ${response:0:600}" || return
+            contains "$response" "\"reason\": \"$word\"" google.rpc.ErrorInfo
             ;;
         CREATED* | IN_PROGRESS | SUCCEEDED | FAILED | EXPIRED)
-            # A session that moves on may be anywhere on its way.
+            # A session whose status changes may have any of them.
             [[ $2 == CREATED,* ]] && word=
-            contains "$answer" "\"status\": \"LIVENESS_STATUS_$word"
+            contains "$response" "\"status\": \"LIVENESS_STATUS_$word"
             ;;
-        a) contains "$answer" '"unrecognizedStatus"' ;;
-        *) broken "This test does not know what \"$2\" promises." ;;
+        a) contains "$response" '"unrecognizedStatus"' ;;
+        *) failure "This test does not know the description \"$2\"." ;;
     esac
 }
 
@@ -128,26 +114,26 @@ reflection() {
 }
 
 health() {
-    local answer
-    answer=$(grpcurl -plaintext -d "{\"service\":\"$service\"}" "$address" grpc.health.v1.Health/Check) || return 1
-    contains "$answer" '"status": "SERVING"'
+    local response
+    response=$(grpcurl -plaintext -d "{\"service\":\"$service\"}" "$address" grpc.health.v1.Health/Check) || return 1
+    contains "$response" '"status": "SERVING"'
 }
 
 for kind in 'grpcurl .*0001".*min_confidence' '^buf curl' 'face\.jpg$' '00e[0-9]"'; do
-    keeps "the guide has a command with $kind" shown "$kind"
+    check "the guide has a command with $kind" has_command "$kind"
 done
 while IFS= read -r command; do
-    keeps "pasted: $command" pasted "$command"
+    check "runs as printed: $command" run_printed "$command"
 done < <(commands)
-keeps "an error prints its details in words" denied
+check "an error prints its details in words" denied
 rows=0
 while read -r id text; do
-    keeps "$id is as printed: $text" row "$id" "$text"
+    check "$id is as printed: $text" row "$id" "$text"
     rows=$((rows + 1))
 done < <(grep -E '^ +facade00-' "$guide")
-keeps "the guide has rows of sessions" test "$rows" -gt 0
-keeps "reflection lists and describes the service" reflection
-keeps "the health check is SERVING" health
+check "the guide has rows of sessions" test "$rows" -gt 0
+check "reflection lists and describes the service" reflection
+check "the health check is SERVING" health
 
 echo "$passed passed, $failed failed"
 ((failed == 0))

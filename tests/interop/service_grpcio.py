@@ -1,4 +1,4 @@
-"""Calls a `demo` as a service in Python would, with stubs generated from proto/ at this moment.
+"""Calls a `demo` with a Python client whose stubs are generated from proto/.
 
     service_grpcio.py ADDRESS ADMIN      the gRPC port and the admin port
 """
@@ -12,13 +12,13 @@ import urllib.request
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from contract import details, pb, pb_grpc, refused
-from promises import equal, holds, promise, run
+from contract import details, pb, pb_grpc, expect_error
+from checks import equal, require, check, run
 
 ADDRESS, ADMIN = sys.argv[1:]
 SERVICE = "faceliveness.v1.FaceLivenessService"
 
-# Seconds. Longer than three reads that time out take, and than any other answer.
+# Seconds. Longer than three reads that time out.
 DEADLINE = 20
 
 CHANNEL = grpc.insecure_channel(ADDRESS)
@@ -35,10 +35,10 @@ def get(number, timeout=DEADLINE, **request):
 
 
 def expect(error, code, reason):
-    """The details of an error that must have the code and the reason."""
+    """Asserts code and reason of an error, and returns its details."""
     found = details(error)
     equal("the code", error.code().name, code)
-    holds("ErrorInfo" in found, "there is no ErrorInfo")
+    require("ErrorInfo" in found, "there is no ErrorInfo")
     equal("the reason", found["ErrorInfo"].reason, reason)
     equal("the domain", found["ErrorInfo"].domain, "face-liveness-facade")
     equal("the region", found["ErrorInfo"].metadata["region"], "us-east-1")
@@ -47,48 +47,48 @@ def expect(error, code, reason):
 
 def trailer(error, name):
     values = [value for key, value in error.trailing_metadata() if key == name]
-    holds(len(values) <= 1, f"there are {len(values)} trailers {name}")
+    require(len(values) <= 1, f"there are {len(values)} trailers {name}")
     return values[0] if values else None
 
 
 def expect_retry(error, found):
-    """RetryInfo and the pushback trailer, which say the same."""
-    holds("RetryInfo" in found, "there is no RetryInfo")
-    told = trailer(error, "grpc-retry-pushback-ms")
-    holds(told is not None, "there is no trailer grpc-retry-pushback-ms")
+    """Asserts RetryInfo, and a pushback trailer with the same delay."""
+    require("RetryInfo" in found, "there is no RetryInfo")
+    pushback = trailer(error, "grpc-retry-pushback-ms")
+    require(pushback is not None, "there is no trailer grpc-retry-pushback-ms")
     delay = found["RetryInfo"].retry_delay.ToMilliseconds()
-    holds(delay > 0, f"the delay is {delay} ms")
-    equal("the pushback", int(told), delay)
+    require(delay > 0, f"the delay is {delay} ms")
+    equal("the pushback", int(pushback), delay)
 
 
-@promise("a health watch tells that the service is SERVING, and a check agrees")
+@check("a health watch and a health check report SERVING")
 def health():
     for service in ("", SERVICE):
-        # Credentials are looked for at the start, and until they are there the service is not ready.
+        # The service is not ready until it has loaded its credentials.
         watch = HEALTH.Watch(health_pb2.HealthCheckRequest(service=service), timeout=DEADLINE)
-        holds(any(answer.status == health_pb2.HealthCheckResponse.SERVING for answer in watch), "it never serves")
+        require(any(response.status == health_pb2.HealthCheckResponse.SERVING for response in watch), "the watch never reports SERVING")
         watch.cancel()
         check = HEALTH.Check(health_pb2.HealthCheckRequest(service=service), timeout=DEADLINE)
         equal(f"the health of '{service}'", check.status, health_pb2.HealthCheckResponse.SERVING)
-    error = refused(lambda: HEALTH.Check(health_pb2.HealthCheckRequest(service="liveness"), timeout=DEADLINE))
-    equal("the code of a service that is not there", error.code().name, "NOT_FOUND")
+    error = expect_error(lambda: HEALTH.Check(health_pb2.HealthCheckRequest(service="liveness"), timeout=DEADLINE))
+    equal("the code of an unknown service", error.code().name, "NOT_FOUND")
 
 
-@promise("a live session is VERDICT_LIVE; what is read again comes from the cache, as it was")
+@check("a live session is VERDICT_LIVE, and a second call returns the cached result")
 def live_and_cached():
     first = get(1, min_confidence=80)
     equal("the source of the first read", pb.Source.Name(first.source), "SOURCE_UPSTREAM")
-    holds(first.verdict == pb.VERDICT_LIVE, f"the verdict is {pb.Verdict.Name(first.verdict)}")
+    require(first.verdict == pb.VERDICT_LIVE, f"the verdict is {pb.Verdict.Name(first.verdict)}")
     second = get(1, min_confidence=80)
     equal("the source of the second read", pb.Source.Name(second.source), "SOURCE_CACHE")
-    holds(second.verdict == pb.VERDICT_LIVE, f"the second verdict is {pb.Verdict.Name(second.verdict)}")
-    holds(second.result == first.result, "the results differ")
+    require(second.verdict == pb.VERDICT_LIVE, f"the second verdict is {pb.Verdict.Name(second.verdict)}")
+    require(second.result == first.result, "the results differ")
     equal("the time of the read", second.read_time, first.read_time)
-    holds(abs(first.read_time.ToSeconds() - time.time()) < 60, "the read was not just now")
-    holds(first.expire_time.ToSeconds() > first.read_time.ToSeconds(), "the result is not held beyond its read")
+    require(abs(first.read_time.ToSeconds() - time.time()) < 60, "the read was not just now")
+    require(first.expire_time.ToSeconds() > first.read_time.ToSeconds(), "the result is not cached")
 
 
-@promise("every status has its verdict")
+@check("every status has its verdict")
 def statuses():
     for number, status, verdict in [
         ("1", "SUCCEEDED", "LIVE"),
@@ -102,29 +102,29 @@ def statuses():
         ("10", "IN_PROGRESS", "PENDING"),
         ("11", "UNSPECIFIED", "PENDING"),
     ]:
-        answer = get(number, min_confidence=80)
-        result = answer.result
+        response = get(number, min_confidence=80)
+        result = response.result
         equal(f"the id of session {number}", result.session_id, session(number))
         equal(f"the status of session {number}", pb.LivenessStatus.Name(result.status), f"LIVENESS_STATUS_{status}")
-        equal(f"the verdict of session {number}", pb.Verdict.Name(answer.verdict), f"VERDICT_{verdict}")
-        equal(f"the threshold of session {number}", answer.applied_min_confidence, 80)
-        # Absent is not 0, so presence is what counts.
-        equal(f"that session {number} has a confidence", result.HasField("confidence"), number in "1246")
-        equal(f"that session {number} is held", answer.HasField("expire_time"), status in ("SUCCEEDED", "FAILED", "EXPIRED"))
-        equal(f"AWS's word for session {number}", result.unrecognized_status, "UNDER_REVIEW" if number == "11" else "")
+        equal(f"the verdict of session {number}", pb.Verdict.Name(response.verdict), f"VERDICT_{verdict}")
+        equal(f"the threshold of session {number}", response.applied_min_confidence, 80)
+        # Absent is not the same as 0.
+        equal(f"whether session {number} has a confidence", result.HasField("confidence"), number in "1246")
+        equal(f"whether session {number} is cached", response.HasField("expire_time"), status in ("SUCCEEDED", "FAILED", "EXPIRED"))
+        equal(f"AWS's status of session {number}", result.unrecognized_status, "UNDER_REVIEW" if number == "11" else "")
 
 
-@promise("without a threshold nothing is decided, and a higher one can turn the verdict")
+@check("without a threshold the verdict is unspecified, and a higher one can change it")
 def thresholds():
     for number in ("1", "4", "7", "9"):
-        answer = get(number)
-        equal(f"the verdict of session {number}", pb.Verdict.Name(answer.verdict), "VERDICT_UNSPECIFIED")
-        holds(not answer.HasField("applied_min_confidence"), "there is a threshold")
-    answer = get("1", min_confidence=100)
-    equal("the verdict under 100", pb.Verdict.Name(answer.verdict), "VERDICT_NOT_LIVE")
+        response = get(number)
+        equal(f"the verdict of session {number}", pb.Verdict.Name(response.verdict), "VERDICT_UNSPECIFIED")
+        require(not response.HasField("applied_min_confidence"), "there is a threshold")
+    response = get("1", min_confidence=100)
+    equal("the verdict under 100", pb.Verdict.Name(response.verdict), "VERDICT_NOT_LIVE")
 
 
-@promise("each view has its images, and boxes are in all of them")
+@check("each view has its images, and every view has the bounding boxes")
 def views():
     for view, content, reference, audit in [
         ("UNSPECIFIED", "UNSPECIFIED", False, False),
@@ -132,47 +132,47 @@ def views():
         ("REFERENCE", "INCLUDED", True, False),
         ("FULL", "INCLUDED", True, True),
     ]:
-        answer = get("2", view=f"RESULT_VIEW_{view}")
-        result = answer.result
-        equal(f"the image content of {view}", pb.ImageContent.Name(answer.image_content), f"IMAGE_CONTENT_{content}")
+        response = get("2", view=f"RESULT_VIEW_{view}")
+        result = response.result
+        equal(f"the image content of {view}", pb.ImageContent.Name(response.image_content), f"IMAGE_CONTENT_{content}")
         equal(f"the number of audit images of {view}", len(result.audit_images), 2)
         for image, there in [(result.reference_image, reference), *((image, audit) for image in result.audit_images)]:
             is_jpeg = image.content[:3] == b"\xff\xd8\xff" and image.content[-2:] == b"\xff\xd9"
-            holds(is_jpeg if there else not image.content, f"an image of {view} is {'no JPEG' if there else 'there'}")
-            holds(0 < image.bounding_box.width <= 1, f"an image of {view} has no box")
-        holds(answer.HasField("image_expire_time"), f"{view} does not say until when images are held")
+            require(is_jpeg if there else not image.content, f"an image of {view} is {'not a JPEG' if there else 'included'}")
+            require(0 < image.bounding_box.width <= 1, f"an image of {view} has no box")
+        require(response.HasField("image_expire_time"), f"{view} has no expire time of the images")
 
 
-@promise("images in S3, or none at all, are ABSENT")
+@check("images in S3, or none at all, are ABSENT")
 def absent_images():
     in_s3 = get("6", view="RESULT_VIEW_FULL")
     equal("the image content", pb.ImageContent.Name(in_s3.image_content), "IMAGE_CONTENT_ABSENT")
     for image in [in_s3.result.reference_image, *in_s3.result.audit_images]:
         equal("the bucket", image.s3_object.bucket, "demo-bucket")
         name = image.s3_object.name
-        holds(name.startswith(f"checks/{session('6')}/"), f"the object is named {name}")
-        holds(not image.content, "an image that lies in S3 is in the answer too")
+        require(name.startswith(f"checks/{session('6')}/"), f"the object is named {name}")
+        require(not image.content, "an image in S3 is also in the response")
     for number in ("1", "7", "9"):
-        answer = get(number, view="RESULT_VIEW_FULL")
-        equal(f"session {number}'s image content", pb.ImageContent.Name(answer.image_content), "IMAGE_CONTENT_ABSENT")
-        holds(not answer.result.HasField("reference_image"), f"session {number} has a reference image")
+        response = get(number, view="RESULT_VIEW_FULL")
+        equal(f"session {number}'s image content", pb.ImageContent.Name(response.image_content), "IMAGE_CONTENT_ABSENT")
+        require(not response.result.HasField("reference_image"), f"session {number} has a reference image")
 
 
-# The next two come before the table of all errors, since a server may remember an error for a moment.
-@promise("a deadline that passes is told with a reason, and before it passes")
+# The next two run before the table of all errors, since the server caches errors for a moment.
+@check("before the deadline passes, the call gets DEADLINE_EXCEEDED with a reason")
 def deadline():
-    asked = time.monotonic()
-    error = refused(lambda: get("e5", timeout=0.5))
+    started = time.monotonic()
+    error = expect_error(lambda: get("e5", timeout=0.5))
     expect(error, "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
-    took = time.monotonic() - asked
-    holds(took < 0.5, f"it is told after {took:.3f} s of 0.5 s")
+    took = time.monotonic() - started
+    require(took < 0.5, f"the response arrives after {took:.3f} s of 0.5 s")
 
 
-@promise("a delay that does not fit the deadline is pushed back with -1, so that no client waits for nothing")
+@check("a retry delay beyond the deadline has the pushback -1, so that no client waits in vain")
 def pushback():
-    error = refused(lambda: get("e3", timeout=4))
+    error = expect_error(lambda: get("e3", timeout=4))
     found = expect(error, "UNAVAILABLE", "UPSTREAM_CREDENTIALS")
-    holds(found["RetryInfo"].retry_delay.ToSeconds() >= 4, "the delay fits the deadline")
+    require(found["RetryInfo"].retry_delay.ToSeconds() >= 4, "the delay fits the deadline")
     equal("the pushback", trailer(error, "grpc-retry-pushback-ms"), "-1")
 
 
@@ -189,17 +189,17 @@ ERRORS = {
     "e8": ("UNKNOWN", "UPSTREAM_UNKNOWN", False),
 }
 
-# Those in whose answer AWS names no code.
+# Errors without an AWS error code.
 NO_AWS_CODE = ("e4", "e5", "e6")
 
 
-@promise("every error has its code, its reason and its details, and only those")
+@check("every error has exactly its code, reason and details")
 def errors():
     for number, (code, reason, retry) in ERRORS.items():
-        error = refused(lambda: get(number))
+        error = expect_error(lambda: get(number))
         found = expect(error, code, reason)
         metadata = found["ErrorInfo"].metadata
-        equal(f"that {reason} names AWS's code", "awsErrorCode" in metadata, number not in NO_AWS_CODE)
+        equal(f"whether {reason} has AWS's code", "awsErrorCode" in metadata, number not in NO_AWS_CODE)
         if retry:
             expect_retry(error, found)
         else:
@@ -208,16 +208,16 @@ def errors():
         equal(f"the details of {reason}", sorted(found), sorted({"ErrorInfo"} | others))
 
 
-@promise("a session that is not found is named in ResourceInfo, and nowhere else")
+@check("a session that is not found is named in ResourceInfo, and nowhere else")
 def not_found():
-    error = refused(lambda: get("0"))
+    error = expect_error(lambda: get("0"))
     found = expect(error, "NOT_FOUND", "SESSION_NOT_FOUND")
     equal("the resource", found["ResourceInfo"].resource_name, session("0"))
-    holds(session("0") not in error.details(), "the message has the session's id")
-    holds("us-east-1" in error.details(), "the message does not name the region")
+    require(session("0") not in error.details(), "the message has the session's id")
+    require("us-east-1" in error.details(), "the message does not name the region")
 
 
-@promise("a malformed field is named in BadRequest")
+@check("a malformed field is named in BadRequest")
 def malformed():
     for field, request in [
         ("session_id", {"session_id": "FACADE00-0000-4000-8000-000000000001"}),
@@ -229,34 +229,34 @@ def malformed():
         ("view", {"session_id": session("1"), "view": 9}),
     ]:
         call = lambda: STUB.GetLivenessResult(pb.GetLivenessResultRequest(**request), timeout=DEADLINE)  # noqa: E731
-        found = expect(refused(call), "INVALID_ARGUMENT", "INVALID_REQUEST")
+        found = expect(expect_error(call), "INVALID_ARGUMENT", "INVALID_REQUEST")
         equal("the fields", [violation.field for violation in found["BadRequest"].field_violations], [field])
 
 
-@promise("a session ends while it is watched: CREATED, IN_PROGRESS, SUCCEEDED")
+@check("repeated calls return CREATED, IN_PROGRESS, SUCCEEDED")
 def watched():
     seen, until = [], time.monotonic() + 60
-    while (answer := get("3", min_confidence=80)).verdict == pb.VERDICT_PENDING and time.monotonic() < until:
-        status = pb.LivenessStatus.Name(answer.result.status)
+    while (response := get("3", min_confidence=80)).verdict == pb.VERDICT_PENDING and time.monotonic() < until:
+        status = pb.LivenessStatus.Name(response.result.status)
         if status not in seen:
             seen.append(status)
         time.sleep(0.5)
-    equal("what it was before", seen, ["LIVENESS_STATUS_CREATED", "LIVENESS_STATUS_IN_PROGRESS"])
-    holds(answer.verdict == pb.VERDICT_LIVE, f"the verdict is {pb.Verdict.Name(answer.verdict)}")
+    equal("the earlier statuses", seen, ["LIVENESS_STATUS_CREATED", "LIVENESS_STATUS_IN_PROGRESS"])
+    require(response.verdict == pb.VERDICT_LIVE, f"the verdict is {pb.Verdict.Name(response.verdict)}")
 
 
-# Last, when there were hits, misses and errors to count.
-@promise("promtool finds nothing wrong with the metrics")
+# Last, so that hits, misses and errors have been counted.
+@check("promtool finds nothing wrong with the metrics")
 def metrics():
-    with urllib.request.urlopen(f"http://{ADMIN}/metrics", timeout=DEADLINE) as answer:
-        text = answer.read()
+    with urllib.request.urlopen(f"http://{ADMIN}/metrics", timeout=DEADLINE) as response:
+        text = response.read()
     for series in ("results_total{source=\"upstream\"", "results_total{source=\"cache\"", "errors_total{reason=\"UPSTREAM"):
         counted = re.search(rf"^face_liveness_{re.escape(series)}.* [1-9]\d*$", text.decode(), re.M)
-        holds(counted, f"nothing is counted in {series}")
+        require(counted, f"nothing is counted in {series}")
     for series in ("log_lines_lost_total", "results_contradicted_total"):
-        holds(re.search(rf"^face_liveness_{series} 0$", text.decode(), re.M), f"{series} is missing or not 0")
+        require(re.search(rf"^face_liveness_{series} 0$", text.decode(), re.M), f"{series} is missing or not 0")
     checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
-    equal("what it says", (checked.stdout + checked.stderr).decode(), "")
+    equal("its output", (checked.stdout + checked.stderr).decode(), "")
     equal("its exit code", checked.returncode, 0)
 
 

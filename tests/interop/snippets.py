@@ -1,4 +1,4 @@
-"""The code of the documentation, as it is printed there."""
+"""Extracts code from the documentation."""
 
 import pathlib
 import re
@@ -7,30 +7,30 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 CALLING = "docs/calling.md"
 
-# How the documentation names a language, and its code blocks.
+# The names of each language in the documentation and in its code blocks.
 NAMES = {"go": ("Go", "go"), "python": ("Python", "python"), "node": ("Node.js", "js"), "java": ("Java", "java")}
 
 
 def program(language):
-    """The program under "Complete programs" in docs/calling.md: where to save it, its commands, and its code."""
+    """Returns path, commands and code of the program under "Complete programs" in docs/calling.md."""
     text = section(CALLING, "Complete programs", language)
     path = re.search(r"`(clients/[^`]+)`", text)[1]
     return path, block(text, "sh"), block(text, NAMES[language][1])
 
 
 def redacting(language):
-    """The code under "What to log" in the README of the clients."""
+    """Returns the code under "What to log" in the README of the clients."""
     return block(section("clients/README.md", "What to log", language), NAMES[language][1])
 
 
 def logging_row(language):
-    """The row of the table under "What to log" in the README of the clients."""
+    """Returns the row of the table under "What to log" in the README of the clients."""
     text = (ROOT / "clients/README.md").read_text().split("\n## What to log\n")[1]
     return re.search(rf"^\| {re.escape(NAMES[language][0])}, .*$", text, re.MULTILINE)[0]
 
 
 def section(file, heading, language):
-    """What stands under a heading, from one language's name in bold to the next one's."""
+    """Returns the text under a heading, from the name of one language in bold to the next one."""
     text = (ROOT / file).read_text()
     text = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)[1]
     name = re.escape(NAMES[language][0])

@@ -1,14 +1,13 @@
-//! AWS's variables without a value: rejected where the SDK would take the empty text for a value.
+//! AWS variables without a value: rejected where the SDK would use the empty string as a value.
 
 use crate::{
     commands::run,
     facade::{eventually, id, reason, request},
     program::{aws, serve, simulator},
 };
-use face_liveness_facade::proto::face_liveness_service_client::FaceLivenessServiceClient;
 
 #[tokio::test]
-async fn a_blank_variable_that_would_hide_a_setting_exits_64() {
+async fn a_blank_variable_that_would_override_a_setting_exits_64() {
     let settings = aws("http://127.0.0.1:1");
     for name in [
         "AWS_ENDPOINT_URL",
@@ -30,7 +29,7 @@ async fn a_blank_variable_that_would_hide_a_setting_exits_64() {
         for value in ["", " ", "\n"] {
             let settings = [&settings[..], &[(name, value)]].concat();
             for command in [&["serve"][..], &["serve", "--validate"], &["check"]] {
-                run(command, &settings).await.complains(64, &[name, "has no value"]);
+                run(command, &settings).await.assert_error(64, &[name, "has no value"]);
             }
         }
     }
@@ -51,12 +50,12 @@ async fn a_region_or_an_endpoint_with_a_line_break_exits_64() {
     ] {
         run(&["serve", "--validate"], &[("AWS_REGION", "eu-west-1"), (name, value)])
             .await
-            .complains(64, &[name, "must be"]);
+            .assert_error(64, &[name, "must be"]);
     }
 }
 
 #[tokio::test]
-async fn an_empty_variable_that_the_sdk_takes_for_unset_changes_nothing() {
+async fn an_empty_variable_that_the_sdk_ignores_changes_nothing() {
     let (simulator, endpoint) = simulator().await;
     let names = [
         "AWS_SESSION_TOKEN",
@@ -75,7 +74,6 @@ async fn an_empty_variable_that_the_sdk_takes_for_unset_changes_nothing() {
     assert_eq!(run(&["serve", "--validate"], &settings).await.code, Some(0));
     let running = serve(&[], &settings);
     eventually("it is ready", async || running.log().contains(r#""message":"ready""#)).await;
-    let client = FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await;
-    let status = client.expect("it listens").get_liveness_result(request(&id(1))).await.expect_err("unknown");
+    let status = running.client().await.get_liveness_result(request(&id(1))).await.expect_err("unknown");
     assert_eq!((reason(&status).as_str(), simulator.reads()), ("SESSION_NOT_FOUND", 1));
 }

@@ -1,4 +1,4 @@
-//! Credentials that no request can be signed with, from the environment and from elsewhere.
+//! Credentials that cannot sign a request, from the environment and from other providers.
 
 use super::Folder;
 use crate::{
@@ -6,16 +6,13 @@ use crate::{
     facade::{eventually, id, reason, request},
     program::{Running, aws, serve, simulator},
 };
-use face_liveness_facade::{
-    proto::face_liveness_service_client::FaceLivenessServiceClient,
-    simulator::{Pace, Session, Simulator, Status},
-};
+use face_liveness_facade::simulator::{Pace, Session, Simulator, Status};
 use tonic::Code;
 
 #[tokio::test]
-async fn a_malformed_key_of_the_environment_exits_64_and_is_not_printed() {
+async fn malformed_credentials_in_the_environment_exit_64_and_are_not_printed() {
     for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
-        for (value, flaw) in [
+        for (value, description) in [
             ("hunter2\n", "a line break"),
             ("hunter2\r\n", "a line break"),
             ("hunter2 ", "white space"),
@@ -25,15 +22,16 @@ async fn a_malformed_key_of_the_environment_exits_64_and_is_not_printed() {
         ] {
             let settings = [&aws("http://127.0.0.1:1")[..], &[(name, value)]].concat();
             for command in [&["serve"][..], &["serve", "--validate"], &["check"]] {
-                let outcome = run(command, &settings).await;
-                outcome.complains(64, &[name, flaw]);
-                assert!(!format!("{outcome:?}").contains("hunt"), "{outcome:?}");
+                let output = run(command, &settings).await;
+                output.assert_error(64, &[name, description]);
+                assert!(!format!("{output:?}").contains("hunt"), "{output:?}");
             }
         }
     }
 }
 
-/// The program with these AWS settings besides region and endpoint, and its simulated AWS.
+/// Starts the program with region, endpoint and these AWS settings. Returns it with its simulator
+/// and all AWS settings.
 async fn start(settings: &[(&str, &str)]) -> (Running, Simulator, Vec<(String, String)>) {
     let (simulator, endpoint) = simulator().await;
     simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
@@ -44,30 +42,30 @@ async fn start(settings: &[(&str, &str)]) -> (Running, Simulator, Vec<(String, S
 }
 
 async fn call(running: &Running, number: u32) -> (Code, String) {
-    let client = FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await;
-    match client.expect("it listens").get_liveness_result(request(&id(number))).await {
+    match running.client().await.get_liveness_result(request(&id(number))).await {
         Ok(_) => (Code::Ok, String::new()),
         Err(status) => (status.code(), reason(&status)),
     }
 }
 
-/// The log says `words`, calls get UPSTREAM_CREDENTIALS without a read, and `check` exits 1.
-async fn cannot_read(settings: &[(&str, &str)], words: &str) -> (Running, Simulator) {
+/// Asserts that the log contains `words`, calls get UPSTREAM_CREDENTIALS without a read, and `check`
+/// exits 1.
+async fn assert_cannot_read(settings: &[(&str, &str)], words: &str) -> (Running, Simulator) {
     let (running, simulator, settings) = start(settings).await;
     let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    eventually("the log has the reason", async || running.log().contains(words)).await;
+    eventually("the reason is logged", async || running.log().contains(words)).await;
     assert_eq!(call(&running, 1).await, (Code::Unavailable, "UPSTREAM_CREDENTIALS".to_owned()), "{words}");
     let health = run(&["health", "--address", &running.admin_address], &[]).await;
     assert_eq!((health.code, simulator.reads()), (Some(1), 0), "{health:?}");
-    let outcome = run(&["check"], &settings).await;
-    assert_eq!((outcome.code, outcome.said.contains("found")), (Some(1), false), "{outcome:?}");
-    assert!(outcome.complaints.last().is_some_and(|sentence| sentence.contains("AWS credentials")), "{outcome:?}");
-    assert!(!format!("{}{outcome:?}", running.log()).contains("hunt"), "{outcome:?}");
+    let output = run(&["check"], &settings).await;
+    assert_eq!((output.code, output.stdout.contains("found")), (Some(1), false), "{output:?}");
+    assert!(output.stderr_lines.last().is_some_and(|sentence| sentence.contains("AWS credentials")), "{output:?}");
+    assert!(!format!("{}{output:?}", running.log()).contains("hunt"), "{output:?}");
     (running, simulator)
 }
 
 #[tokio::test]
-async fn a_malformed_key_of_a_provider_is_upstream_credentials_until_corrected() {
+async fn malformed_credentials_of_a_provider_fail_calls_until_corrected() {
     for (key, secret, token, part) in [
         ("any\\n", "any", "any", "access key id"),
         ("any", "hunter2 ", "any", "secret access key"),
@@ -80,7 +78,7 @@ async fn a_malformed_key_of_a_provider_is_upstream_credentials_until_corrected()
         let keys = folder.write("keys.json", &json(key, secret, token));
         let config = folder.write("config", &format!("[default]\ncredential_process = cat '{keys}'\n"));
         let words = format!("the {part} of the AWS credentials contains");
-        let (running, simulator) = cannot_read(&[("AWS_CONFIG_FILE", &config)], &words).await;
+        let (running, simulator) = assert_cannot_read(&[("AWS_CONFIG_FILE", &config)], &words).await;
         folder.write("keys.json", &json("any", "any", "any"));
         eventually("it is ready", async || running.log().contains(r#""message":"ready""#)).await;
         assert_eq!(call(&running, 2).await, (Code::Ok, String::new()));
@@ -89,22 +87,22 @@ async fn a_malformed_key_of_a_provider_is_upstream_credentials_until_corrected()
 }
 
 #[tokio::test]
-async fn a_key_of_a_file_that_is_not_ascii_is_upstream_credentials() {
+async fn a_non_ascii_key_in_a_credentials_file_fails_calls() {
     let folder = Folder::new("not-ascii");
     let keys = "[default]\naws_access_key_id = an\u{e9}y\naws_secret_access_key = any\n";
     let file = folder.write("credentials", keys);
     let words = "the access key id of the AWS credentials contains a character that is not ASCII";
-    cannot_read(&[("AWS_SHARED_CREDENTIALS_FILE", &file)], words).await;
+    assert_cannot_read(&[("AWS_SHARED_CREDENTIALS_FILE", &file)], words).await;
 }
 
-/// The SDK signs the request for the role with these keys, out of this program's sight.
+/// The SDK itself signs the AssumeRole request with these keys.
 #[tokio::test]
-async fn a_malformed_key_behind_a_role_is_upstream_credentials() {
+async fn a_malformed_key_behind_an_assumed_role_fails_calls() {
     let folder = Folder::new("role");
     let role = "[default]\nrole_arn = arn:aws:iam::123456789012:role/any\nsource_profile = base\n";
     let keys = "[profile base]\naws_access_key_id = an\u{7f}y\naws_secret_access_key = any\n";
     let config = folder.write("config", &format!("{role}{keys}"));
     let settings = [("AWS_CONFIG_FILE", config.as_str()), ("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")];
-    let (running, _) = cannot_read(&settings, "no AWS credentials yet").await;
-    assert!(running.log().contains("panicked"), "the case is another one: {}", running.log());
+    let (running, _) = assert_cannot_read(&settings, "no AWS credentials yet").await;
+    assert!(running.log().contains("panicked"), "the SDK does not panic: {}", running.log());
 }

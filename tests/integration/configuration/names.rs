@@ -1,4 +1,4 @@
-//! Names of variables that the program does not have.
+//! Unknown environment variables.
 
 use crate::{
     commands::run,
@@ -19,11 +19,11 @@ async fn a_misspelled_variable_exits_64_with_the_known_name() {
     ] {
         let settings = [&settings[..], &[(name, "x")]].concat();
         for command in [&["serve"][..], &VALIDATE, &["demo"], &["simulate"], &["check"]] {
-            run(command, &settings).await.complains(64, &[name, known]);
+            run(command, &settings).await.assert_error(64, &[name, known]);
         }
-        // A probe of a running server goes on.
+        // A probe of a running server still works.
         let probe = run(&["health", "--address", "127.0.0.1:1"], &settings).await;
-        probe.complains(1, &["cannot connect"]);
+        probe.assert_error(1, &["cannot connect"]);
     }
 }
 
@@ -31,23 +31,23 @@ async fn a_misspelled_variable_exits_64_with_the_known_name() {
 async fn all_misspelled_variables_are_reported_at_once() {
     let settings =
         [("FACE_LIVENESS_TLS_CERTS", "x"), ("FACE_LIVENESS_ALLOWED_CLIENT", "y"), ("FACE_LIVENESS_IMAGES", "z")];
-    let outcome = run(&VALIDATE, &[&aws("http://127.0.0.1:1")[..], &settings].concat()).await;
-    assert_eq!((outcome.code, outcome.complaints.len(), &*outcome.said), (Some(64), 3, ""), "{outcome:?}");
+    let output = run(&VALIDATE, &[&aws("http://127.0.0.1:1")[..], &settings].concat()).await;
+    assert_eq!((output.code, output.stderr_lines.len(), &*output.stdout), (Some(64), 3, ""), "{output:?}");
 }
 
 #[tokio::test]
-async fn another_unknown_variable_is_warned_of() {
+async fn an_unknown_variable_with_the_prefix_logs_a_warning() {
     let settings = [&aws("http://127.0.0.1:1")[..], &[("FACE_LIVENESS_TEAM", "x")]].concat();
     let running = serve(&[], &settings);
     let sentence = r#""FACE_LIVENESS_TEAM" is not a variable of this program, and is ignored"#;
     assert_eq!(running.warnings, [sentence]);
-    let outcome = run(&[&VALIDATE[..], &["--log-format", "text"]].concat(), &settings).await;
-    assert_eq!((outcome.code, &*outcome.said), (Some(0), "The configuration is valid.\n"), "{outcome:?}");
-    assert!(outcome.complaints.len() == 1 && outcome.complaints[0].contains(sentence), "{outcome:?}");
+    let output = run(&[&VALIDATE[..], &["--log-format", "text"]].concat(), &settings).await;
+    assert_eq!((output.code, &*output.stdout), (Some(0), "The configuration is valid.\n"), "{output:?}");
+    assert!(output.stderr_lines.len() == 1 && output.stderr_lines[0].contains(sentence), "{output:?}");
 }
 
 #[tokio::test]
-async fn variables_of_kubernetes_for_a_service_are_ignored() {
+async fn service_link_variables_of_kubernetes_are_ignored() {
     let links = [
         ("FACE_LIVENESS_SERVICE_HOST", "10.0.0.1"),
         ("FACE_LIVENESS_SERVICE_PORT", "50051"),
@@ -60,6 +60,6 @@ async fn variables_of_kubernetes_for_a_service_are_ignored() {
     ];
     let settings = [&aws("http://127.0.0.1:1")[..], &links].concat();
     assert_eq!(serve(&[], &settings).warnings, Vec::<String>::new());
-    let outcome = run(&VALIDATE, &settings).await;
-    assert_eq!((outcome.code, outcome.complaints.len()), (Some(0), 0), "{outcome:?}");
+    let output = run(&VALIDATE, &settings).await;
+    assert_eq!((output.code, output.stderr_lines.len()), (Some(0), 0), "{output:?}");
 }

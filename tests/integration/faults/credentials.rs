@@ -1,10 +1,10 @@
-//! Credentials whose provider fails, hangs or is late: the real program, with a profile whose
-//! `credential_process` is a script.
+//! Credentials providers that fail or hang: the program with a profile whose `credential_process` is
+//! a script.
 
-use super::matrix::{Cached, Expected, Seen};
+use super::matrix::{Cached, Expected, Observed};
 use crate::{
     facade::{id, reason, request},
-    program::{Running, serve, simulator},
+    program::{Running, aws, serve, simulator},
 };
 use face_liveness_facade::{
     proto::face_liveness_service_client::FaceLivenessServiceClient,
@@ -20,33 +20,33 @@ use tonic::{Code, transport::Channel};
 
 const FRESH: &str = r#"echo '{"Version":1,"AccessKeyId":"any","SecretAccessKey":"any"}'"#;
 
-/// A home with a profile whose provider runs the file `provider`, removed with the test.
-struct Home(PathBuf);
+/// A folder with a profile whose provider runs the script `provider`. It is removed when this is
+/// dropped.
+struct Profile(PathBuf);
 
-impl Home {
+impl Profile {
     fn new(name: &str, provider: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder of this test");
-        let home = Self(folder);
-        home.provides(provider);
-        let profile = format!("[default]\ncredential_process = sh '{}'\n", home.file("provider"));
-        fs::write(home.file("config"), profile).expect("a file of this test");
-        home
+        fs::create_dir_all(&folder).expect("the folder is writable");
+        let profile = Self(folder);
+        profile.set_provider(provider);
+        let config = format!("[default]\ncredential_process = sh '{}'\n", profile.file("provider"));
+        fs::write(profile.file("config"), config).expect("the folder is writable");
+        profile
     }
 
     fn file(&self, name: &str) -> String {
         self.0.join(name).to_str().expect("the path is text").to_owned()
     }
 
-    /// From now on the provider does so. A shell reads its script bit by bit: the file is a new
-    /// one.
-    fn provides(&self, script: &str) {
-        fs::write(self.file("new"), script).expect("a file of this test");
-        fs::rename(self.file("new"), self.file("provider")).expect("the same folder");
+    /// Replaces the script. A shell reads its script in parts, so this creates a new file.
+    fn set_provider(&self, script: &str) {
+        fs::write(self.file("new"), script).expect("the folder is writable");
+        fs::rename(self.file("new"), self.file("provider")).expect("both are in one folder");
     }
 }
 
-impl Drop for Home {
+impl Drop for Profile {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.0).ok();
     }
@@ -64,36 +64,35 @@ impl Caller {
         for number in [1, 2] {
             simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(number)) });
         }
-        let settings =
-            [&[("AWS_ENDPOINT_URL_REKOGNITION", &*endpoint), ("AWS_REGION", "us-east-1")], settings].concat();
+        let settings = [&aws(&endpoint)[..2], settings].concat();
         let running = serve(&["--upstream-timeout", timeout], &settings);
-        let client = FaceLivenessServiceClient::connect(format!("http://{}", running.address)).await;
-        Self { running, client: client.expect("it listens"), simulator }
+        let client = running.client().await;
+        Self { running, client, simulator }
     }
 
-    async fn ask(&mut self, number: u32) -> (Code, String) {
+    async fn call(&mut self, number: u32) -> (Code, String) {
         match self.client.get_liveness_result(request(&id(number))).await {
             Ok(_) => (Code::Ok, String::new()),
             Err(status) => (status.code(), reason(&status)),
         }
     }
 
-    /// What the first caller gets, and whether the next one gets it too though the trouble has been
-    /// `mended` since.
-    async fn sees(&mut self, fault: &str, mended: impl FnOnce(&Simulator)) -> Seen {
-        let asked = Instant::now();
-        let (code, reason) = self.ask(1).await;
-        let (took, reads) = (asked.elapsed(), self.simulator.reads());
-        mended(&self.simulator);
-        let cached = if self.ask(1).await == (code, reason.clone()) { Cached::Error } else { Cached::Nothing };
-        let seen = Seen { code, reason, cached, reads, took };
-        println!("{fault:56} | {seen}");
-        seen
+    /// Calls before and after `fix`, and returns what the first call gets. If the second call gets
+    /// the same, the error was cached.
+    async fn observe(&mut self, fault: &str, fix: impl FnOnce(&Simulator)) -> Observed {
+        let started = Instant::now();
+        let (code, reason) = self.call(1).await;
+        let (took, reads) = (started.elapsed(), self.simulator.reads());
+        fix(&self.simulator);
+        let cached = if self.call(1).await == (code, reason.clone()) { Cached::Error } else { Cached::Nothing };
+        let observed = Observed { code, reason, cached, reads, took };
+        println!("{fault:56} | {observed}");
+        observed
     }
 
-    /// Another session is answered, and the program ends as it should.
-    async fn recovers(mut self) {
-        assert_eq!(self.ask(2).await, (Code::Ok, String::new()));
+    /// Asserts that a call for another session succeeds, and that the program exits 0.
+    async fn assert_recovers(mut self) {
+        assert_eq!(self.call(2).await, (Code::Ok, String::new()));
         drop(self.client);
         assert_eq!(self.running.terminate().code(), Some(0));
     }
@@ -102,37 +101,37 @@ impl Caller {
 const NO_READ: Expected = Expected { reads: 0, ..super::CREDENTIALS };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_credentials_a_caller_is_told_so_at_once() {
+async fn without_credentials_calls_fail_immediately() {
     let mut caller = Caller::new("1s", &[]).await;
-    let seen = caller.sees("no credentials", |_| {}).await;
-    assert_eq!(NO_READ.differs(&seen), None);
+    let observed = caller.observe("no credentials", |_| {}).await;
+    assert_eq!(NO_READ.differs(&observed), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_fails_is_asked_again_for_the_next_session() {
-    let home = Home::new("fails", "exit 1");
-    let mut caller = Caller::new("1s", &[("AWS_CONFIG_FILE", &home.file("config"))]).await;
-    let seen = caller.sees("a provider that fails", |_| home.provides(FRESH)).await;
-    assert_eq!(NO_READ.differs(&seen), None);
-    caller.recovers().await;
+async fn a_failed_credentials_provider_is_retried_for_the_next_session() {
+    let profile = Profile::new("fails", "exit 1");
+    let mut caller = Caller::new("1s", &[("AWS_CONFIG_FILE", &profile.file("config"))]).await;
+    let observed = caller.observe("a provider that fails", |_| profile.set_provider(FRESH)).await;
+    assert_eq!(NO_READ.differs(&observed), None);
+    caller.assert_recovers().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_hangs_is_told_from_an_aws_that_does() {
-    let home = Home::new("hangs", "");
-    // Until the test is over, and not a second longer.
-    home.provides(&format!("while [ -e '{}' ]; do sleep 0.1; done", home.file("config")));
-    let mut caller = Caller::new("1s", &[("AWS_CONFIG_FILE", &home.file("config"))]).await;
-    let seen = caller.sees("a provider that hangs", |_| home.provides(FRESH)).await;
+async fn a_credentials_provider_that_hangs_is_upstream_credentials() {
+    let profile = Profile::new("hangs", "");
+    // Exits when the test removes the folder.
+    profile.set_provider(&format!("while [ -e '{}' ]; do sleep 0.1; done", profile.file("config")));
+    let mut caller = Caller::new("1s", &[("AWS_CONFIG_FILE", &profile.file("config"))]).await;
+    let observed = caller.observe("a provider that hangs", |_| profile.set_provider(FRESH)).await;
     let least = Duration::from_millis(800);
-    let hangs = Expected { least, most: least + super::WORK, ..NO_READ };
-    assert_eq!(hangs.differs(&seen), None);
-    caller.recovers().await;
+    let hangs = Expected { least, most: least + super::PROCESSING, ..NO_READ };
+    assert_eq!(hangs.differs(&observed), None);
+    caller.assert_recovers().await;
 }
 
-/// As the agent of EKS Pod Identity may, when it is just going away.
+/// The agent of EKS Pod Identity may do this while it restarts.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_provider_that_closes_without_an_answer_is_no_trouble_of_the_network() {
+async fn a_credentials_endpoint_that_hangs_up_is_upstream_credentials() {
     let agent = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let address = agent.local_addr().expect("a bound socket has an address");
     tokio::spawn(async move {
@@ -143,22 +142,22 @@ async fn a_provider_that_closes_without_an_answer_is_no_trouble_of_the_network()
     });
     let address = format!("http://{address}/");
     let mut caller = Caller::new("10s", &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &address)]).await;
-    let seen = caller.sees("a provider that closes without an answer", |_| {}).await;
-    // It has retries of its own.
-    assert_eq!(Expected { most: Duration::from_secs(10), ..NO_READ }.differs(&seen), None);
+    let observed = caller.observe("a provider that closes without a response", |_| {}).await;
+    // The SDK retries this provider.
+    assert_eq!(Expected { most: Duration::from_secs(10), ..NO_READ }.differs(&observed), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_that_have_expired_are_not_kept() {
-    let home = Home::new("expired", &FRESH.replace(r#""}"#, r#"","Expiration":"2020-01-01T00:00:00Z"}"#));
-    let mut caller = Caller::new("1s", &[("AWS_CONFIG_FILE", &home.file("config"))]).await;
+async fn expired_credentials_are_not_cached() {
+    let profile = Profile::new("expired", &FRESH.replace(r#""}"#, r#"","Expiration":"2020-01-01T00:00:00Z"}"#));
+    let mut caller = Caller::new("1s", &[("AWS_CONFIG_FILE", &profile.file("config"))]).await;
     let expired = FaultKind::Error { code: "ExpiredTokenException".into(), status: 403, message: None };
     caller.simulator.script(Fault::new(expired));
-    let mended = |simulator: &Simulator| {
+    let fix = |simulator: &Simulator| {
         simulator.clear_faults();
-        home.provides(FRESH);
+        profile.set_provider(FRESH);
     };
-    let seen = caller.sees("expired credentials of a provider", mended).await;
-    assert_eq!(super::CREDENTIALS.differs(&seen), None);
-    caller.recovers().await;
+    let observed = caller.observe("expired credentials of a provider", fix).await;
+    assert_eq!(super::CREDENTIALS.differs(&observed), None);
+    caller.assert_recovers().await;
 }

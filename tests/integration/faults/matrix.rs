@@ -1,7 +1,7 @@
-//! A row of the matrix: a fault at AWS's edge, what a caller is told of it, what is remembered
-//! after, and that it passes.
+//! A row of the fault matrix: injects a fault, records what a caller gets and what is cached, then
+//! clears the fault and checks that the service recovers.
 
-use super::edge::{At, Edge};
+use super::faulty_aws::{FaultyAws, Injection};
 use crate::{
     errors::assert_details,
     facade::{Facade, id, reason, request},
@@ -19,25 +19,25 @@ use tokio::sync::Semaphore;
 use tonic::{Code, transport::Channel};
 use tonic_types::StatusExt;
 
-/// What is remembered of a session after a fault.
+/// What is cached for a session after a fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cached {
     Nothing,
-    /// The error itself, for the delay before a retry.
+    /// The error, for its retry delay.
     Error,
-    /// That AWS does not know the session, for `--not-found-ttl`.
+    /// NotFound, for `--not-found-ttl`.
     NotFound,
-    /// The answer, for its time.
-    Answer,
+    /// The response, for its TTL.
+    Response,
 }
 
-/// What a caller gets, and what it costs.
+/// What a caller must get, and what it may cost.
 #[derive(Clone, Copy)]
 pub struct Expected {
     pub code: Code,
     pub reason: &'static str,
     pub cached: Cached,
-    /// Requests that reached AWS's edge before the caller had an answer.
+    /// Requests that reached AWS or its proxy before the caller got its response.
     pub reads: u64,
     pub least: Duration,
     pub most: Duration,
@@ -45,14 +45,14 @@ pub struct Expected {
 
 pub struct Row {
     pub fault: String,
-    pub at: At,
+    pub injection: Injection,
     pub expected: Expected,
-    /// Of `serve`, on top of those that all rows have.
+    /// Flags of `serve` in addition to [`FLAGS`].
     pub flags: &'static [&'static str],
 }
 
-/// What was seen, in the columns of the matrix.
-pub struct Seen {
+/// What a caller got, in the columns of the matrix.
+pub struct Observed {
     pub code: Code,
     pub reason: String,
     pub cached: Cached,
@@ -60,80 +60,80 @@ pub struct Seen {
     pub took: Duration,
 }
 
-/// So many rows start a server and ask at a time: more would make each other slow. Those that only
-/// wait for a delay to pass need no turn.
-static TURNS: Semaphore = Semaphore::const_new(6);
+/// Limits how many rows start a server and call it at once: more would slow each other down. Rows
+/// that only wait for a delay hold no permit.
+static ACTIVE_ROWS: Semaphore = Semaphore::const_new(6);
 
-/// Without a limiter throttling is answered and not waited out. The state of an unfinished session
-/// stays current while the test looks.
+/// Without the rate limiter, callers get throttling errors. A pending status stays cached during the
+/// test.
 const FLAGS: [&str; 6] = ["--quota-tps", "0", "--pending-ttl", "1h", "--not-found-ttl", "300ms"];
 
-/// Whatever the fault was, a stop has nothing to wait for. A moment, on a busy machine.
-const MOMENT: Duration = Duration::from_secs(2);
+/// How long shutdown may take on a busy machine. After no fault is anything left to wait for.
+const SHUTDOWN: Duration = Duration::from_secs(2);
 
-/// Runs all rows, prints what was seen, and tells all that differs.
+/// Runs and prints all rows. Panics with all differences.
 pub async fn run(rows: Vec<Row>) {
     let run = |row: Row| async move {
-        let seen = row.run().await;
-        (row, seen)
+        let observed = row.run().await;
+        (row, observed)
     };
     let rows: Vec<_> = rows.into_iter().map(|row| tokio::spawn(run(row))).collect();
-    let mut wrong = Vec::new();
+    let mut differences = Vec::new();
     for row in rows {
-        let (row, seen) = row.await.expect("the panic above names its row");
-        println!("{:56} | {seen}", row.fault);
-        wrong.extend(row.expected.differs(&seen).map(|how| format!("{}: {how}", row.fault)));
+        let (row, observed) = row.await.expect("the panic above names its row");
+        println!("{:56} | {observed}", row.fault);
+        differences.extend(row.expected.differs(&observed).map(|how| format!("{}: {how}", row.fault)));
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-impl fmt::Display for Seen {
+impl fmt::Display for Observed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { code, reason, cached, reads, took } = self;
-        // A derived Debug pads nothing.
+        // A derived Debug ignores the width.
         let [code, cached] = [format!("{code:?}"), format!("{cached:?}")];
         write!(f, "{code:17} | {reason:26} | {cached:8} | {reads} | {:4} ms", took.as_millis())
     }
 }
 
 impl Expected {
-    /// How what was seen is not what was expected.
-    pub fn differs(&self, seen: &Seen) -> Option<String> {
-        let said = (seen.code, seen.reason.as_str(), seen.cached, seen.reads);
-        if said != (self.code, self.reason, self.cached, self.reads) {
+    /// Returns the difference from what was observed.
+    pub fn differs(&self, observed: &Observed) -> Option<String> {
+        let actual = (observed.code, observed.reason.as_str(), observed.cached, observed.reads);
+        if actual != (self.code, self.reason, self.cached, self.reads) {
             let Self { code, reason, cached, reads, .. } = self;
-            return Some(format!("{said:?} instead of {:?}", (code, reason, cached, reads)));
+            return Some(format!("{actual:?} instead of {:?}", (code, reason, cached, reads)));
         }
-        let in_time = (self.least..=self.most).contains(&seen.took);
-        (!in_time).then(|| format!("took {:?}, which is not {:?} to {:?}", seen.took, self.least, self.most))
+        let in_time = (self.least..=self.most).contains(&observed.took);
+        (!in_time).then(|| format!("took {:?}, not {:?} to {:?}", observed.took, self.least, self.most))
     }
 }
 
 impl Row {
-    async fn run(&self) -> Seen {
-        let turn = TURNS.acquire().await.expect("it is never closed");
-        let edge = Edge::new(&self.at).await;
+    async fn run(&self) -> Observed {
+        let permit = ACTIVE_ROWS.acquire().await.expect("the semaphore is never closed");
+        let aws = FaultyAws::new(&self.injection).await;
         let flags = [&FLAGS, self.flags].concat();
-        let mut facade = Facade::reading(&edge.endpoint, edge.simulator.clone(), &flags).await;
+        let mut facade = Facade::with_endpoint(&aws.endpoint, aws.simulator.clone(), &flags).await;
         for number in [1, 2] {
             facade.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(number)) });
         }
         let mut caller = Caller { client: facade.client().await, what: &self.fault, expected: &self.expected };
-        let asked = Instant::now();
-        let (code, reason) = caller.ask(&id(1)).await;
-        let took = asked.elapsed();
-        let reads = edge.reads();
-        let cached = caller.what_is_cached(&edge, code).await;
-        drop(turn);
-        if edge.mend() {
-            caller.recovers(cached).await;
-            let settled = tokio::time::timeout(MOMENT, edge.road.settles()).await;
-            assert!(settled.is_ok(), "a connection is stuck: {}", self.fault);
+        let started = Instant::now();
+        let (code, reason) = caller.code_and_reason(&id(1)).await;
+        let took = started.elapsed();
+        let reads = aws.reads();
+        let cached = caller.cached(&aws, code).await;
+        drop(permit);
+        if aws.clear_fault() {
+            caller.assert_recovers(cached).await;
+            let idle = tokio::time::timeout(SHUTDOWN, aws.proxy.wait_until_idle()).await;
+            assert!(idle.is_ok(), "a connection stays open: {}", self.fault);
         }
         drop(caller);
-        let stop = tokio::time::timeout(MOMENT, facade.stop()).await;
-        assert_eq!(stop, Ok(Stopped::Drained), "nothing is left under way: {}", self.fault);
-        Seen { code, reason, cached, reads, took }
+        let stop = tokio::time::timeout(SHUTDOWN, facade.stop()).await;
+        assert_eq!(stop, Ok(Stopped::Drained), "a request is left: {}", self.fault);
+        Observed { code, reason, cached, reads, took }
     }
 }
 
@@ -148,8 +148,8 @@ impl Caller<'_> {
         self.client.get_liveness_result(request(id)).await.map(tonic::Response::into_inner)
     }
 
-    /// Code and reason of an answer. The details of one that was expected fit them.
-    async fn ask(&mut self, id: &str) -> (Code, String) {
+    /// Calls, and returns code and reason. Checks the details of an expected error.
+    async fn code_and_reason(&mut self, id: &str) -> (Code, String) {
         let Err(status) = self.call(id).await else { return (Code::Ok, String::new()) };
         if status.code() == self.expected.code {
             assert_details(&status, self.expected.cached == Cached::Error, self.what);
@@ -157,22 +157,22 @@ impl Caller<'_> {
         (status.code(), reason(&status))
     }
 
-    /// What a second call is answered with that costs no read. On a busy machine it may come too
-    /// late, and so it comes again.
-    async fn what_is_cached(&mut self, edge: &Edge, code: Code) -> Cached {
+    /// Returns what a repeated call gets without a read. Repeats the call, because on a busy machine
+    /// it can arrive after the cached entry has expired.
+    async fn cached(&mut self, aws: &FaultyAws, code: Code) -> Cached {
         let calls = if self.expected.cached == Cached::Nothing { 1 } else { 10 };
         for _ in 0..calls {
-            let (reads, asked) = (edge.reads(), Instant::now());
-            let (again, _) = self.ask(&id(1)).await;
-            assert_eq!(again, code, "a second call is told the same: {}", self.what);
-            let read = match edge.counts_reads {
-                true => edge.reads() > reads,
-                // Three attempts come with two pauses, and those are seldom this short.
-                false => asked.elapsed() > Duration::from_millis(100),
+            let (reads, started) = (aws.reads(), Instant::now());
+            let (again, _) = self.code_and_reason(&id(1)).await;
+            assert_eq!(again, code, "a repeated call has the same code: {}", self.what);
+            let read = match aws.counts_reads {
+                true => aws.reads() > reads,
+                // Three attempts have two retry delays, which are rarely this short.
+                false => started.elapsed() > Duration::from_millis(100),
             };
             match code {
                 _ if read => {}
-                Code::Ok => return Cached::Answer,
+                Code::Ok => return Cached::Response,
                 Code::NotFound => return Cached::NotFound,
                 _ => return Cached::Error,
             }
@@ -180,12 +180,12 @@ impl Caller<'_> {
         Cached::Nothing
     }
 
-    /// The fault has passed: the same session is answered, at once or after the delay that was
-    /// told. Where that is long, another is.
-    async fn recovers(&mut self, cached: Cached) {
-        let is_long = cached == Cached::Answer || self.expected.reason == "UPSTREAM_CREDENTIALS";
+    /// Asserts that, once the fault is cleared, a call succeeds at once or after its retry delay.
+    /// Where that delay is long, the call is for another session.
+    async fn assert_recovers(&mut self, cached: Cached) {
+        let is_long = cached == Cached::Response || self.expected.reason == "UPSTREAM_CREDENTIALS";
         let number = if is_long { 2 } else { 1 };
-        let told = Instant::now();
+        let cleared = Instant::now();
         loop {
             let status = match self.call(&id(number)).await {
                 Ok(response) => {
@@ -195,8 +195,8 @@ impl Caller<'_> {
                 Err(status) => status,
             };
             assert!(
-                cached != Cached::Nothing && told.elapsed() < 5 * MOMENT,
-                "it does not pass: {}: {status}",
+                cached != Cached::Nothing && cleared.elapsed() < 5 * SHUTDOWN,
+                "the service does not recover: {}: {status}",
                 self.what
             );
             let delay = status.get_error_details().retry_info().and_then(|info| info.retry_delay);

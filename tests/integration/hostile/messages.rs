@@ -1,4 +1,4 @@
-//! Messages that are too large, or none at all.
+//! Messages that are too large or malformed.
 
 use super::{
     raw::{self, END_STREAM, HEADERS, Reader},
@@ -14,73 +14,73 @@ use tonic_types::StatusExt;
 
 const MALFORMED: u32 = 100_000;
 const CONNECTIONS: u32 = 4;
-/// Fewer than a connection may have at once.
-const AT_ONCE: u32 = 500;
+/// Concurrent streams: below the limit of a connection.
+const CONCURRENT: u32 = 500;
 
-/// Sends a body in one piece, whatever it is, and tells what it is answered.
-async fn answer(target: &Target, body: Vec<u8>) -> Status {
+/// Sends this body in one piece, and returns the error.
+async fn send_body(target: &Target, body: Vec<u8>) -> Status {
     let (mut client, connection) = h2::client::handshake(target.tcp().await).await.expect("it speaks HTTP/2");
     let connection = tokio::spawn(connection);
     let request = Request::post("http://localhost/faceliveness.v1.FaceLivenessService/GetLivenessResult");
     let request = request.header("content-type", "application/grpc").header("te", "trailers");
     let (response, mut stream) =
-        client.send_request(request.body(()).expect("it is sound"), false).expect("the connection is open");
+        client.send_request(request.body(()).expect("a valid request"), false).expect("the connection is open");
     stream.send_data(Bytes::from(body), true).expect("the stream is open");
-    let response = response.await.expect("an answer");
-    let status = Status::from_header_map(response.headers()).expect("no answer but a status");
+    let response = response.await.expect("a response");
+    let status = Status::from_header_map(response.headers()).expect("only a status");
     connection.abort();
     status
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_large_is_refused_as_such_whatever_its_size() {
+async fn messages_above_the_limit_are_rejected_with_overloaded() {
     let target = Target::start(&[]).await;
     let attack = async {
         for size in [5 * 1024, 5 * 1024 * 1024] {
             let mut client = target.client().await;
             let request = crate::facade::request(&"a".repeat(size));
-            refused_as_too_large(&client.get_liveness_result(request).await.expect_err("too large"));
-            refused_as_too_large(&answer(&target, raw::message(&vec![0; size])).await);
+            assert_too_large(&client.get_liveness_result(request).await.expect_err("too large"));
+            assert_too_large(&send_body(&target, raw::message(&vec![0; size])).await);
         }
-        refused_as_too_large(&answer(&target, [&[0, 255, 255, 255, 255][..], b"little"].concat()).await);
+        assert_too_large(&send_body(&target, [&[0, 255, 255, 255, 255][..], b"little"].concat()).await);
     };
     target.withstands("messages of 5 KiB, 5 MiB, 4 GiB", attack).await;
 }
 
-fn refused_as_too_large(status: &Status) {
+fn assert_too_large(status: &Status) {
     assert_eq!((status.code(), reason(status).as_str()), (Code::ResourceExhausted, "OVERLOADED"), "{status:?}");
-    assert!(status.get_error_details().retry_info().is_none(), "it is as large the next time");
+    assert!(status.get_error_details().retry_info().is_none(), "a retry would have the same size");
 }
 
 #[tokio::test]
-async fn what_is_no_message_is_refused_as_malformed() {
+async fn malformed_messages_are_rejected_with_invalid_request() {
     let target = Target::start(&[]).await;
-    let sound = raw::asking(1);
-    let compressed = [&[1], &sound[1..]].concat();
-    let unknown_flag = [&[7], &sound[1..]].concat();
-    let half = sound[..sound.len() / 2].to_vec();
+    let valid = raw::request_message(1);
+    let compressed = [&[1], &valid[1..]].concat();
+    let unknown_flag = [&[7], &valid[1..]].concat();
+    let half = valid[..valid.len() / 2].to_vec();
     let attack = async {
         for (what, body) in [
             ("compressed", compressed),
-            ("a flag that is none", unknown_flag),
+            ("an unknown flag", unknown_flag),
             ("half a message", half),
             ("half a prefix", vec![0, 0]),
             ("no message", Vec::new()),
-            ("no protobuf", raw::message(&[0xff; 40])),
-            ("a length that goes beyond", raw::message(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f])),
+            ("not protobuf", raw::message(&[0xff; 40])),
+            ("a length beyond the message", raw::message(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f])),
             ("an empty message", raw::message(&[])),
-            ("text that is no UTF-8", raw::message(&[0x0a, 0x02, 0xc3, 0x28])),
+            ("text that is not UTF-8", raw::message(&[0x0a, 0x02, 0xc3, 0x28])),
         ] {
-            let status = answer(&target, body).await;
-            let told = (status.code(), reason(&status));
-            assert_eq!(told, (Code::InvalidArgument, "INVALID_REQUEST".to_owned()), "{what}: {status:?}");
+            let status = send_body(&target, body).await;
+            let actual = (status.code(), reason(&status));
+            assert_eq!(actual, (Code::InvalidArgument, "INVALID_REQUEST".to_owned()), "{what}: {status:?}");
         }
     };
-    target.withstands("what is no message", attack).await;
+    target.withstands("malformed messages", attack).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_thousand_malformed_requests_are_refused_one_by_one_and_told_of_by_the_second() {
+async fn a_hundred_thousand_malformed_requests_are_each_rejected_and_counted() {
     let target = Target::start(&[]).await;
     let attack = async {
         let mut connections = JoinSet::new();
@@ -95,7 +95,7 @@ async fn a_hundred_thousand_malformed_requests_are_refused_one_by_one_and_told_o
     assert_eq!(target.metric(series).await, u64::from(MALFORMED));
 }
 
-/// Sends so many, and reads as many refusals.
+/// Sends this many malformed requests, and reads as many rejections.
 async fn flood(mut reader: Reader, mut writer: OwnedWriteHalf, count: u32) {
     let bad = [
         raw::message(&[0xff; 40]),
@@ -103,20 +103,20 @@ async fn flood(mut reader: Reader, mut writer: OwnedWriteHalf, count: u32) {
         raw::message(&[]),
         raw::message(b"\x0a\x240123ABCD-0000-4000-8000-000000000001"),
     ];
-    let (mut sent, mut refused) = (0, 0);
-    while refused < count {
+    let (mut sent, mut rejected) = (0, 0);
+    while rejected < count {
         let mut bytes = Vec::new();
-        while sent < count && sent - refused < AT_ONCE {
+        while sent < count && sent - rejected < CONCURRENT {
             bytes.extend(raw::call(sent * 2 + 1, &bad[sent as usize % bad.len()]));
             sent += 1;
         }
-        writer.write_all(&bytes).await.expect("it is open");
-        let frame = reader.frame().await.expect("it is open");
+        writer.write_all(&bytes).await.expect("the connection is open");
+        let frame = reader.frame().await.expect("the connection is open");
         assert_eq!(frame.goaway_code(), None);
-        // An answer without a message is its headers alone.
+        // A response without a message has only headers.
         if frame.kind == HEADERS {
             assert_eq!(frame.flags & END_STREAM, END_STREAM);
-            refused += 1;
+            rejected += 1;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP/2 by the byte, for what no library would send.
+//! HTTP/2 frames in bytes, for sequences that no library sends.
 
 use super::target::Target;
 use crate::facade::{id, request};
@@ -24,8 +24,8 @@ pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
-/// On a busy machine.
-const SOON: Duration = Duration::from_secs(10);
+/// How long the server may take to close a connection on a busy machine.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
 pub const ACK: u8 = 1;
 pub const END_STREAM: u8 = 1;
@@ -42,7 +42,11 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Why a GOAWAY is sent.
+    pub fn is_ping_ack(&self, payload: &[u8; 8]) -> bool {
+        self.kind == PING && self.flags & ACK != 0 && self.payload == payload
+    }
+
+    /// Returns the error code, if this is a GOAWAY.
     pub fn goaway_code(&self) -> Option<u32> {
         let code = self.payload.get(4..8).filter(|_| self.kind == GOAWAY)?;
         Some(u32::from_be_bytes(code.try_into().expect("four bytes")))
@@ -54,7 +58,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A header as it is, without index and Huffman code.
+/// Encodes a header as an HPACK literal, without indexing and Huffman code.
 pub fn header(name: &str, value: &str) -> Vec<u8> {
     let mut bytes = vec![0];
     for text in [name, value] {
@@ -65,12 +69,12 @@ pub fn header(name: &str, value: &str) -> Vec<u8> {
     bytes
 }
 
-/// The headers of GetLivenessResult.
+/// Encodes the headers of a call of GetLivenessResult.
 pub fn call_headers() -> Vec<u8> {
     headers_to("/faceliveness.v1.FaceLivenessService/GetLivenessResult")
 }
 
-/// The headers of a call to this path.
+/// Encodes the headers of a call to this path.
 pub fn headers_to(path: &str) -> Vec<u8> {
     let pairs = [
         (":method", "POST"),
@@ -83,14 +87,14 @@ pub fn headers_to(path: &str) -> Vec<u8> {
     pairs.iter().flat_map(|(name, value)| header(name, value)).collect()
 }
 
-/// The headers of a call to this path, with fields that have neither a value nor more than a letter
-/// of a name: each is a byte on the wire, and some hundred bytes in memory. `number` is the
-/// stream's on its connection.
+/// Encodes the headers of a call to this path, plus `count` fields with a name of one letter and no
+/// value. Each takes a byte on the wire and some hundred bytes in memory. `number` is the number of
+/// the stream on its connection.
 pub fn empty_fields(path: &str, count: usize, number: u32) -> Vec<u8> {
     fields(path, "", count, number)
 }
 
-/// The same with as many and as large fields as are admitted.
+/// Like [`empty_fields`], but with the most and largest fields that the server accepts.
 pub fn large_fields(path: &str, number: u32) -> Vec<u8> {
     fields(path, &"a".repeat(100), 57, number)
 }
@@ -99,7 +103,7 @@ fn fields(path: &str, value: &str, count: usize, number: u32) -> Vec<u8> {
     let mut block = headers_to(path);
     let mut rest = count;
     if number == 0 {
-        // Literal with indexing: from now on it is the newest entry of HPACK's table.
+        // A literal with indexing: it becomes the newest entry of the HPACK table.
         block.extend([&[0x40, 1, b'x', value.len() as u8][..], value.as_bytes()].concat());
         rest -= 1;
     }
@@ -107,33 +111,33 @@ fn fields(path: &str, value: &str, count: usize, number: u32) -> Vec<u8> {
     block
 }
 
-/// A message with gRPC's prefix.
+/// Adds the gRPC prefix to a message.
 pub fn message(content: &[u8]) -> Vec<u8> {
     let length = u32::try_from(content.len()).expect("a small message").to_be_bytes();
     [&[0], &length[..], content].concat()
 }
 
-/// The request for a session, with gRPC's prefix.
-pub fn asking(number: u32) -> Vec<u8> {
+/// Encodes the request for a session, with the gRPC prefix.
+pub fn request_message(number: u32) -> Vec<u8> {
     message(&request(&id(number)).encode_to_vec())
 }
 
-/// A call of one message.
+/// Encodes a call with one message.
 pub fn call(stream: u32, message: &[u8]) -> Vec<u8> {
     let headers = frame(HEADERS, END_HEADERS, stream, &call_headers());
     [headers, frame(DATA, END_STREAM, stream, message)].concat()
 }
 
-/// A connection after the greeting.
+/// Connects to the gRPC port, and sends the preface with these settings.
 pub async fn connect(target: &Target, settings: &[u8]) -> (Reader, OwnedWriteHalf) {
     connect_to(target.address(), settings).await
 }
 
-/// The same to any port.
+/// Connects to any port, and sends the preface with these settings.
 pub async fn connect_to(address: SocketAddr, settings: &[u8]) -> (Reader, OwnedWriteHalf) {
     let mut stream = TcpStream::connect(address).await.expect("the port is open");
-    stream.set_nodelay(true).expect("it is open");
-    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, settings)].concat()).await.expect("it is open");
+    stream.set_nodelay(true).expect("the connection is open");
+    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, settings)].concat()).await.expect("the connection is open");
     split(stream)
 }
 
@@ -154,15 +158,27 @@ impl Reader {
         Ok(Frame { kind, flags, payload })
     }
 
-    /// Reads until the connection ends, which has to be soon and with a GOAWAY of this code. A
-    /// connection that is closed on one who still sends may lose it on the way.
-    pub async fn ends_with(&mut self, expected: u32) {
-        let end = tokio::time::timeout(SOON, self.end()).await.expect("the connection is ended");
-        assert!(end.is_none_or(|code| code == expected), "{end:?}");
+    /// Reads until the server acknowledges the PING with this payload.
+    pub async fn read_ping_ack(&mut self, payload: &[u8; 8]) {
+        loop {
+            let frame = self.frame().await.expect("the connection is open");
+            if frame.is_ping_ack(payload) {
+                return;
+            }
+        }
     }
 
-    /// Reads until the connection ends.
-    pub async fn end(&mut self) -> Option<u32> {
+    /// Asserts that the server closes the connection, with this code if a GOAWAY arrives. A reset of
+    /// the connection can overtake the GOAWAY.
+    pub async fn assert_closed_with(&mut self, expected: u32) {
+        let code = tokio::time::timeout(CLOSE_LIMIT, self.read_until_closed())
+            .await
+            .expect("the server closes the connection");
+        assert!(code.is_none_or(|code| code == expected), "{code:?}");
+    }
+
+    /// Reads until the connection is closed. Returns the code of the last GOAWAY.
+    pub async fn read_until_closed(&mut self) -> Option<u32> {
         let mut code = None;
         while let Ok(frame) = self.frame().await {
             code = frame.goaway_code().or(code);

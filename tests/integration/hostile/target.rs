@@ -1,4 +1,4 @@
-//! What is attacked, and the caller who must not notice.
+//! The program under attack, and a concurrent caller that the attack must not affect.
 
 use crate::{
     admin::get,
@@ -16,72 +16,65 @@ use std::{
 use tokio::{net::TcpStream, sync::oneshot};
 use tonic::transport::Channel;
 
-/// A session that is held, with all its images, before an attack begins.
-const HELD: u32 = 1;
+/// A session that is cached, with all images, before an attack.
+const CACHED: u32 = 1;
 
-/// The longest that a call of others may take meanwhile. On an idle machine it is a few
-/// milliseconds; a debug build that shares two processors with the attacker, other tests and more
-/// takes some hundreds. Who is starved waits for his deadline.
-const QUICK: Duration = Duration::from_secs(4);
+/// The longest latency of the concurrent caller. It is a few milliseconds on an idle machine, and
+/// some hundreds for a debug build that shares two processors with the attacker and other tests. A
+/// starved call takes until its deadline.
+const MAX_LATENCY: Duration = Duration::from_secs(4);
 
-/// Half of the calls of others are quicker than this.
-const USUAL: Duration = Duration::from_millis(500);
+/// The highest median latency of the concurrent caller.
+const MAX_MEDIAN_LATENCY: Duration = Duration::from_millis(500);
 
-/// How long others wait until they ask again.
+/// The pause between two calls of the concurrent caller.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What a program may keep of an attack that is over. glibc gives memory back from the end of each
-/// of its arenas only, of which there are eight a processor; so some of what was freed stays
-/// resident until it is used again.
-const KEPT: usize = 32 * 1024 * 1024;
+/// How much memory may stay resident after an attack. glibc returns memory only from the end of each
+/// of its arenas (eight per processor), so some freed memory stays resident until it is reused.
+const RETAINED_MEMORY: usize = 32 * 1024 * 1024;
 
-/// Lines that a program may log in a second of an attack: a hundred refusals, each second of the
-/// clock that it touches, and some more.
+/// The most log lines per second of an attack: a hundred rejections per second of the clock, and some
+/// more.
 const LINES_PER_SECOND: f64 = 110.0;
-const MORE_LINES: f64 = 220.0;
+const EXTRA_LINES: f64 = 220.0;
 
 pub struct Target {
     pub program: Running,
     pub simulator: Simulator,
 }
 
-/// What the callers beside an attack have seen.
+/// The latencies of the concurrent caller.
 #[derive(Debug)]
-struct Beside {
+struct Latencies {
     calls: usize,
     median: Duration,
     slowest: Duration,
 }
 
 impl Target {
-    /// The program, which holds a session with five images.
+    /// Starts the program, and caches a session with five images.
     pub async fn start(flags: &[&str]) -> Self {
-        Self::with(flags, &[]).await
+        Self::with_environment(flags, &[]).await
     }
 
-    /// The same, with more of an environment.
-    pub async fn with(flags: &[&str], more: &[(&str, &str)]) -> Self {
+    /// Like [`Self::start`], with additional environment variables.
+    pub async fn with_environment(flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let (simulator, endpoint) = program::simulator().await;
-        simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), audit_images: 4, ..Session::new(id(HELD)) });
-        let settings = [
-            ("AWS_ENDPOINT_URL_REKOGNITION", endpoint.as_str()),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "any"),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
-        ];
-        let settings = [&settings, more].concat();
+        simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), audit_images: 4, ..Session::new(id(CACHED)) });
+        let settings = [&program::aws(&endpoint)[..], environment].concat();
         let program = program::serve(&[&["--quota-tps", "0"], flags].concat(), &settings);
         let target = Self { program, simulator };
-        target.client().await.get_liveness_result(full()).await.expect("an answer");
+        target.client().await.get_liveness_result(full()).await.expect("a response");
         target
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.program.address.parse().expect("it listens on an address")
+        self.program.address.parse().expect("a socket address")
     }
 
     pub fn admin_address(&self) -> SocketAddr {
-        self.program.admin_address.parse().expect("it listens on an address")
+        self.program.admin_address.parse().expect("a socket address")
     }
 
     pub async fn in_flight(&self) -> u64 {
@@ -90,7 +83,7 @@ impl Target {
 
     pub async fn tcp(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address()).await.expect("the port is open");
-        stream.set_nodelay(true).expect("it is open");
+        stream.set_nodelay(true).expect("the connection is open");
         stream
     }
 
@@ -103,18 +96,18 @@ impl Target {
         FaceLivenessServiceClient::new(self.channel().await)
     }
 
-    /// The value of a series of the program's metrics.
+    /// Returns the value of a metric; `series` is its name and labels as exported.
     pub async fn metric(&self, series: &str) -> u64 {
         let [value] = self.metrics([series]).await;
         value
     }
 
-    /// The values of some series at one moment.
+    /// Returns the values of some metrics, all from one scrape.
     pub async fn metrics<const N: usize>(&self, series: [&str; N]) -> [u64; N] {
         let (_, text) = get(&self.program.admin_address, "/metrics").await;
         series.map(|series| {
             let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-            value.unwrap_or_else(|| panic!("{series} in\n{text}")).parse().expect("a whole number")
+            value.unwrap_or_else(|| panic!("{series} is not in\n{text}")).parse().expect("a whole number")
         })
     }
 
@@ -122,49 +115,52 @@ impl Target {
         self.metric("face_liveness_connections").await
     }
 
-    /// Lets `attack` happen while others call. They must not notice it, and nothing of it may be
-    /// left.
+    /// Runs `attack` with a concurrent caller. Asserts that the caller is not affected, and that no
+    /// connection, request or memory is left afterwards.
     pub async fn withstands<T>(&self, what: &str, attack: impl Future<Output = T>) -> T {
         let (before, lines, started) = (self.program.resident(), self.lines(), Instant::now());
         let (stop, stopped) = oneshot::channel();
-        let others = tokio::spawn(call_until(self.client().await, stopped));
-        let end = attack.await;
+        let caller = tokio::spawn(call_until(self.client().await, stopped));
+        let result = attack.await;
         drop(stop);
-        let others = others.await.expect("no call of others fails");
+        let latencies = caller.await.expect("no call of the concurrent caller fails");
         let seconds = started.elapsed().as_secs_f64();
-        let Beside { calls, median, slowest } = others;
-        assert!(slowest < QUICK && median < USUAL, "{what}: {others:?}");
-        eventually("its connections are gone", async || self.connections().await == 0).await;
-        eventually("its requests are gone", async || self.metric("face_liveness_requests_in_flight").await == 0).await;
-        eventually("its memory is free", async || self.program.resident() < before + KEPT).await;
+        let Latencies { calls, median, slowest } = latencies;
+        assert!(slowest < MAX_LATENCY && median < MAX_MEDIAN_LATENCY, "{what}: {latencies:?}");
+        eventually("no connection is open", async || self.connections().await == 0).await;
+        eventually("no request is in flight", async || self.metric("face_liveness_requests_in_flight").await == 0)
+            .await;
+        eventually("the memory is freed", async || self.program.resident() < before + RETAINED_MEMORY).await;
         let lines = self.lines() - lines;
-        assert!((lines as f64) < MORE_LINES + LINES_PER_SECOND * seconds, "{what}: {lines} lines in {seconds} s");
+        assert!((lines as f64) < EXTRA_LINES + LINES_PER_SECOND * seconds, "{what}: {lines} lines in {seconds} s");
         let (before, after) = (before >> 10, self.program.resident() >> 10);
         println!(
-            "{what}: {seconds:.1} s, {lines} lines, {before} then {after} KiB; others: {calls} calls, {median:?}, slowest {slowest:?}"
+            "{what}: {seconds:.1} s, {lines} lines, {before} then {after} KiB; concurrent caller: {calls} calls, median {median:?}, slowest {slowest:?}"
         );
-        end
+        result
     }
 
-    /// Lines logged, without those that say who has got a face: each is wanted.
+    /// Returns the number of logged lines, without the access log.
     fn lines(&self) -> usize {
         self.program.log().lines().filter(|line| !line.contains(r#""target":"access""#)).count()
     }
 }
 
+/// Returns a request for the cached session with all images.
 pub fn full() -> GetLivenessResultRequest {
-    GetLivenessResultRequest { view: ResultView::Full.into(), ..request(&id(HELD)) }
+    GetLivenessResultRequest { view: ResultView::Full.into(), ..request(&id(CACHED)) }
 }
 
-async fn call_until(mut client: FaceLivenessServiceClient<Channel>, mut stopped: oneshot::Receiver<()>) -> Beside {
+/// Calls until `stopped`, at least once.
+async fn call_until(mut client: FaceLivenessServiceClient<Channel>, mut stopped: oneshot::Receiver<()>) -> Latencies {
     let mut times = Vec::new();
-    while stopped.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
+    while times.is_empty() || stopped.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
         let started = Instant::now();
-        client.get_liveness_result(request(&id(HELD))).await.expect("others are answered");
+        client.get_liveness_result(request(&id(CACHED))).await.expect("the concurrent caller gets a response");
         times.push(started.elapsed());
         tokio::time::sleep(PAUSE).await;
     }
     times.sort();
     let slowest = times.last().copied().unwrap_or_default();
-    Beside { calls: times.len(), median: times[times.len() / 2], slowest }
+    Latencies { calls: times.len(), median: times[times.len() / 2], slowest }
 }

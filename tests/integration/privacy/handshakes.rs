@@ -1,8 +1,8 @@
-//! Mutual TLS: three clients by name, and those who fail.
+//! Mutual TLS: three clients with names, and clients whose handshake fails.
 
 use super::{
     planted::{self, id},
-    subject::{Subject, said},
+    watched_program::{WatchedProgram, exchange},
 };
 use crate::{
     certificates::{Authority, Secret, client, dns},
@@ -29,15 +29,15 @@ impl Mutual {
         Self { servers, clients, secret }
     }
 
-    /// The program's certificates, and that `checkout` may ask for all, `report` for all but
-    /// images, and nobody else.
+    /// Returns flags with the certificates of the program. The client `checkout` may request
+    /// everything, `report` everything but images, and other clients nothing.
     pub fn flags(&self) -> Vec<String> {
         let files = self.secret.mutual();
         let path = |file: PathBuf| file.to_str().expect("the path is text").to_owned();
         let files = [
             ("--tls-cert", path(files.cert)),
             ("--tls-key", path(files.key)),
-            ("--tls-client-ca", path(files.client_ca.expect("it is mutual"))),
+            ("--tls-client-ca", path(files.client_ca.expect("a client CA"))),
             ("--allowed-clients", "checkout,report".to_owned()),
             ("--image-clients", "checkout".to_owned()),
         ];
@@ -45,29 +45,29 @@ impl Mutual {
     }
 
     pub fn client(&self, name: &str) -> ClientTlsConfig {
-        Self::of(&self.servers, &self.clients, name)
+        Self::client_of(&self.servers, &self.clients, name)
     }
 
-    fn of(servers: &Authority, clients: &Authority, name: &str) -> ClientTlsConfig {
+    fn client_of(servers: &Authority, clients: &Authority, name: &str) -> ClientTlsConfig {
         let mut params = client();
         params.subject_alt_names = vec![dns(name)];
         with_identity(trusting(servers), &clients.issue(params))
     }
 
-    /// A client of another authority, one that wants another server, one without a certificate, and
-    /// one without TLS, each with a session's id where it can have one.
-    pub async fn fail(&self, subject: &Subject) {
+    /// Connects as a client of another CA, as one that expects another name, as one without a
+    /// certificate, and as one without TLS. Each sends a session id where it can.
+    pub async fn fail_handshakes(&self, watched: &WatchedProgram) {
         let name = format!("{}.shop", id(0x500));
-        let stranger = subject.channel(Some(Self::of(&self.servers, &Authority::new(), &name)));
-        let end = HealthClient::new(stranger).check(HealthCheckRequest::default()).await;
-        subject.told.refused("", &end.expect_err("it is refused"));
+        let channel = watched.channel(Some(Self::client_of(&self.servers, &Authority::new(), &name)));
+        let result = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+        watched.received.record_error("", &result.expect_err("it is rejected"));
         for name in [name.as_str(), "localhost"] {
-            let stream = TcpStream::connect(&subject.running.address).await.expect("it listens");
+            let stream = TcpStream::connect(&watched.running.address).await.expect("it listens");
             let config = Arc::new(config(&self.servers, &TLS13, &[b"h2"]));
             let name = name.to_owned().try_into().expect("it is a DNS name");
-            // In TLS 1.3 a client learns last that it was refused.
+            // In TLS 1.3 the client completes the handshake before it learns that it is rejected.
             TlsConnector::from(config).connect(name, stream).await.ok();
         }
-        subject.told.said(&said(&subject.running.address, planted::words(&id(0x501)).as_bytes()).await);
+        watched.received.record_bytes(&exchange(&watched.running.address, planted::words(&id(0x501)).as_bytes()).await);
     }
 }

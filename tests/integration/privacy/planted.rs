@@ -1,5 +1,5 @@
-//! What is planted: image content, a score, the place of an image in S3, and session ids, each easy
-//! to tell from all else.
+//! The planted personal data: image content, a score, the S3 key of an image, and session ids. Each is
+//! unique, so that a search finds it.
 
 use super::search::HEAD;
 use aws_smithy_types::base64;
@@ -13,26 +13,26 @@ pub const CONFIDENCE: f32 = 87.65432;
 pub const BUCKET: &str = "planted-bucket";
 pub const KEY: &str = "planted-key";
 
-/// What tells this face from others.
+/// The bytes that identify the planted image.
 pub const FACE: &[u8; 12] = b"PLANTED-FACE";
 
-/// The same few bytes again and again, so that any piece of it has them.
+/// Returns image content that repeats the same bytes, so that any part of it contains them.
 pub fn image() -> Vec<u8> {
     [*HEAD, *FACE].concat().repeat(100)
 }
 
-/// The first and the last group are nobody else's.
+/// Returns a session id whose first and last group are unique to the planted data.
 pub fn id(number: usize) -> String {
     assert!(number < 0x1000, "the last group has three digits to spare");
     format!("5eed1d00-face-4bad-8a57-0ddba11d0{number:03x}")
 }
 
-/// All of it, as AWS's sentence on an error might hold it.
+/// Returns a text with all planted data, as the message of an AWS error might contain it.
 pub fn words(id: &str) -> String {
     format!("{id} {CONFIDENCE} s3://{BUCKET}/{KEY}/{id}/reference.jpg {}", base64::encode(image()))
 }
 
-/// AWS's answer with all of it, in that status.
+/// Returns AWS's response with all planted data and this status.
 pub fn result(id: &str, status: &str) -> String {
     let bounding_box = json!({"Width": 0.5, "Height": 0.5, "Left": 0.25, "Top": 0.25});
     let inline = json!({"Bytes": base64::encode(image()), "BoundingBox": bounding_box});
@@ -51,7 +51,7 @@ pub fn result(id: &str, status: &str) -> String {
     result.to_string()
 }
 
-/// A session that the simulator plays, with as much of it as a session can have.
+/// Returns a simulated session with all planted data that a session can have.
 pub fn session(number: usize, pace: Pace) -> Session {
     let s3 = ImageStore::S3 { bucket: BUCKET.into(), prefix: KEY.into(), version: None };
     Session {
@@ -63,7 +63,7 @@ pub fn session(number: usize, pace: Pace) -> Session {
     }
 }
 
-/// A request for all that there is.
+/// Returns a request for all data of a session.
 pub fn full(number: usize) -> GetLivenessResultRequest {
     GetLivenessResultRequest { session_id: id(number), view: ResultView::Full.into(), ..Default::default() }
 }

@@ -1,33 +1,33 @@
-//! What was driven, what was searched, and what was found.
+//! The report: what was run, what was searched, and what was found.
 
 use super::{
+    received::Received,
     search::{Found, Secret, found, found_rounded_too},
-    subject::Seen,
-    told::Told,
+    watched_program::Observed,
 };
 use face_liveness_facade::error::Reason;
 use std::fmt;
 
 pub struct Proof {
-    pub told: Told,
-    pub seen: Seen,
+    pub received: Received,
+    pub observed: Observed,
     pub dump: Dump,
     pub programs: usize,
     pub faults: usize,
 }
 
-/// What SIGABRT left of a program that held everything, with as large a dump as the machine allows.
+/// What SIGABRT leaves of a program that has everything in memory, with the largest core size limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Dump {
-    /// A core, which has what was in memory.
+    /// A core dump, which contains the memory.
     Core,
-    /// Nothing, where another process left a core.
+    /// No core dump, although other processes leave one on this machine.
     None,
-    /// Nothing, and no other process leaves a core on this machine.
-    NotShown,
+    /// No core dump, and no other process leaves one on this machine.
+    Inconclusive,
 }
 
-/// A place to look: what was found there, and what was looked at.
+/// A searched place, what was found there, and how much was searched.
 struct Place {
     name: &'static str,
     found: Found,
@@ -36,16 +36,16 @@ struct Place {
 
 impl Proof {
     fn places(&self) -> Vec<Place> {
-        let (words, seen) = (self.told.words(), &self.seen);
-        let lines = seen.log.iter().filter(|byte| **byte == b'\n').count();
+        let (words, observed) = (self.received.lock(), &self.observed);
+        let lines = observed.log.iter().filter(|byte| **byte == b'\n').count();
         let place = |name, found, searched| Place { name, found, searched };
-        let looked = match seen.disk.looks {
-            0 => "which files are open is not ours to see".to_owned(),
-            looks => format!("{looks} looks at open files"),
+        let looked = match observed.disk.looks {
+            0 => "open files are not visible".to_owned(),
+            looks => format!("{looks} checks of open files"),
         };
-        // Whatever it wrote, it may have been anything.
-        let anything = |what: &String| Secret::ALL.map(|(secret, _)| (secret, what.clone())).into();
-        let on_disk = seen.disk.found.first().map(anything).unwrap_or_default();
+        // A written file may contain any of the secrets.
+        let every_secret = |what: &String| Secret::ALL.map(|(secret, _)| (secret, what.clone())).into();
+        let on_disk = observed.disk.found.first().map(every_secret).unwrap_or_default();
         let both =
             |bytes: &[u8], timeless: &[u8]| found(bytes).into_iter().chain(found_rounded_too(timeless)).collect();
         vec![
@@ -53,31 +53,31 @@ impl Proof {
                 "on disk",
                 on_disk,
                 format!(
-                    "{} folders, {looked}, {} programs that a write to any file would have ended",
-                    seen.disk.folders, seen.disk.confined
+                    "{} folders, {looked}, {} programs that any file write would have ended",
+                    observed.disk.folders, observed.disk.confined
                 ),
             ),
             place(
                 "in logs",
-                both(&seen.log, &without_times(&seen.log)),
-                format!("{lines} lines, {} bytes, of standard error and output", seen.log.len()),
+                both(&observed.log, &without_times(&observed.log)),
+                format!("{lines} lines, {} bytes, of standard error and output", observed.log.len()),
             ),
             place(
                 "in metrics",
-                both(&seen.pages, &without_seconds(&seen.pages)),
-                format!("{} scrapes of all pages, {} bytes", seen.scrapes, seen.pages.len()),
+                both(&observed.pages, &without_seconds(&observed.pages)),
+                format!("{} scrapes of all pages, {} bytes", observed.scrapes, observed.pages.len()),
             ),
             place(
                 "in traces",
-                found_rounded_too(&seen.traces),
-                format!("{} spans, {} bytes", seen.spans, seen.traces.len()),
+                found_rounded_too(&observed.traces),
+                format!("{} spans, {} bytes", observed.spans, observed.traces.len()),
             ),
             place(
                 "in errors",
                 found_rounded_too(&words.errors),
                 format!(
-                    "{} refusals with {} of {} reasons, {} named their session, {} bytes of messages, details and metadata",
-                    words.refusals,
+                    "{} error_count with {} of {} reasons, {} named their session, {} bytes of messages, details and metadata",
+                    words.error_count,
                     words.reasons.len(),
                     Reason::ALL.len(),
                     words.names,
@@ -87,34 +87,34 @@ impl Proof {
         ]
     }
 
-    /// What has to be mended.
+    /// Returns the leaks that must be fixed.
     pub fn leaks(&self) -> Vec<String> {
         let places = self.places();
         let found = places.iter().flat_map(|place| place.found.iter().map(move |found| (place.name, found)));
         let mut leaks: Vec<_> =
             found.map(|(place, (secret, around))| format!("{secret:?} {place}: {around:?}")).collect();
-        // Elsewhere they are the operating system's matter.
+        // The program disables core dumps on Linux only.
         if self.dump == Dump::Core && cfg!(target_os = "linux") {
             leaks.push("a core was dumped".to_owned());
         }
         leaks
     }
 
-    /// What was held, and answered from memory: a search that finds nothing has to have had
-    /// something to find.
-    pub fn held(&self) -> Vec<Secret> {
-        found(&self.told.words().answers_from_memory).into_keys().collect()
+    /// Returns the secrets that cached responses contained. A search without findings proves
+    /// something only if the program had the data.
+    pub fn cached(&self) -> Vec<Secret> {
+        found(&self.received.lock().cached_responses).into_keys().collect()
     }
 }
 
 impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (places, held) = (self.places(), self.held());
+        let (places, cached) = (self.places(), self.cached());
         write!(f, "{:18} | in memory", "")?;
         places.iter().try_for_each(|place| write!(f, " | {:25}", place.name))?;
         writeln!(f, " | in a core dump")?;
         for (secret, name) in Secret::ALL {
-            write!(f, "{name:18} | {:9}", if held.contains(&secret) { "held" } else { "never" })?;
+            write!(f, "{name:18} | {:9}", if cached.contains(&secret) { "cached" } else { "never" })?;
             for place in &places {
                 let names_it = (secret, place.name) == (Secret::Session, "in errors");
                 let cell = match place.found.contains_key(&secret) {
@@ -127,25 +127,25 @@ impl fmt::Display for Proof {
             let cell = match self.dump {
                 Dump::Core => "DUMPED",
                 Dump::None => "never",
-                Dump::NotShown => "not shown",
+                Dump::Inconclusive => "not tested",
             };
             writeln!(f, " | {cell}")?;
         }
-        let answers = self.told.words().answers;
-        let bytes = self.told.words().answers_from_memory.len();
-        writeln!(f, "\ndriven: {} programs, {answers} answers, {} faults of AWS", self.programs, self.faults)?;
-        writeln!(f, "in memory: {bytes} bytes of answers from memory")?;
+        let responses = self.received.lock().responses;
+        let bytes = self.received.lock().cached_responses.len();
+        writeln!(f, "\nrun: {} programs, {responses} responses, {} faults of AWS", self.programs, self.faults)?;
+        writeln!(f, "in memory: {bytes} bytes of cached responses")?;
         places.iter().try_for_each(|place| writeln!(f, "{}: {}", place.name, place.searched))?;
         let dump = match self.dump {
             Dump::Core => "SIGABRT left a core",
-            Dump::None => "SIGABRT left no core, and one of a process that does not forbid it",
-            Dump::NotShown => "SIGABRT left no core, but on this machine no process leaves one",
+            Dump::None => "SIGABRT left no core of the program, and one of another process",
+            Dump::Inconclusive => "SIGABRT left no core, but no process leaves one on this machine",
         };
         writeln!(f, "in a core dump: {dump}")
     }
 }
 
-/// The log without how long things took, which may be any number.
+/// Returns the log without durations and timestamps, which can equal any number.
 fn without_times(log: &[u8]) -> Vec<u8> {
     let without = |line: &[u8]| match serde_json::from_slice(line) {
         Ok(serde_json::Value::Object(mut event)) => {
@@ -157,6 +157,7 @@ fn without_times(log: &[u8]) -> Vec<u8> {
     log.split(|byte| *byte == b'\n').map(without).collect::<Vec<_>>().join(&b'\n')
 }
 
+/// Returns the metrics without durations.
 fn without_seconds(pages: &[u8]) -> Vec<u8> {
     let lines = pages.split(|byte| *byte == b'\n');
     let timeless = lines.filter(|line| !line.windows(8).any(|window| window == b"_seconds"));

@@ -1,22 +1,22 @@
-//! All that can happen to a store, under load: no call fails, none takes long, and AWS is read no
-//! oftener than without a store.
+//! Outages of Redis under load: no call fails or is slow, and AWS is read at most as often as without
+//! Redis.
 
 use super::{Replicas, load::Load};
 use crate::{admin::get, facade::eventually, redis::Redis};
 use face_liveness_facade::simulator;
 use std::time::{Duration, Instant};
 
-/// As many replicas as show who reads for whom.
+/// Enough replicas to show whether they share reads.
 const REPLICAS: usize = 3;
 
-/// How long a replica waits for the store. Long enough for a store that is well on a busy machine.
+/// The timeout of Redis commands. Long enough for a healthy Redis on a busy machine.
 const TIMEOUT: &str = "150ms";
 
-/// What a call takes at most: a look-up, a lease and a result kept, each of which may run into the
-/// timeout, and a busy machine.
+/// The longest latency of a call: a lookup, a lease and a write, each of which can time out, on a busy
+/// machine.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Enough sessions to see a store fail, and enough to see it well.
+/// Enough sessions to detect whether Redis is used.
 const FEW: u32 = 15;
 
 struct Outage {
@@ -31,26 +31,26 @@ impl Outage {
         let addresses = replicas.all.iter().map(|replica| replica.address.to_string());
         let load = Load::on(addresses, &replicas.simulator).await;
         let outage = Self { replicas, load };
-        outage.assert_one_reads_for_all().await;
+        outage.assert_reads_are_shared().await;
         outage
     }
 
-    /// Waits until every replica says this of its store: 1 for well.
+    /// Waits until every replica reports this value of `face_liveness_shared_cache_up`.
     async fn up(&self, up: f64) {
         for replica in &self.replicas.all {
             let is = async || replica.metric("face_liveness_shared_cache_up").await == up;
-            eventually("every replica sees what became of the store", is).await;
+            eventually("every replica detects the change of Redis", is).await;
         }
     }
 
-    async fn assert_one_reads_for_all(&self) {
-        let asked = self.load.further(FEW).await;
-        assert_eq!(self.load.reads(&asked), [1; FEW as usize]);
+    async fn assert_reads_are_shared(&self) {
+        let sessions = self.load.advance(FEW).await;
+        assert_eq!(self.load.reads(&sessions), [1; FEW as usize]);
     }
 
-    async fn assert_each_reads_for_itself(&self) {
-        let asked = self.load.further(FEW).await;
-        assert_eq!(self.load.reads(&asked), [REPLICAS as u64; FEW as usize]);
+    async fn assert_reads_are_not_shared(&self) {
+        let sessions = self.load.advance(FEW).await;
+        assert_eq!(self.load.reads(&sessions), [REPLICAS as u64; FEW as usize]);
         self.assert_ready().await;
     }
 
@@ -60,84 +60,84 @@ impl Outage {
         }
     }
 
-    /// The store is well again, and so is everything else.
-    async fn end(self) {
+    /// Waits until Redis is up again, and asserts that the outage had no effect.
+    async fn assert_recovers(self) {
         self.up(1.0).await;
-        self.assert_one_reads_for_all().await;
+        self.assert_reads_are_shared().await;
         assert!(self.load.most_reads() <= REPLICAS as u64, "{} reads of one session", self.load.most_reads());
-        self.load.assert_unharmed(LONGEST);
+        self.load.assert_no_failures(LONGEST);
         self.assert_ready().await;
     }
 }
 
 #[tokio::test]
-async fn a_store_that_is_killed_and_comes_back_empty_fails_no_call() {
+async fn a_redis_that_restarts_empty_fails_no_call() {
     let mut outage = Outage::begin().await;
     outage.replicas.redis.kill();
     outage.up(0.0).await;
-    outage.assert_each_reads_for_itself().await;
+    outage.assert_reads_are_not_shared().await;
     outage.replicas.redis.restart();
-    outage.end().await;
+    outage.assert_recovers().await;
 }
 
 #[tokio::test]
-async fn a_store_that_is_paused_fails_no_call_and_holds_none_up() {
+async fn a_paused_redis_neither_fails_nor_delays_calls() {
     let outage = Outage::begin().await;
-    outage.replicas.redis.ask::<()>(&["CLIENT", "PAUSE", "2000", "ALL"]);
+    outage.replicas.redis.command::<()>(&["CLIENT", "PAUSE", "2000", "ALL"]);
     outage.up(0.0).await;
-    outage.assert_each_reads_for_itself().await;
-    outage.end().await;
+    outage.assert_reads_are_not_shared().await;
+    outage.assert_recovers().await;
 }
 
 #[tokio::test]
-async fn a_store_that_is_full_fails_no_call() {
+async fn a_full_redis_fails_no_call() {
     let outage = Outage::begin().await;
-    outage.replicas.redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1"]);
+    outage.replicas.redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1"]);
     outage.up(0.0).await;
-    outage.assert_each_reads_for_itself().await;
-    outage.replicas.redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
-    outage.end().await;
+    outage.assert_reads_are_not_shared().await;
+    outage.replicas.redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    outage.assert_recovers().await;
 }
 
 #[tokio::test]
-async fn a_store_that_turns_read_only_and_back_fails_no_call() {
+async fn a_redis_that_becomes_read_only_fails_no_call() {
     let outage = Outage::begin().await;
-    outage.replicas.redis.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    outage.replicas.redis.command::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     outage.up(0.0).await;
-    outage.assert_each_reads_for_itself().await;
-    outage.replicas.redis.ask::<()>(&["REPLICAOF", "NO", "ONE"]);
-    outage.end().await;
+    outage.assert_reads_are_not_shared().await;
+    outage.replicas.redis.command::<()>(&["REPLICAOF", "NO", "ONE"]);
+    outage.assert_recovers().await;
 }
 
 #[tokio::test]
-async fn a_store_that_evicts_fails_no_call_and_goes_on_sharing() {
+async fn a_redis_that_evicts_keys_fails_no_call_and_still_shares_results() {
     let outage = Outage::begin().await;
     let redis = &outage.replicas.redis;
     let number = |section: &str, name: &str| {
-        let text: String = redis.ask(&["INFO", section]);
+        let text: String = redis.command(&["INFO", section]);
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.expect("Redis counts it").trim().parse::<u64>().expect("a number")
     };
-    // Of others, so that not all that goes is the newest.
+    // Other keys, so that not only the newest are evicted.
     let fill = "for i = 1, 3000 do redis.call('SET', 'other:' .. i, string.rep('x', 400)) end";
-    redis.ask::<()>(&["EVAL", fill, "0"]);
-    let most = number("memory", "used_memory").to_string();
-    redis.ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", &most]);
-    eventually("some are evicted", async || number("stats", "evicted_keys") > 20).await;
-    let asked = outage.load.further(FEW).await;
-    let reads: u64 = outage.load.reads(&asked).iter().sum();
+    redis.command::<()>(&["EVAL", fill, "0"]);
+    let limit = number("memory", "used_memory").to_string();
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", &limit]);
+    eventually("some keys are evicted", async || number("stats", "evicted_keys") > 20).await;
+    let sessions = outage.load.advance(FEW).await;
+    let reads: u64 = outage.load.reads(&sessions).iter().sum();
     assert!(reads < u64::from(FEW) * 2, "{reads} reads");
-    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
-    outage.end().await;
+    redis.command::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    outage.assert_recovers().await;
 }
 
 #[tokio::test]
-async fn a_dead_store_costs_a_call_nothing() {
+async fn calls_do_not_contact_a_redis_that_is_down() {
     let mut outage = Outage::begin().await;
     outage.replicas.redis.kill();
     outage.up(0.0).await;
     let replica = &outage.replicas.all[0];
-    let asked = async || {
+    let lookups = async || {
         let outcomes = ["ok", "timeout", "lost"];
         let mut count = 0.0;
         for outcome in outcomes {
@@ -147,7 +147,7 @@ async fn a_dead_store_costs_a_call_nothing() {
         }
         count
     };
-    let (before, since) = (asked().await, Instant::now());
-    outage.load.further(FEW).await;
-    assert_eq!(asked().await, before, "it was asked after {:?}", since.elapsed());
+    let (before, since) = (lookups().await, Instant::now());
+    outage.load.advance(FEW).await;
+    assert_eq!(lookups().await, before, "a lookup after {:?}", since.elapsed());
 }

@@ -1,4 +1,4 @@
-//! Some replicas of the service, with one AWS and one store behind them.
+//! Replicas of the service with one simulated AWS and one Redis.
 
 use crate::{
     facade::{Facade, eventually},
@@ -11,14 +11,14 @@ use tokio::net::TcpListener;
 
 pub struct Replicas {
     pub simulator: Simulator,
-    /// Where AWS is.
+    /// The endpoint of the simulated AWS.
     pub endpoint: String,
     pub redis: Redis,
     pub all: Vec<Facade>,
 }
 
 impl Replicas {
-    /// So many replicas with these flags beside those of the store, once all have it in use.
+    /// Starts replicas with these flags, and waits until their shared cache is up.
     pub async fn start(count: usize, flags: &[&str]) -> Self {
         Self::with(count, flags, simulator::Config::default(), Redis::start().ready()).await
     }
@@ -28,7 +28,7 @@ impl Replicas {
         let endpoint = format!("http://{}", aws.local_addr().expect("a bound socket has an address"));
         let simulator = Simulator::new(config);
         tokio::spawn(simulator.clone().serve(aws, std::future::pending()));
-        fs::write(redis.folder.join("key"), line(1)).expect("the folder can be written");
+        fs::write(redis.folder.join("key"), key_line(1)).expect("the folder is writable");
         let mut replicas = Self { simulator, endpoint, redis, all: Vec::new() };
         for _ in 0..count {
             replicas.add(flags).await;
@@ -36,16 +36,16 @@ impl Replicas {
         replicas
     }
 
-    /// One more replica, with these flags.
+    /// Adds a replica with these flags, and waits until its shared cache is up.
     pub async fn add(&mut self, flags: &[&str]) {
         let (url, key) = (self.redis.url(), self.redis.folder.join("key").display().to_string());
         let own = ["--shared-cache-url", &url, "--shared-cache-key-file", &key, "--shared-cache-timeout", "1s"];
-        let facade = Facade::reading(&self.endpoint, self.simulator.clone(), &[&own[..], flags].concat()).await;
-        in_use(&facade).await;
+        let facade = Facade::with_endpoint(&self.endpoint, self.simulator.clone(), &[&own[..], flags].concat()).await;
+        wait_until_up(&facade).await;
         self.all.push(facade);
     }
 
-    /// Stops all replicas, and starts as many new ones.
+    /// Replaces all replicas with new ones that have these flags.
     pub async fn restart(&mut self, flags: &[&str]) {
         for mut facade in std::mem::take(&mut self.all) {
             facade.stop().await;
@@ -54,17 +54,17 @@ impl Replicas {
     }
 }
 
-/// Waits until the replica has its store in use.
-pub async fn in_use(facade: &Facade) {
-    eventually("the store is in use", async || facade.metric("face_liveness_shared_cache_up").await == 1.0).await;
+/// Waits until the shared cache of the replica is up.
+pub async fn wait_until_up(facade: &Facade) {
+    eventually("the shared cache is up", async || facade.metric("face_liveness_shared_cache_up").await == 1.0).await;
 }
 
-/// A line of a key file.
-pub fn line(key: u8) -> String {
+/// Returns a line of a key file.
+pub fn key_line(key: u8) -> String {
     BASE64_STANDARD.encode([key; 32]) + "\n"
 }
 
-/// A session that has ended well.
-pub fn ended(id: String) -> Session {
+/// Returns a session that has succeeded.
+pub fn succeeded(id: String) -> Session {
     Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id) }
 }

@@ -1,6 +1,6 @@
-//! The replica that reads a session goes, and another goes on.
+//! When the replica that polls a session fails, another one takes over.
 
-use super::{Replicas, gate::Gate};
+use super::{Replicas, proxy::RedisProxy};
 use crate::{
     admin::{get, value},
     facade::{eventually, id, reason, request},
@@ -13,8 +13,8 @@ use face_liveness_facade::{
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// How soon another has taken over, as promised, and what a busy machine may add.
-const SOON: Duration = Duration::from_secs(2);
+/// The documented time until another replica takes over, and an allowance for a busy machine.
+const TAKEOVER: Duration = Duration::from_secs(2);
 const ALLOWANCE: Duration = Duration::from_secs(1);
 
 const READS: &str = r#"face_liveness_upstream_reads_total{outcome="OK"}"#;
@@ -23,48 +23,52 @@ async fn reads(admin_address: impl ToString) -> f64 {
     value(&get(admin_address.to_string(), "/metrics").await.1, READS)
 }
 
-/// Callers who wait for the end of session 1, one at each address.
+/// Starts calls that wait for the final result of session 1, one at each address.
 async fn wait_at(addresses: impl IntoIterator<Item = String>) -> JoinSet<Result<Source, tonic::Status>> {
     let mut waits = JoinSet::new();
     for address in addresses {
         let mut client = FaceLivenessServiceClient::connect(format!("http://{address}")).await.expect("it listens");
         let wait = Some(prost_types::Duration { seconds: 30, nanos: 0 });
-        let asked = GetLivenessResultRequest { wait, ..request(&id(1)) };
-        waits.spawn(async move { client.get_liveness_result(asked).await.map(|answer| answer.get_ref().source()) });
+        let request = GetLivenessResultRequest { wait, ..request(&id(1)) };
+        waits.spawn(
+            async move { client.get_liveness_result(request).await.map(|response| response.get_ref().source()) },
+        );
     }
     waits
 }
 
-/// Waits until one of two has read session 1 again and again, and says which.
-async fn reader(admin_addresses: [String; 2]) -> usize {
-    let at_first = [reads(&admin_addresses[0]).await, reads(&admin_addresses[1]).await];
+/// Returns the index of the replica that polls session 1.
+async fn polling_replica(admin_addresses: [String; 2]) -> usize {
+    let before = [reads(&admin_addresses[0]).await, reads(&admin_addresses[1]).await];
     for _ in 0..1_000 {
         for (index, address) in admin_addresses.iter().enumerate() {
-            if reads(address).await > at_first[index] + 2.0 {
+            if reads(address).await > before[index] + 2.0 {
                 return index;
             }
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("nobody reads");
+    panic!("no replica polls");
 }
 
-/// Waits until that replica reads, who has not, and asserts that it is soon.
+/// Asserts that this replica starts to read in time.
 async fn assert_takes_over(admin_address: impl ToString) {
     let (since, before) = (Instant::now(), reads(admin_address.to_string()).await);
-    eventually("another takes over", async || reads(admin_address.to_string()).await > before).await;
-    assert!(since.elapsed() < SOON + ALLOWANCE, "taken over after {:?}", since.elapsed());
+    eventually("another replica takes over", async || reads(admin_address.to_string()).await > before).await;
+    assert!(since.elapsed() < TAKEOVER + ALLOWANCE, "taken over after {:?}", since.elapsed());
 }
 
-fn endless(simulator: &Simulator) {
+/// Makes session 1 pending.
+fn set_pending(simulator: &Simulator) {
     simulator.place(Session { pace: Pace::Frozen(Status::InProgress), ..Session::new(id(1)) });
 }
 
-fn end(simulator: &Simulator) {
-    simulator.place(super::ended(id(1)));
+/// Makes session 1 succeed.
+fn set_succeeded(simulator: &Simulator) {
+    simulator.place(super::succeeded(id(1)));
 }
 
-/// A program that shares the store of these replicas.
+/// Starts a program that uses the Redis of these replicas.
 fn program(replicas: &Replicas) -> Running {
     let key = replicas.redis.folder.join("key").display().to_string();
     let flags = ["--shared-cache-url", &replicas.redis.url(), "--shared-cache-key-file", &key];
@@ -80,95 +84,98 @@ async fn two_programs(replicas: &Replicas) -> [Running; 2] {
 }
 
 #[tokio::test]
-async fn when_the_replica_that_reads_is_killed_another_takes_over_within_two_seconds() {
+async fn when_the_polling_replica_is_killed_another_takes_over_within_two_seconds() {
     let replicas = Replicas::start(0, &[]).await;
-    endless(&replicas.simulator);
+    set_pending(&replicas.simulator);
     let programs = two_programs(&replicas).await;
     let mut waits = wait_at(programs.iter().map(|program| program.address.clone())).await;
-    let reading = reader(programs.each_ref().map(|program| program.admin_address.clone())).await;
-    programs[reading].send("KILL");
-    assert_takes_over(&programs[1 - reading].admin_address).await;
-    end(&replicas.simulator);
-    let mut answers = Vec::new();
-    while let Some(answer) = waits.join_next().await {
-        answers.push(answer.expect("no caller panics"));
+    let polling = polling_replica(programs.each_ref().map(|program| program.admin_address.clone())).await;
+    programs[polling].send_signal("KILL");
+    assert_takes_over(&programs[1 - polling].admin_address).await;
+    set_succeeded(&replicas.simulator);
+    let mut responses = Vec::new();
+    while let Some(response) = waits.join_next().await {
+        responses.push(response.expect("no caller panics"));
     }
-    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "only who asked the dead one has no answer");
+    assert_eq!(
+        responses.iter().filter(|response| response.is_ok()).count(),
+        1,
+        "only the caller of the killed replica gets no response"
+    );
 }
 
 #[tokio::test]
-async fn when_the_replica_that_reads_is_stopped_another_takes_over_at_once_and_no_wait_fails() {
+async fn when_the_polling_replica_shuts_down_another_takes_over_and_no_wait_fails() {
     let mut replicas = Replicas::start(2, &[]).await;
-    endless(&replicas.simulator);
+    set_pending(&replicas.simulator);
     let mut waits = wait_at(replicas.all.iter().map(|replica| replica.address.to_string())).await;
     let addresses = [0, 1].map(|index: usize| replicas.all[index].admin_address.to_string());
-    let reading = reader(addresses.clone()).await;
-    let mut stopped = replicas.all.remove(reading);
-    tokio::join!(assert_takes_over(&addresses[1 - reading]), stopped.stop());
-    end(&replicas.simulator);
-    while let Some(answer) = waits.join_next().await {
-        answer.expect("no caller panics").expect("an answer");
+    let polling = polling_replica(addresses.clone()).await;
+    let mut stopped = replicas.all.remove(polling);
+    tokio::join!(assert_takes_over(&addresses[1 - polling]), stopped.stop());
+    set_succeeded(&replicas.simulator);
+    while let Some(response) = waits.join_next().await {
+        response.expect("no caller panics").expect("a response");
     }
 }
 
 #[tokio::test]
-async fn when_a_replica_loses_the_store_another_reads_on_and_both_answer() {
+async fn when_the_polling_replica_loses_redis_another_takes_over_and_both_respond() {
     let mut replicas = Replicas::start(0, &[]).await;
-    endless(&replicas.simulator);
-    let gate = Gate::to(replicas.redis.port).await;
-    replicas.add(&["--shared-cache-url", &gate.url]).await;
+    set_pending(&replicas.simulator);
+    let proxy = RedisProxy::start(replicas.redis.port).await;
+    replicas.add(&["--shared-cache-url", &proxy.url]).await;
     let mut waits = wait_at([replicas.all[0].address.to_string()]).await;
-    eventually("it reads", async || replicas.simulator.reads_of(&id(1)) > 0).await;
+    eventually("it polls", async || replicas.simulator.reads_of(&id(1)) > 0).await;
     replicas.add(&[]).await;
     let mut follower = wait_at([replicas.all[1].address.to_string()]).await;
     let addresses = [0, 1].map(|index: usize| replicas.all[index].admin_address.to_string());
-    drop(gate);
+    drop(proxy);
     assert_takes_over(&addresses[1]).await;
-    end(&replicas.simulator);
-    for answer in [waits.join_next().await, follower.join_next().await].into_iter().flatten() {
-        answer.expect("no caller panics").expect("an answer");
+    set_succeeded(&replicas.simulator);
+    for response in [waits.join_next().await, follower.join_next().await].into_iter().flatten() {
+        response.expect("no caller panics").expect("a response");
     }
 }
 
 #[tokio::test]
-async fn a_session_that_all_have_left_is_captured_even_when_the_replica_that_reads_it_is_killed() {
+async fn an_abandoned_session_is_captured_after_its_polling_replica_is_killed() {
     let replicas = Replicas::start(0, &[]).await;
-    endless(&replicas.simulator);
+    set_pending(&replicas.simulator);
     let programs = two_programs(&replicas).await;
     for program in &programs {
-        let mut client =
-            FaceLivenessServiceClient::connect(format!("http://{}", program.address)).await.expect("it listens");
-        client.get_liveness_result(request(&id(1))).await.expect("a state");
+        let mut client = program.client().await;
+        client.get_liveness_result(request(&id(1))).await.expect("a status");
     }
-    end(&replicas.simulator);
-    // Whoever was asked first holds the lease.
-    programs[0].send("KILL");
-    let is_kept = || !replicas.redis.ask::<Vec<String>>(&["KEYS", "*:result"]).is_empty();
-    eventually("its end is captured", async || is_kept()).await;
+    set_succeeded(&replicas.simulator);
+    // The first program has the lease.
+    programs[0].send_signal("KILL");
+    let is_cached = || !replicas.redis.command::<Vec<String>>(&["KEYS", "*:result"]).is_empty();
+    eventually("its final result is captured", async || is_cached()).await;
 }
 
 #[tokio::test]
-async fn a_failing_aws_is_told_by_every_replica_and_not_by_the_reader_alone() {
+async fn an_aws_failure_is_returned_by_every_replica() {
     let replicas = Replicas::start(3, &[]).await;
     let code = "InternalServerError".to_owned();
     replicas.simulator.script(Fault::new(FaultKind::Error { code, status: 500, message: None }));
-    replicas.simulator.place(super::ended(id(1)));
+    replicas.simulator.place(super::succeeded(id(1)));
     let mut calls = JoinSet::new();
     for replica in &replicas.all {
         let mut client = replica.client().await;
         calls.spawn(async move { client.get_liveness_result(request(&id(1))).await });
     }
-    while let Some(answer) = tokio::time::timeout(Duration::from_secs(9), calls.join_next()).await.expect("in time") {
-        let status = answer.expect("no caller panics").expect_err("AWS fails");
+    while let Some(response) = tokio::time::timeout(Duration::from_secs(9), calls.join_next()).await.expect("in time") {
+        let status = response.expect("no caller panics").expect_err("AWS fails");
         assert_eq!(reason(&status), "UPSTREAM_UNAVAILABLE", "{status:?}");
     }
 }
 
 #[tokio::test]
-async fn that_aws_does_not_know_a_session_is_read_once_and_told_by_every_replica() {
+async fn not_found_is_read_once_and_returned_by_every_replica() {
     let replicas = Replicas::start(3, &["--not-found-ttl", "10s"]).await;
     for replica in &replicas.all {
-        let status = replica.get(&id(1)).await.expect_err("AWS knows no such session");
+        let status = replica.get(&id(1)).await.expect_err("the session is unknown");
         assert_eq!(reason(&status), "SESSION_NOT_FOUND");
     }
     assert_eq!(replicas.simulator.reads(), 1);

@@ -138,5 +138,5 @@ async fn limiters_return_to_the_shared_quota_when_redis_is_back() {
     assert_within(start, [first, second].concat(), QUOTA, QUOTA_BURST);
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     assert_eq!(replicas.map(|replica| replica.limiter.rate()), [QUOTA; 2]);
-    assert_eq!(redis.ask::<u64>(&["EXISTS", &format!("{PREFIX}quota:none")]), 1);
+    assert_eq!(redis.command::<u64>(&["EXISTS", &format!("{PREFIX}quota:none")]), 1);
 }

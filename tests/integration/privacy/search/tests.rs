@@ -1,4 +1,4 @@
-//! A search that finds nothing proves something only when it finds what is there.
+//! Tests that the search finds planted data in every encoding.
 
 use super::*;
 use bytes::Bytes;
@@ -8,8 +8,7 @@ use prost::Message;
 const NOISE: &str =
     r#"{"timestamp":"2026-01-02T03:04:05.678901Z","level":"TRACE","millis":86.543,"session":"0a1b2c3d4e5f"}"#;
 
-/// Whether that one secret is found, and no other, amid other things and behind any number of
-/// bytes.
+/// Asserts that the search finds this secret and no other, in other text and at each alignment.
 fn assert_found(secret: Secret, form: impl AsRef<[u8]>) {
     let form = form.as_ref();
     for before in 0..3 {
@@ -23,7 +22,7 @@ fn url_safe(text: &str) -> String {
     text.replace('+', "-").replace('/', "_")
 }
 
-/// All ways to print or write bytes.
+/// Asserts that the search finds the bytes in all common formats.
 fn assert_bytes_are_found(secret: Secret, bytes: &[u8]) {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let debug = format!("{:?}", Bytes::copy_from_slice(bytes));
@@ -44,14 +43,14 @@ fn assert_bytes_are_found(secret: Secret, bytes: &[u8]) {
 }
 
 #[test]
-fn nothing_is_found_where_nothing_is() {
+fn clean_text_has_no_findings() {
     let all = [NOISE, r#"{"millis":87.654,"code":"NOT_FOUND"} 0123abcd-0000-4000-8000-000000000001 faces/key"#];
     assert_eq!(found(all.concat().as_bytes()), Found::new());
     assert_eq!(found_rounded_too(NOISE.as_bytes()), Found::new());
 }
 
 #[test]
-fn an_image_is_found_in_every_form_and_in_pieces() {
+fn an_image_is_found_in_every_encoding_and_in_fragments() {
     let image = planted::image();
     assert_bytes_are_found(Secret::Image, &image);
     assert_bytes_are_found(Secret::Image, &image[..16]);
@@ -91,7 +90,7 @@ fn a_confidence_is_found_in_every_precision_and_as_a_number() {
 }
 
 #[test]
-fn an_s3_key_is_found_in_every_form() {
+fn an_s3_key_is_found_in_every_encoding() {
     for text in [BUCKET.to_owned(), format!("{KEY}/x/reference.jpg")] {
         assert_bytes_are_found(Secret::Key, text.as_bytes());
         assert_found(Secret::Key, serde_json::to_string(&text).unwrap().replace('/', r"\/"));
@@ -99,7 +98,7 @@ fn an_s3_key_is_found_in_every_form() {
 }
 
 #[test]
-fn a_session_id_is_found_in_every_form() {
+fn a_session_id_is_found_in_every_encoding() {
     for number in [0, 1, 0xfff] {
         let id = planted::id(number);
         let plain = id.replace('-', "");

@@ -1,7 +1,7 @@
-//! The program under watch: in folders of its own, with a collector and a simulated AWS, looked at
-//! until its end.
+//! The program with its own folders, a trace collector and a simulated AWS. Records everything that it
+//! writes and sends.
 
-use super::told::Told;
+use super::received::Received;
 use crate::{
     program::{Running, arguments, program},
     traces::collector::Collector,
@@ -20,7 +20,7 @@ use tokio::{
 };
 use tonic::transport::{Channel, ClientTlsConfig};
 
-/// Where a program that writes would write unasked.
+/// The folders where a program might write by default.
 const FOLDERS: [(&str, &str); 7] = [
     ("HOME", "home"),
     ("TMPDIR", "tmp"),
@@ -31,26 +31,26 @@ const FOLDERS: [(&str, &str); 7] = [
     ("XDG_STATE_HOME", "state"),
 ];
 
-/// What the program may do by the operating system's limits, in the shell's words.
+/// The resource limits of the program.
 #[derive(Clone, Copy, PartialEq)]
-pub enum May {
-    /// Write no byte to any file: SIGXFSZ would end it.
-    WriteNothing,
-    /// Leave as large a core as the machine allows.
-    Dump,
+pub enum Limits {
+    /// SIGXFSZ ends the program when it writes to a file.
+    NoFileWrites,
+    /// A core dump may be as large as the machine allows.
+    CoreDump,
 }
 
-pub struct Subject {
+pub struct WatchedProgram {
     pub running: Running,
-    pub told: Told,
+    pub received: Received,
     folder: Folder,
     collector: Collector,
-    seen: Seen,
+    observed: Observed,
 }
 
-/// All that it wrote and sent but its answers, with what was looked at.
+/// All that the program wrote and sent, without responses, and how much was observed.
 #[derive(Default)]
-pub struct Seen {
+pub struct Observed {
     pub log: Vec<u8>,
     pub pages: Vec<u8>,
     pub scrapes: usize,
@@ -62,24 +62,24 @@ pub struct Seen {
 #[derive(Default)]
 pub struct Disk {
     pub folders: usize,
-    /// Programs that a write would have ended.
+    /// Programs that a file write would have ended.
     pub confined: usize,
-    /// How often it was looked at which files are open; never where that is nobody's to see.
+    /// How often open files were listed: zero where they are not visible.
     pub looks: usize,
-    /// What should not be: files made, files open for writing.
+    /// Violations: created files, and files open for writing.
     pub found: Vec<String>,
 }
 
-impl Subject {
-    /// Starts the program with all that it can be made to log and trace.
-    pub async fn start(may: May, aws: &str, flags: &[&str], told: &Told) -> Self {
+impl WatchedProgram {
+    /// Starts the program with the most verbose logs and traces.
+    pub async fn start(limits: Limits, aws: &str, flags: &[&str], received: &Received) -> Self {
         let (collector, endpoint) = Collector::start().await;
         let folder = Folder::new();
         let flags = [&["--log-level", "trace", "--access-log", "all"], flags].concat();
         let program = program(&arguments(&flags));
-        let limit = match may {
-            May::WriteNothing => "ulimit -f 0",
-            May::Dump => r#"ulimit -c "$(ulimit -Hc)""#,
+        let limit = match limits {
+            Limits::NoFileWrites => "ulimit -f 0",
+            Limits::CoreDump => r#"ulimit -c "$(ulimit -Hc)""#,
         };
         let mut command = Command::new("sh");
         command
@@ -89,63 +89,65 @@ impl Subject {
             .env_clear();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir(folder.0.join("work"));
         command.envs(FOLDERS.map(|(name, of)| (name, folder.0.join(of))));
-        command.envs([
+        command.envs(crate::program::aws(aws)).envs([
             ("AWS_EC2_METADATA_DISABLED", "true"),
-            ("AWS_ENDPOINT_URL_REKOGNITION", aws),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "any"),
-            ("AWS_SECRET_ACCESS_KEY", "any"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
             ("OTEL_BSP_SCHEDULE_DELAY", "10"),
         ]);
-        let running = spawn_blocking(move || Running::start(&mut command)).await.expect("it starts");
-        let disk = Disk { confined: usize::from(may == May::WriteNothing), ..Disk::default() };
-        Self { running, told: told.clone(), folder, collector, seen: Seen { disk, ..Seen::default() } }
+        let running = spawn_blocking(move || Running::start(&mut command)).await.expect("the program starts");
+        let disk = Disk { confined: usize::from(limits == Limits::NoFileWrites), ..Disk::default() };
+        Self {
+            running,
+            received: received.clone(),
+            folder,
+            collector,
+            observed: Observed { disk, ..Observed::default() },
+        }
     }
 
     pub fn channel(&self, tls: Option<ClientTlsConfig>) -> Channel {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let endpoint = Channel::from_shared(format!("{scheme}://{}", self.running.address)).expect("an address");
         let endpoint = match tls {
-            Some(tls) => endpoint.tls_config(tls).expect("sound certificates"),
+            Some(tls) => endpoint.tls_config(tls).expect("valid certificates"),
             None => endpoint,
         };
         endpoint.connect_lazy()
     }
 
-    /// Reads its admin port, and which files it has open.
-    pub async fn look(&mut self) {
+    /// Scrapes the admin port, and lists the open files.
+    pub async fn observe(&mut self) {
         for path in ["/", "/metrics", "/livez", "/readyz"] {
             let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-            let page = said(&self.running.admin_address, request.as_bytes()).await;
-            assert!(page.starts_with(b"HTTP/1.1 200") || path == "/readyz", "{path} is answered");
-            self.seen.pages.extend(page);
+            let page = exchange(&self.running.admin_address, request.as_bytes()).await;
+            assert!(page.starts_with(b"HTTP/1.1 200") || path == "/readyz", "{path} is served");
+            self.observed.pages.extend(page);
         }
-        self.seen.scrapes += 1;
+        self.observed.scrapes += 1;
         match open_files(self.running.pid()) {
-            Ok(files) => self.seen.disk.found.extend(files),
-            // The files of a process that may not dump are root's to see, and on Linux only.
+            Ok(files) => self.observed.disk.found.extend(files),
+            // Only root sees the open files of a process without core dumps, and only on Linux.
             Err(_) => return,
         }
-        self.seen.disk.looks += 1;
+        self.observed.disk.looks += 1;
     }
 
-    /// Ends it with that signal, and takes what is left to see.
-    pub async fn end(mut self, signal: &str) -> (ExitStatus, Seen) {
-        self.look().await;
-        self.running.send(signal);
-        let Self { running, folder, collector, mut seen, .. } = self;
-        let (status, log) = spawn_blocking(|| running.into_written()).await.expect("it ends");
-        (seen.log, seen.traces) = (log, collector.bytes());
-        seen.spans = collector.spans(SpanKind::Server).len() + collector.spans(SpanKind::Client).len();
-        seen.disk.folders = FOLDERS.len() + 1;
-        let made = files(&folder.0).into_iter().map(|file| format!("{} was made", file.display()));
-        seen.disk.found.extend(made);
-        (status, seen)
+    /// Sends this signal, and waits until the program exits.
+    pub async fn stop(mut self, signal: &str) -> (ExitStatus, Observed) {
+        self.observe().await;
+        self.running.send_signal(signal);
+        let Self { running, folder, collector, mut observed, .. } = self;
+        let (status, log) = spawn_blocking(|| running.into_output()).await.expect("the program exits");
+        (observed.log, observed.traces) = (log, collector.bytes());
+        observed.spans = collector.spans(SpanKind::Server).len() + collector.spans(SpanKind::Client).len();
+        observed.disk.folders = FOLDERS.len() + 1;
+        let created = files(&folder.0).into_iter().map(|file| format!("{} was created", file.display()));
+        observed.disk.found.extend(created);
+        (status, observed)
     }
 }
 
-impl Seen {
+impl Observed {
     pub fn and(mut self, other: Self) -> Self {
         self.log.extend(other.log);
         self.pages.extend(other.pages);
@@ -160,18 +162,17 @@ impl Seen {
     }
 }
 
-/// What a port says to these bytes until it closes.
-pub async fn said(address: &str, bytes: &[u8]) -> Vec<u8> {
+/// Sends these bytes to a port, and returns everything it sends until it closes the connection.
+pub async fn exchange(address: &str, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
-    let mut said = Vec::new();
-    // It may close before it has read all, or with a reset.
+    let mut received = Vec::new();
+    // The server may close or reset the connection before it has read everything.
     stream.write_all(bytes).await.ok();
-    stream.read_to_end(&mut said).await.ok();
-    said
+    stream.read_to_end(&mut received).await.ok();
+    received
 }
 
-/// A new folder with all of [`FOLDERS`] and a place to work, all of them empty; removed with the
-/// test.
+/// A new folder with empty [`FOLDERS`] and a working directory. It is removed when this is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -180,7 +181,7 @@ impl Folder {
         let name = format!("privacy-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let folder = Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name));
         for name in FOLDERS.iter().map(|(_, name)| *name).chain(["work"]) {
-            fs::create_dir_all(folder.0.join(name)).expect("cargo made the folder");
+            fs::create_dir_all(folder.0.join(name)).expect("cargo created the folder");
         }
         folder
     }
@@ -193,16 +194,16 @@ impl Drop for Folder {
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("it is a folder").map(|entry| entry.expect("it can be read").path());
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a readable entry").path());
     entries.flat_map(|entry| if entry.is_dir() { files(&entry) } else { vec![entry] }).collect()
 }
 
-/// The files that a process has open for writing.
+/// Lists the files that a process has open for writing.
 fn open_files(pid: u32) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?.path();
-        // One may be closed in between.
+        // The file may be closed meanwhile.
         let (Ok(target), Ok(metadata)) = (fs::read_link(&entry), fs::metadata(&entry)) else { continue };
         let info = fs::read_to_string(entry.to_string_lossy().replace("/fd/", "/fdinfo/")).unwrap_or_default();
         let flags = info.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());

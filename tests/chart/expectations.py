@@ -1,6 +1,6 @@
-"""What the chart promises of its manifests, by the values that they are rendered from.
+"""Checks fields of the manifests that are rendered from each file of values.
 
-  promises.py RENDERED
+  expectations.py RENDERED
 """
 
 import sys
@@ -13,21 +13,21 @@ CONTAINER = f"{POD}/containers/0"
 
 MOUNTS = "/etc/face-liveness-facade"
 
-# Where nothing may be, and where anything may.
-NOTHING, ANYTHING = object(), object()
+# The field must be absent, or must be present with any value.
+ABSENT, PRESENT = object(), object()
 
-PROMISES = {
+EXPECTED = {
     "default": {
         "Deployment/face-liveness-facade/spec/replicas": 2,
-        "Deployment/face-liveness-facade/spec/minReadySeconds": NOTHING,
+        "Deployment/face-liveness-facade/spec/minReadySeconds": ABSENT,
         f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "2",
-        f"{CONTAINER}/env/FACE_LIVENESS_RESULT_TTL": NOTHING,
-        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_URL": NOTHING,
+        f"{CONTAINER}/env/FACE_LIVENESS_RESULT_TTL": ABSENT,
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_URL": ABSENT,
         f"{CONTAINER}/env/AWS_EC2_METADATA_DISABLED": "true",
         f"{CONTAINER}/env/MALLOC_MMAP_THRESHOLD_": "65536",
         f"{CONTAINER}/resources/limits/memory": "1213Mi",
         f"{CONTAINER}/resources/requests/memory": "1213Mi",
-        f"{CONTAINER}/resources/limits/cpu": NOTHING,
+        f"{CONTAINER}/resources/limits/cpu": ABSENT,
         f"{CONTAINER}/readinessProbe/grpc": {"port": 9090, "service": "faceliveness.v1.FaceLivenessService"},
         f"{CONTAINER}/livenessProbe/grpc": {"port": 9090},
         f"{CONTAINER}/startupProbe/grpc": {"port": 9090},
@@ -39,27 +39,27 @@ PROMISES = {
         f"{POD}/topologySpreadConstraints/0/labelSelector/matchLabels/app.kubernetes.io~1component": "server",
         "ServiceAccount/face-liveness-facade/automountServiceAccountToken": False,
         "Service/face-liveness-facade/spec/ports/0/appProtocol": "kubernetes.io/h2c",
-        "Service/face-liveness-facade/spec/clusterIP": NOTHING,
-        "PodDisruptionBudget/face-liveness-facade": ANYTHING,
-        "NetworkPolicy/face-liveness-facade": ANYTHING,
+        "Service/face-liveness-facade/spec/clusterIP": ABSENT,
+        "PodDisruptionBudget/face-liveness-facade": PRESENT,
+        "NetworkPolicy/face-liveness-facade": PRESENT,
         "Pod/face-liveness-facade-test/metadata/annotations/helm.sh~1hook": "test",
-        "HorizontalPodAutoscaler/face-liveness-facade": NOTHING,
-        "ServiceMonitor/face-liveness-facade": NOTHING,
-        "PrometheusRule/face-liveness-facade": NOTHING,
-        "ConfigMap/face-liveness-facade-dashboard": NOTHING,
-        "Job/face-liveness-facade-test": NOTHING,
-        "VirtualService/face-liveness-facade": NOTHING,
+        "HorizontalPodAutoscaler/face-liveness-facade": ABSENT,
+        "ServiceMonitor/face-liveness-facade": ABSENT,
+        "PrometheusRule/face-liveness-facade": ABSENT,
+        "ConfigMap/face-liveness-facade-dashboard": ABSENT,
+        "Job/face-liveness-facade-test": ABSENT,
+        "VirtualService/face-liveness-facade": ABSENT,
     },
     "production": {
         f"{CONTAINER}/image": "registry.example.com/team/face-liveness-facade@sha256:" + "0123456789abcdef" * 4,
         f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "3",
         f"{CONTAINER}/env/FACE_LIVENESS_RESULT_TTL": "30m",
         f"{CONTAINER}/env/OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.monitoring:4317",
-        "ServiceAccount/face-liveness-facade/metadata/annotations/eks.amazonaws.com~1role-arn": ANYTHING,
+        "ServiceAccount/face-liveness-facade/metadata/annotations/eks.amazonaws.com~1role-arn": PRESENT,
         "PrometheusRule/face-liveness-facade/spec/groups/0/rules/0/annotations/runbook_url": "https://runbooks.example.com/face-liveness#facelivenessdown",
         "PrometheusRule/face-liveness-facade/spec/groups/0/rules/0/labels/team": "identity",
-        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/12": ANYTHING,
-        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/13": NOTHING,
+        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/12": PRESENT,
+        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/13": ABSENT,
     },
     "options": {
         f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "6",
@@ -89,15 +89,15 @@ PROMISES = {
     },
     "shared-cache-small": {
         f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_KEY_FILE": f"{MOUNTS}/shared-cache-key/k",
-        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_PASSWORD_FILE": NOTHING,
-        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_CA": NOTHING,
-        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_TIMEOUT": NOTHING,
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_PASSWORD_FILE": ABSENT,
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_CA": ABSENT,
+        f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_TIMEOUT": ABSENT,
         f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "5",
-        f"{POD}/volumes/1": NOTHING,
+        f"{POD}/volumes/1": ABSENT,
         "NetworkPolicy/face-liveness-facade/spec/egress/3": {"ports": [{"port": 6379, "protocol": "TCP"}]},
     },
     "autoscaled": {
-        "Deployment/face-liveness-facade/spec/replicas": NOTHING,
+        "Deployment/face-liveness-facade/spec/replicas": ABSENT,
         f"{CONTAINER}/env/FACE_LIVENESS_QUOTA_REPLICAS": "3",
         f"{CONTAINER}/resources/limits/memory": "2Gi",
         f"{CONTAINER}/resources/requests/memory": "512Mi",
@@ -111,10 +111,10 @@ PROMISES = {
     },
     "tls-secret": {
         "Service/liveness/spec/clusterIP": "None",
-        # 30 s between two lookups of a client's, and 5 s in which a DNS server serves an old record.
+        # Clients look up the name every 30 s, and a DNS server can serve an old record for 5 s.
         "Deployment/liveness/spec/minReadySeconds": 35,
         "Deployment/liveness/spec/template/spec/volumes/0/secret/secretName": "liveness-tls",
-        "Certificate/liveness": NOTHING,
+        "Certificate/liveness": ABSENT,
     },
     "headless-at-once": {
         "Service/face-liveness-facade/spec/clusterIP": "None",
@@ -135,43 +135,43 @@ PROMISES = {
         "Deployment/face-liveness-facade/spec/template/metadata/annotations/config.linkerd.io~1skip-inbound-ports": "9090",
     },
     "small": {
-        f"{CONTAINER}/env/AWS_EC2_METADATA_DISABLED": NOTHING,
+        f"{CONTAINER}/env/AWS_EC2_METADATA_DISABLED": ABSENT,
         f"{POD}/serviceAccountName": "default",
-        f"{POD}/topologySpreadConstraints": NOTHING,
-        "ServiceAccount/face-liveness-facade": NOTHING,
-        "PodDisruptionBudget/face-liveness-facade": NOTHING,
-        "NetworkPolicy/face-liveness-facade": NOTHING,
-        "Pod/face-liveness-facade-test": NOTHING,
+        f"{POD}/topologySpreadConstraints": ABSENT,
+        "ServiceAccount/face-liveness-facade": ABSENT,
+        "PodDisruptionBudget/face-liveness-facade": ABSENT,
+        "NetworkPolicy/face-liveness-facade": ABSENT,
+        "Pod/face-liveness-facade-test": ABSENT,
     },
     "argocd": {
         "Job/face-liveness-facade-test/metadata/annotations/argocd.argoproj.io~1hook": "PostSync",
-        "Pod/face-liveness-facade-test": NOTHING,
+        "Pod/face-liveness-facade-test": ABSENT,
     },
     "levers": {
         "Deployment/face-liveness-facade/metadata/labels/cost-centre": "4711",
         "Deployment/face-liveness-facade/spec/minReadySeconds": 10,
-        "Deployment/face-liveness-facade/spec/template/metadata/annotations/checksum~1extra-objects": ANYTHING,
+        "Deployment/face-liveness-facade/spec/template/metadata/annotations/checksum~1extra-objects": PRESENT,
         "Deployment/face-liveness-facade/spec/template/spec/containers/0/image": "registry.example.com/team/face-liveness-facade:0.1.0+build.7",
-        "ConfigMap/face-liveness-facade-more": ANYTHING,
+        "ConfigMap/face-liveness-facade-more": PRESENT,
     },
 }
 
 
 def main():
-    rendered, wrong, held = Path(sys.argv[1]), 0, 0
-    for name, promises in PROMISES.items():
+    rendered, failed, checked = Path(sys.argv[1]), 0, 0
+    for name, fields in EXPECTED.items():
         objects = {}
         for thing in yaml.safe_load_all((rendered / f"{name}.yaml").read_text()):
             if thing:
                 objects.setdefault(thing["kind"], {})[thing["metadata"]["name"]] = thing
-        for path, promised in promises.items():
+        for path, expected in fields.items():
             found = look(objects, path)
-            if found != promised and not (promised is ANYTHING and found is not NOTHING):
-                wrong += 1
-                print(f"{name}: {path} is {'not there' if found is NOTHING else found}, and not as promised", file=sys.stderr)
-            held += 1
-    print(f"{held} promises are held against the manifests")
-    sys.exit(bool(wrong))
+            if found != expected and not (expected is PRESENT and found is not ABSENT):
+                failed += 1
+                print(f"{name}: {path} is {'absent' if found is ABSENT else found}, not the expected value", file=sys.stderr)
+            checked += 1
+    print(f"{checked} fields are checked")
+    sys.exit(bool(failed))
 
 
 def look(here, path):
@@ -179,11 +179,11 @@ def look(here, path):
         part = part.replace("~1", "/")
         if isinstance(here, list):
             by_name = {entry.get("name"): entry.get("value") for entry in here if isinstance(entry, dict)}
-            here = (here[int(part)] if int(part) < len(here) else NOTHING) if part.isdigit() else by_name.get(part, NOTHING)
+            here = (here[int(part)] if int(part) < len(here) else ABSENT) if part.isdigit() else by_name.get(part, ABSENT)
         else:
-            here = here.get(part, NOTHING)
-        if here is NOTHING:
-            return NOTHING
+            here = here.get(part, ABSENT)
+        if here is ABSENT:
+            return ABSENT
     return here
 
 

@@ -1,4 +1,4 @@
-//! Who has the whole store, and no key, has nothing of a person.
+//! Without a key, the content of Redis reveals no personal data.
 
 use super::Replicas;
 use crate::{
@@ -15,42 +15,40 @@ use face_liveness_facade::{
 };
 use prost::Message;
 
-/// Sessions with images in the answer, with images in S3, with this proof's own image, and without
-/// an end.
+/// Sessions with inline images, with images in S3, with the planted image, and a pending one.
 const INLINE: usize = 2;
 const STORED: usize = 1;
 const PLANTED: usize = 4;
-const UNFINISHED: usize = 3;
+const PENDING: usize = 3;
 
-/// Names and values of all that is in the store, as `DUMP` and, where it is a string, as `GET`
-/// gives it.
+/// Returns all keys with their values, as returned by `DUMP` and, for strings, also by `GET`.
 fn everything(redis: &Redis) -> Vec<(String, Vec<u8>)> {
-    let names: Vec<String> = redis.ask(&["KEYS", "*"]);
+    let names: Vec<String> = redis.command(&["KEYS", "*"]);
     let content = |name: String| {
-        // A lease may have run out since.
-        let dump: Option<Vec<u8>> = redis.ask(&["DUMP", &name]);
-        let text = redis.ask::<String>(&["TYPE", &name]) == "string";
-        let value: Option<Vec<u8>> = if text { redis.ask(&["GET", &name]) } else { None };
+        // A lease may have expired meanwhile.
+        let dump: Option<Vec<u8>> = redis.command(&["DUMP", &name]);
+        let text = redis.command::<String>(&["TYPE", &name]) == "string";
+        let value: Option<Vec<u8>> = if text { redis.command(&["GET", &name]) } else { None };
         let content = [name.as_bytes(), b" ", &dump.unwrap_or_default(), b" ", &value.unwrap_or_default()].concat();
         (name, content)
     };
     names.into_iter().map(content).collect()
 }
 
-/// Whether there is a value of each kind.
-fn is_all_there(everything: &[(String, Vec<u8>)]) -> bool {
-    let is_there = |kind: &str| everything.iter().any(|(name, _)| name.contains(kind));
-    [":result", ":images", ":state", ":lease", ":quota:"].into_iter().all(is_there)
+/// Returns whether Redis has a key of each kind.
+fn has_every_kind(everything: &[(String, Vec<u8>)]) -> bool {
+    let has = |kind: &str| everything.iter().any(|(name, _)| name.contains(kind));
+    [":result", ":images", ":state", ":lease", ":quota:"].into_iter().all(has)
 }
 
 #[tokio::test]
-async fn nothing_of_a_person_is_in_the_store_nor_in_the_name_of_anything_there() {
+async fn redis_keys_and_values_contain_no_personal_data() {
     let replicas = Replicas::start(2, &["--shared-cache-images", "true", "--quota-tps", "1000"]).await;
     let simulator = &replicas.simulator;
     for number in [INLINE, STORED] {
         simulator.place(planted::session(number, Pace::Frozen(Status::Succeeded)));
     }
-    simulator.place(planted::session(UNFINISHED, Pace::Frozen(Status::InProgress)));
+    simulator.place(planted::session(PENDING, Pace::Frozen(Status::InProgress)));
     simulator.script(Fault {
         session_id: Some(planted::id(PLANTED)),
         ..Fault::new(FaultKind::Raw {
@@ -59,27 +57,26 @@ async fn nothing_of_a_person_is_in_the_store_nor_in_the_name_of_anything_there()
             body: planted::result(&planted::id(PLANTED), "SUCCEEDED"),
         })
     });
-    let mut answered = Vec::new();
-    for number in [INLINE, STORED, PLANTED, UNFINISHED] {
-        let read = replicas.all[0].call(planted::full(number)).await.expect("an answer");
-        let shared = replicas.all[1].call(planted::full(number)).await.expect("an answer");
+    let mut returned = Vec::new();
+    for number in [INLINE, STORED, PLANTED, PENDING] {
+        let read = replicas.all[0].call(planted::full(number)).await.expect("a response");
+        let shared = replicas.all[1].call(planted::full(number)).await.expect("a response");
         assert_eq!(read.result, shared.result, "session {number}");
-        answered.extend(shared.encode_to_vec());
+        returned.extend(shared.encode_to_vec());
     }
     let secrets = Secret::ALL.map(|(secret, _)| secret);
-    assert_eq!(found(&answered).into_keys().collect::<Vec<_>>(), secrets, "all of it was shared");
-    eventually("all kinds of values are there", async || is_all_there(&everything(&replicas.redis))).await;
+    assert_eq!(found(&returned).into_keys().collect::<Vec<_>>(), secrets, "all of it is shared");
+    eventually("Redis has a key of each kind", async || has_every_kind(&everything(&replicas.redis))).await;
     for (name, content) in everything(&replicas.redis) {
         assert!(found(&content).is_empty(), "{name}: {:?}", found(&content));
-        // A quota is a time of day, which may be any number, and in as many random bytes as images
-        // have anything short turns up.
-        let may_chance = [":quota:", ":images"].iter().any(|kind| name.contains(kind));
-        assert!(may_chance || found_rounded_too(&content).is_empty(), "{name}");
+        // Short texts occur by chance in timestamps (quota) and in many random bytes (images).
+        let occurs_by_chance = [":quota:", ":images"].iter().any(|kind| name.contains(kind));
+        assert!(occurs_by_chance || found_rounded_too(&content).is_empty(), "{name}");
     }
 }
 
 #[tokio::test]
-async fn the_search_finds_each_secret_in_a_value_that_is_not_sealed() {
+async fn the_search_finds_each_secret_in_an_unsealed_value() {
     let redis = Redis::start().ready();
     let result = |image: Vec<u8>| LivenessResult {
         confidence: Some(planted::CONFIDENCE),
@@ -96,17 +93,17 @@ async fn the_search_finds_each_secret_in_a_value_that_is_not_sealed() {
         (planted::id(1).into_bytes(), &[Secret::Session]),
         (format!("{}/reference.jpg", planted::KEY).into_bytes(), &[Secret::Key]),
     ] {
-        redis.ask_bytes::<()>(&[b"SET", b"unsealed", &value]);
-        // As a dump alone too: that of the store's file and of a replication, where a long value
-        // may be compressed.
-        let dump: Vec<u8> = redis.ask(&["DUMP", "unsealed"]);
+        redis.command_bytes::<()>(&[b"SET", b"unsealed", &value]);
+        // Also in the dump alone, which is what files and replication contain: it can compress long
+        // values.
+        let dump: Vec<u8> = redis.command(&["DUMP", "unsealed"]);
         let all = everything(&redis);
         for bytes in [&dump, &all[0].1] {
             assert_eq!(found(bytes).into_keys().collect::<Vec<_>>(), secrets, "{:?}", value.escape_ascii().to_string());
         }
     }
     let name = planted::id(1);
-    redis.ask::<()>(&["FLUSHALL"]);
-    redis.ask::<()>(&["SET", &name, "1"]);
+    redis.command::<()>(&["FLUSHALL"]);
+    redis.command::<()>(&["SET", &name, "1"]);
     assert_eq!(found(&everything(&redis)[0].1).into_keys().collect::<Vec<_>>(), [Secret::Session]);
 }

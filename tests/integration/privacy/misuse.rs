@@ -1,9 +1,9 @@
-//! Callers who put a session's id where it does not belong, or do not speak the protocol.
+//! Callers that send a session id in the wrong place, or that violate the protocol.
 
 use super::{
-    asker::Asker,
+    caller::Caller,
     planted::{self, id},
-    subject::said,
+    watched_program::exchange,
 };
 use face_liveness_facade::proto::GetLivenessResultRequest;
 use prost::Message;
@@ -24,32 +24,32 @@ use tonic_reflection::pb::v1::{
 const NUMBER: usize = 0x400;
 const METHOD: &str = "/faceliveness.v1.FaceLivenessService/GetLivenessResult";
 
-/// Fields that are malformed, and requests that are none.
-pub async fn requests(asker: &Asker) {
-    let ours = || planted::full(NUMBER);
+/// Sends malformed fields and messages.
+pub async fn requests(caller: &Caller) {
+    let valid = || planted::full(NUMBER);
     let id = id(NUMBER);
     let ids = [id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}"), format!("{id} "), id.repeat(200)];
-    let ids = ids.map(|session_id| GetLivenessResultRequest { session_id, ..ours() });
+    let ids = ids.map(|session_id| GetLivenessResultRequest { session_id, ..valid() });
     let wait = Some(prost_types::Duration { seconds: -1, nanos: 0 });
     let others = [
-        GetLivenessResultRequest { view: 99, ..ours() },
-        GetLivenessResultRequest { min_confidence: Some(0.5), ..ours() },
-        GetLivenessResultRequest { wait, ..ours() },
+        GetLivenessResultRequest { view: 99, ..valid() },
+        GetLivenessResultRequest { min_confidence: Some(0.5), ..valid() },
+        GetLivenessResultRequest { wait, ..valid() },
     ];
     for request in ids.into_iter().chain(others) {
-        asker.ask(request).await.expect_err("it is malformed");
+        caller.call(request).await.expect_err("it is malformed");
     }
-    // A message in the place of the wait that is none, and an id of bytes that are no text.
+    // Sends a message whose wait has another type, and one whose id is not text.
     let any = prost_types::Any { type_url: id.clone(), value: planted::words(&id).into_bytes() };
-    call(asker, METHOD, any).await;
-    call(asker, METHOD, planted::image()).await;
+    call(caller, METHOD, any).await;
+    call(caller, METHOD, planted::image()).await;
     for path in [format!("/{id}/{id}"), format!("/faceliveness.v1.FaceLivenessService/{id}")] {
-        call(asker, &path, id.clone()).await;
+        call(caller, &path, id.clone()).await;
     }
 }
 
-/// Headers of the protocol's, of other protocols', and too many of them.
-pub async fn headers(asker: &Asker) {
+/// Sends headers of gRPC and of other protocols, and too many of them.
+pub async fn headers(caller: &Caller) {
     let id = id(NUMBER);
     let much = planted::words(&id);
     let many = [much.repeat(6), much.repeat(30)];
@@ -70,31 +70,31 @@ pub async fn headers(asker: &Asker) {
         let mut request = Request::new(planted::full(NUMBER));
         let name = AsciiMetadataKey::from_static(name);
         request.metadata_mut().insert(name, value.parse().expect("it is ASCII"));
-        asker.ask(request).await.expect_err("it is refused, or the session is nobody's");
+        caller.call(request).await.expect_err("it is rejected, or the session is unknown");
     }
     let mut request = Request::new(planted::full(NUMBER));
     request.metadata_mut().insert_bin("x-face-bin", MetadataValue::from_bytes(&planted::image()));
-    asker.ask(request).await.expect_err("the session is nobody's");
+    caller.call(request).await.expect_err("the session is unknown");
 }
 
-/// Health and reflection of services that there are not.
-pub async fn neighbours(asker: &Asker) {
+/// Requests health and reflection of unknown services.
+pub async fn health_and_reflection(caller: &Caller) {
     let id = id(NUMBER);
-    let mut health = HealthClient::new(asker.channel.clone());
+    let mut health = HealthClient::new(caller.channel.clone());
     let service = || HealthCheckRequest { service: id.clone() };
-    let refused = |status: &Status| asker.told.refused(&id, status);
-    refused(&health.check(service()).await.expect_err("there is no such service"));
-    refused(&health.watch(service()).await.expect_err("there is no such service"));
-    let mut reflection = ServerReflectionClient::new(asker.channel.clone());
+    let record = |status: &Status| caller.received.record_error(&id, status);
+    record(&health.check(service()).await.expect_err("the service is unknown"));
+    record(&health.watch(service()).await.expect_err("the service is unknown"));
+    let mut reflection = ServerReflectionClient::new(caller.channel.clone());
     for message in [MessageRequest::FileByFilename(id.clone()), MessageRequest::FileContainingSymbol(id.clone())] {
         let request = ServerReflectionRequest { host: id.clone(), message_request: Some(message) };
-        let answered = reflection.server_reflection_info(tokio_stream::once(request)).await.expect("a stream");
-        refused(&answered.into_inner().message().await.expect_err("there is no such thing"));
+        let response = reflection.server_reflection_info(tokio_stream::once(request)).await.expect("a stream");
+        record(&response.into_inner().message().await.expect_err("the symbol is unknown"));
     }
 }
 
-/// Bytes that are no gRPC, to the port of the service and to that of its operator.
-pub async fn bytes(asker: &Asker, address: &str, admin_address: &str) {
+/// Sends bytes that are not gRPC to the gRPC port and to the admin port.
+pub async fn bytes(caller: &Caller, address: &str, admin_address: &str) {
     let id = id(NUMBER);
     let words = planted::words(&id);
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -103,18 +103,18 @@ pub async fn bytes(asker: &Asker, address: &str, admin_address: &str) {
         format!("{head}\r\ncontent-length: {}\r\n\r\n{words}", words.len())
     };
     for bytes in [words.clone(), format!("{preface}{words}"), http("GET", "/")] {
-        asker.told.said(&said(address, bytes.as_bytes()).await);
+        caller.received.record_bytes(&exchange(address, bytes.as_bytes()).await);
     }
     for (method, path) in [("GET", format!("/{id}")), ("POST", "/metrics".into()), (&*id, "/".into())] {
-        asker.told.said(&said(admin_address, http(method, &path).as_bytes()).await);
+        caller.received.record_bytes(&exchange(admin_address, http(method, &path).as_bytes()).await);
     }
 }
 
-/// A call that the contract does not have, or with another message than it has.
-async fn call(asker: &Asker, path: &str, message: impl Message + 'static) {
-    let mut grpc: Grpc<Channel> = Grpc::new(asker.channel.clone());
-    grpc.ready().await.expect("it is connected");
-    let path: PathAndQuery = path.parse().expect("it is a path");
-    let end = grpc.unary(Request::new(message), path, ProstCodec::<_, ()>::default()).await;
-    asker.told.refused("", &end.expect_err("it is refused"));
+/// Calls an unknown method, or a known one with the wrong message type.
+async fn call(caller: &Caller, path: &str, message: impl Message + 'static) {
+    let mut grpc: Grpc<Channel> = Grpc::new(caller.channel.clone());
+    grpc.ready().await.expect("the channel is connected");
+    let path: PathAndQuery = path.parse().expect("a valid path");
+    let result = grpc.unary(Request::new(message), path, ProstCodec::<_, ()>::default()).await;
+    caller.received.record_error("", &result.expect_err("it is rejected"));
 }

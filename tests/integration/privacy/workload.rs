@@ -1,7 +1,7 @@
-//! What is driven: all that a session can come to, and all that AWS can answer in its place.
+//! The workload: sessions in every status, and every fault of AWS.
 
 use super::{
-    asker::{Asker, waiting},
+    caller::{Caller, waiting},
     planted::{self, id},
 };
 use crate::{facade, faults};
@@ -12,9 +12,9 @@ use face_liveness_facade::{
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// Sessions of each kind of use, apart from those of others.
+/// The session numbers of each part of the workload.
 const STATUSES: usize = 0x10;
-const LIVING: [usize; 2] = [0x21, 0x23];
+const CHANGING: [usize; 2] = [0x21, 0x23];
 const IN_PROGRESS: usize = 0x24;
 const UNKNOWN: usize = 0x25;
 const FORGOTTEN: usize = 0x26;
@@ -23,101 +23,108 @@ const HANGING: usize = 0x300;
 
 const VIEWS: [ResultView; 3] = [ResultView::Basic, ResultView::Reference, ResultView::Full];
 
-/// From now on AWS answers so about that session.
-pub fn answer(simulator: &Simulator, number: usize, kind: FaultKind) {
+/// Makes AWS respond with this fault for a session.
+pub fn respond_with(simulator: &Simulator, number: usize, kind: FaultKind) {
     simulator.script(Fault { session_id: Some(id(number)), ..Fault::new(kind) });
 }
 
-/// A result with all that is planted, in that status.
+/// Makes AWS respond with all planted data and this status.
 pub fn result(simulator: &Simulator, number: usize, status: &str) {
     let content_type = Some("application/x-amz-json-1.1".to_owned());
-    answer(simulator, number, FaultKind::Raw { status: 200, content_type, body: planted::result(&id(number), status) });
+    respond_with(
+        simulator,
+        number,
+        FaultKind::Raw { status: 200, content_type, body: planted::result(&id(number), status) },
+    );
 }
 
-/// Every status in every view, read from AWS and held.
-pub async fn statuses(simulator: &Simulator, asker: &Asker) {
+/// Requests every status in every view, from AWS and from the cache.
+pub async fn statuses(simulator: &Simulator, caller: &Caller) {
     let statuses = ["SUCCEEDED", "FAILED", "EXPIRED", "CREATED", "IN_PROGRESS", "REVIEW"];
     for (number, status) in (STATUSES..).zip(statuses) {
         result(simulator, number, status);
         for view in VIEWS.repeat(2) {
             let request = GetLivenessResultRequest { view: view.into(), ..planted::full(number) };
-            asker.ask(request).await.unwrap_or_else(|error| panic!("{status}: {error}"));
+            caller.call(request).await.unwrap_or_else(|error| panic!("{status}: {error}"));
         }
     }
-    let held = asker.ask(planted::full(STATUSES)).await.expect("an answer");
-    assert_eq!(held.source(), Source::Cache);
-    let result = held.result.expect("a result");
+    let cached = caller.call(planted::full(STATUSES)).await.expect("a response");
+    assert_eq!(cached.source(), Source::Cache);
+    let result = cached.result.expect("a result");
     assert_eq!(result.confidence, Some(planted::CONFIDENCE));
     assert_eq!(result.reference_image.expect("an image").content, planted::image());
     assert!(result.audit_images[1].s3_object.as_ref().is_some_and(|object| object.name.starts_with(planted::KEY)));
     simulator.clear_faults();
 }
 
-/// Callers who wait: for the end, in vain, and until they hang up.
-pub async fn waits(simulator: &Simulator, asker: &Asker) {
+/// Calls with a wait: until the final status, until the wait ends, and until the caller hangs up.
+pub async fn waits(simulator: &Simulator, caller: &Caller) {
     let moment = Some(Duration::from_millis(200));
     let mut callers = JoinSet::new();
-    for number in LIVING {
+    for number in CHANGING {
         let session = planted::session(number, Pace::FromFirstRead);
         simulator.place(Session { created_for: moment, in_progress_for: moment, ..session });
         for _ in 0..3 {
-            let asker = asker.clone();
-            callers.spawn(async move { asker.ask(waiting(number, Duration::from_secs(20))).await });
+            let caller = caller.clone();
+            callers.spawn(async move { caller.call(waiting(number, Duration::from_secs(20))).await });
         }
     }
-    for end in callers.join_all().await {
-        let result = end.expect("an answer").result.expect("a result");
+    for response in callers.join_all().await {
+        let result = response.expect("a response").result.expect("a result");
         assert_eq!(result.confidence, Some(planted::CONFIDENCE));
         assert!(result.reference_image.is_some_and(|image| image.s3_object.is_some()), "a planted key");
     }
     simulator.place(planted::session(IN_PROGRESS, Pace::Frozen(Status::InProgress)));
-    asker.ask(waiting(IN_PROGRESS, Duration::from_millis(100))).await.expect("its state");
-    // Hangs up when the session has been read for it: the first read may be the caller's before.
+    caller.call(waiting(IN_PROGRESS, Duration::from_millis(100))).await.expect("its status");
+    // Hangs up after two reads: the first may be for the previous call.
     let reads = simulator.reads_of(&id(IN_PROGRESS));
     let is_read = facade::eventually("it is read again", async || simulator.reads_of(&id(IN_PROGRESS)) > reads + 1);
     tokio::select! {
-        _ = asker.ask(waiting(IN_PROGRESS, Duration::from_secs(20))) => panic!("a pending status ends no wait"),
+        _ = caller.call(waiting(IN_PROGRESS, Duration::from_secs(20))) => panic!("a pending status ends no wait"),
         () = is_read => {}
     }
 }
 
-/// Sessions that AWS never knew, and one that it has forgotten.
-pub async fn unknown(simulator: &Simulator, asker: &Asker) {
+/// Requests unknown sessions, and one that AWS has deleted.
+pub async fn unknown(simulator: &Simulator, caller: &Caller) {
     for _ in 0..2 {
-        asker.ask(planted::full(UNKNOWN)).await.expect_err("nobody knows it");
+        caller.call(planted::full(UNKNOWN)).await.expect_err("the session is unknown");
     }
     simulator.place(planted::session(FORGOTTEN, Pace::Frozen(Status::InProgress)));
-    asker.ask(planted::full(FORGOTTEN)).await.expect("its state");
+    caller.call(planted::full(FORGOTTEN)).await.expect("its status");
     let code = "SessionNotFoundException".to_owned();
-    answer(simulator, FORGOTTEN, FaultKind::Error { code, status: 400, message: Some(planted::words(&id(FORGOTTEN))) });
-    facade::eventually("it is gone", async || asker.ask(planted::full(FORGOTTEN)).await.is_err()).await;
-    // The service answers a moment before the deadline, which a busy machine may miss.
-    (HANGING..HANGING + 20).for_each(|number| answer(simulator, number, FaultKind::Hang));
-    asker.until_refused("DEADLINE_EXCEEDED", HANGING, Duration::from_millis(500)).await;
+    respond_with(
+        simulator,
+        FORGOTTEN,
+        FaultKind::Error { code, status: 400, message: Some(planted::words(&id(FORGOTTEN))) },
+    );
+    facade::eventually("the session is gone", async || caller.call(planted::full(FORGOTTEN)).await.is_err()).await;
+    // The service responds shortly before the deadline, which a busy machine may miss.
+    (HANGING..HANGING + 20).for_each(|number| respond_with(simulator, number, FaultKind::Hang));
+    caller.call_until_error("DEADLINE_EXCEEDED", HANGING, Duration::from_millis(500)).await;
 }
 
-/// All that AWS, or somebody before it, answers in the matrix of faults, with all that is planted
-/// in it. Answers how many.
-pub async fn faults(simulator: &Simulator, asker: &Asker) -> usize {
-    let kinds: Vec<_> = faults::answers().into_iter().flat_map(with_words).collect();
+/// Provokes every response of the fault matrix, with all planted data in it. Returns their number.
+pub async fn faults(simulator: &Simulator, caller: &Caller) -> usize {
+    let kinds: Vec<_> = faults::responses().into_iter().flat_map(with_planted_data).collect();
     let count = kinds.len();
     let mut callers = JoinSet::new();
     for (number, kind) in (FAULTS..).zip(kinds) {
         simulator.place(planted::session(number, Pace::Frozen(Status::Succeeded)));
-        answer(simulator, number, about(number, kind));
-        let asker = asker.clone();
+        respond_with(simulator, number, for_session(number, kind));
+        let caller = caller.clone();
         callers.spawn(async move {
-            asker.try_for(number).await;
-            // From memory, or again.
-            asker.try_for(number).await;
+            caller.try_call(number).await;
+            // From the cache, or from AWS again.
+            caller.try_call(number).await;
         });
     }
     callers.join_all().await;
     count
 }
 
-/// The fault itself, and where AWS's sentence would not be in it, the fault with that behind it.
-fn with_words(kind: FaultKind) -> Vec<FaultKind> {
+/// Returns the fault. A raw response is returned a second time, with the planted data appended.
+fn with_planted_data(kind: FaultKind) -> Vec<FaultKind> {
     match &kind {
         FaultKind::Raw { status, content_type, body } => {
             let body = format!("{body}{}", planted::result("", "SUCCEEDED"));
@@ -127,8 +134,8 @@ fn with_words(kind: FaultKind) -> Vec<FaultKind> {
     }
 }
 
-/// The same fault of a session of ours.
-fn about(number: usize, kind: FaultKind) -> FaultKind {
+/// Returns the fault for this session, with the planted data in its message.
+fn for_session(number: usize, kind: FaultKind) -> FaultKind {
     match kind {
         FaultKind::Error { code, status, .. } => {
             FaultKind::Error { code, status, message: Some(planted::words(&id(number))) }

@@ -1,4 +1,4 @@
-//! Frames that ask for nothing, as fast as they go.
+//! Floods of frames that open no streams.
 
 use super::{
     raw::{
@@ -15,71 +15,71 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// How long each lasts: some hundred thousand frames.
-const LASTS: Duration = Duration::from_millis(300);
+/// The duration of a flood: some hundred thousand frames.
+const FLOOD_DURATION: Duration = Duration::from_millis(300);
 
-/// How long a debug build on a busy machine may take to work through what it was sent.
-const SOON: Duration = Duration::from_secs(60);
+/// How long a debug build on a busy machine may take to process a flood.
+const PROCESSING_LIMIT: Duration = Duration::from_secs(60);
 
-/// The memory that a flood may take at its height; measured: 0.2 MiB. If the server buffered the
+/// The most memory that a flood may take; measured: 0.2 MiB. If the server buffered the
 /// acknowledgments of a client that does not read, 200,000 of them would take more than this.
-const SMALL: usize = 3 << 20;
+const MAX_MEMORY: usize = 3 << 20;
 
-/// The payload of the PING that is sent after a flood.
-const LAST: [u8; 8] = *b"the last";
+/// The payload of the PING after a flood.
+const LAST_PING: [u8; 8] = *b"the last";
 
-/// Sends a frame again and again after the headers of a call, and reads what the server sends
-/// meanwhile, or only afterwards. Returns how many frames were sent and how many acknowledged.
-async fn send(target: &Target, flood: &[u8], reads: bool, what: &str) -> (usize, usize) {
+/// Sends the headers of a call, then a flood of this frame. Reads what the server sends meanwhile, or
+/// only afterwards. Returns the numbers of frames sent and acknowledged.
+async fn send_flood(target: &Target, flood: &[u8], reads: bool, what: &str) -> (usize, usize) {
     let (mut reader, mut writer) = connect(target).await;
     let many = flood.repeat(100);
-    let (ended, end) = watch::channel(false);
+    let (finished_sender, finished) = watch::channel(false);
     let write = async {
         let mut sent = 0;
-        let until = Instant::now() + LASTS;
-        // Not `write_all`: when the time is over, it does not say how much it has written.
+        let until = Instant::now() + FLOOD_DURATION;
+        // Not `write_all`: after a timeout, it does not report how much it has written.
         while let Ok(written) = timeout_at(until, writer.write(&many[sent % many.len()..])).await {
-            sent += written.unwrap_or_else(|error| panic!("{what}: the server ends the connection: {error}"));
+            sent += written.unwrap_or_else(|error| panic!("{what}: the server closes the connection: {error}"));
         }
-        ended.send_replace(true);
-        // The rest of the frame that was under way.
+        finished_sender.send_replace(true);
+        // The rest of a frame that is only partly written.
         let rest = &flood[sent % flood.len()..];
         let rest = if rest.len() == flood.len() { &[] } else { rest };
-        let last = [rest, &raw::frame(PING, 0, 0, &LAST)].concat();
-        writer.write_all(&last).await.expect("the server does not end the connection");
+        let last = [rest, &raw::frame(PING, 0, 0, &LAST_PING)].concat();
+        writer.write_all(&last).await.expect("the server keeps the connection open");
         sent.div_ceil(flood.len())
     };
     let read = async {
-        let mut end = end;
+        let mut finished = finished;
         if !reads {
-            end.wait_for(|ended| *ended).await.expect("it is sent before it is dropped");
+            finished.wait_for(|finished| *finished).await.expect("the sender is not dropped before it sends");
         }
         let mut acknowledged = 0;
         loop {
             let frame = reader.frame().await;
-            let frame = frame.unwrap_or_else(|error| panic!("{what}: the server ends the connection: {error}"));
+            let frame = frame.unwrap_or_else(|error| panic!("{what}: the server closes the connection: {error}"));
             match (frame.kind, frame.flags & ACK) {
-                (PING, ACK) if frame.payload == LAST => return acknowledged,
+                (PING, ACK) if frame.payload == LAST_PING => return acknowledged,
                 (PING | SETTINGS, ACK) => acknowledged += 1,
-                (GOAWAY, _) => panic!("{what}: the server ends the connection: {frame:?}"),
+                (GOAWAY, _) => panic!("{what}: the server closes the connection: {frame:?}"),
                 _ => {}
             }
         }
     };
-    let both = timeout(SOON, async { tokio::join!(write, read) }).await;
-    both.unwrap_or_else(|_| panic!("{what}: the last PING is never acknowledged"))
+    let both = timeout(PROCESSING_LIMIT, async { tokio::join!(write, read) }).await;
+    both.unwrap_or_else(|_| panic!("{what}: the last PING is not acknowledged"))
 }
 
-/// A connection with a call whose message is still to come.
+/// Opens a connection, and a call whose message is not yet sent.
 async fn connect(target: &Target) -> (Reader, OwnedWriteHalf) {
     let (reader, mut writer) = raw::connect(target, &[]).await;
     let call = raw::frame(HEADERS, END_HEADERS, 1, &raw::call_headers());
-    writer.write_all(&call).await.expect("it is open");
+    writer.write_all(&call).await.expect("the connection is open");
     (reader, writer)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_frames_without_calls_delays_no_caller_whether_it_reads_or_not() {
+async fn a_flood_of_control_frames_does_not_delay_other_callers() {
     let target = Target::start(&[]).await;
     for (what, flood, is_acknowledged) in [
         ("PING", raw::frame(PING, 0, 0, &[0; 8]), true),
@@ -90,20 +90,20 @@ async fn a_flood_of_frames_without_calls_delays_no_caller_whether_it_reads_or_no
         for reads in [true, false] {
             let what = format!("frames of {what}, reads: {reads}");
             let before = target.program.resident();
-            let (sent, acknowledged) = target.withstands(&what, send(&target, &flood, reads, &what)).await;
+            let (sent, acknowledged) = target.withstands(&what, send_flood(&target, &flood, reads, &what)).await;
             let added = target.program.peak().saturating_sub(before);
-            println!("{what}: {sent} sent, {acknowledged} acknowledged, {} KiB at the height", added >> 10);
+            println!("{what}: {sent} sent, {acknowledged} acknowledged, {} KiB more memory", added >> 10);
             assert!(sent > 1_000, "{what}: {sent} sent");
-            // The SETTINGS of the connection's start, too.
+            // The SETTINGS of the handshake are acknowledged too.
             let expected = if is_acknowledged { sent + 1 } else { 1 };
             assert_eq!(acknowledged, expected, "{what}: {sent} sent");
-            assert!(added < SMALL, "{what}: {added} bytes at the height");
+            assert!(added < MAX_MEMORY, "{what}: {added} bytes more memory");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn frames_that_no_honest_caller_sends_end_the_connection() {
+async fn floods_of_abusive_frames_close_the_connection() {
     let target = Target::start(&[]).await;
     for (what, flood, code) in [
         ("empty DATA", raw::frame(DATA, 0, 1, &[]), ENHANCE_YOUR_CALM),
@@ -114,7 +114,7 @@ async fn frames_that_no_honest_caller_sends_end_the_connection() {
             let (mut reader, mut writer) = connect(&target).await;
             let many = flood.repeat(100);
             let write = async { while writer.write_all(&many).await.is_ok() {} };
-            tokio::join!(reader.ends_with(code), write);
+            tokio::join!(reader.assert_closed_with(code), write);
         };
         target.withstands(&format!("frames of {what}"), attack).await;
     }
