@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lack_of_file_descriptors_pauses_the_stream_without_an_end() {
+    async fn exhausted_file_descriptors_pause_the_stream_and_do_not_end_it() {
         let (mut incoming, address) = incoming().await;
         let _client = send_preface(address).await;
         let failed = Instant::now();

@@ -37,7 +37,7 @@ impl Handshake {
         permit: ConnectionPermit,
     ) -> Option<Connection> {
         let (limits, connections) = (self.limits, self.connections.clone());
-        match self.shake_hands(stream).await {
+        match self.complete(stream).await {
             Ok((stream, names, read_ahead)) => {
                 let exceeds_limit = permit.exceeds_limit;
                 let peer = Peer::new(address, names, move || exceeds_limit && connections.is_over_limit());
@@ -52,7 +52,7 @@ impl Handshake {
     }
 
     /// Returns the stream, the names in the client's certificate, and the bytes that were read.
-    async fn shake_hands(self, stream: TcpStream) -> Result<(Stream, Vec<String>, &'static [u8]), Failed> {
+    async fn complete(self, stream: TcpStream) -> Result<(Stream, Vec<String>, &'static [u8]), Failed> {
         let (mut stream, names) = match self.tls {
             None => (Either::Left(stream), Vec::new()),
             Some(config) => {
