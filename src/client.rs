@@ -1,7 +1,7 @@
-//! Who asks, and whether it may.
+//! The identity of clients, and the allow-lists.
 //!
-//! A client is known by the names that its certificate has, or that the sidecar before this server
-//! read in it. Nothing that a client says of itself counts.
+//! A client's names are those in its certificate, or those that a trusted sidecar read in it. A claim
+//! of the client itself is ignored.
 
 mod peer;
 pub mod xfcc;
@@ -9,34 +9,24 @@ pub mod xfcc;
 pub use peer::Peer;
 
 use crate::{
-    config::NamePattern,
+    config::{ClientIdentity, NamePattern},
     error::{Error, Reason},
 };
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 use tonic::codegen::http::{HeaderMap, HeaderName};
 
-/// Envoy's header, which a sidecar writes.
+/// The header in which an Envoy sidecar forwards the client's certificate.
 const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
-/// Where clients' names are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// In the certificate of the connection.
-    Certificate,
-    /// In the `x-forwarded-client-cert` of the sidecar.
-    ForwardedClientCert,
-}
-
-/// A client, for one request.
+/// The client of one request.
 pub struct Caller {
     peer: Option<Arc<Peer>>,
-    /// The names that the sidecar wrote, where it is trusted. Otherwise those of the peer's
-    /// certificate count.
+    /// The names that the sidecar forwarded. None if they come from the peer's certificate.
     forwarded: Option<Vec<String>>,
 }
 
 impl Caller {
-    /// The connection that the request came on.
+    /// Returns the peer of the request's connection.
     pub fn peer(&self) -> Option<&Peer> {
         self.peer.as_deref()
     }
@@ -50,56 +40,56 @@ impl Caller {
     }
 }
 
-/// For the access log: its first name, or else where it comes from.
+/// The first name, or else the IP address, for the access log.
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address: Option<SocketAddr> = self.peer().map(|peer| peer.address);
-        match (self.names().first(), address) {
+        match (self.names().first(), &self.peer) {
             (Some(name), _) => f.write_str(name),
-            (None, Some(address)) => write!(f, "{}", address.ip().to_canonical()),
+            (None, Some(peer)) => write!(f, "{}", peer.address.ip().to_canonical()),
             (None, None) => f.write_str("unknown"),
         }
     }
 }
 
-/// The rules of who may ask for what. An empty list lets everybody.
+/// The allow-lists. An empty list allows all clients.
 #[derive(Clone, Debug)]
 pub struct Clients {
-    pub source: Source,
+    pub identity: ClientIdentity,
+    /// The clients that may call.
     pub allowed: Vec<NamePattern>,
+    /// The clients that may request image content.
     pub images: Vec<NamePattern>,
 }
 
 impl Clients {
-    /// The client at the other end of `peer`'s connection, which sent `headers`.
+    /// Returns the caller that sent `headers` on the connection of `peer`.
     pub fn caller(&self, peer: Option<Arc<Peer>>, headers: &HeaderMap) -> Caller {
-        let forwarded = match self.source {
-            Source::Certificate => None,
-            Source::ForwardedClientCert => Some(forwarded(headers)),
+        let forwarded = match self.identity {
+            ClientIdentity::Tls => None,
+            ClientIdentity::Xfcc => Some(forwarded(headers)),
         };
         Caller { peer, forwarded }
     }
 
     /// # Errors
     /// CLIENT_NOT_ALLOWED.
-    pub fn may_ask(&self, caller: &Caller) -> Result<(), Error> {
-        permit(&self.allowed, caller, Reason::ClientNotAllowed)
+    pub fn may_call(&self, caller: &Caller) -> Result<(), Error> {
+        check(&self.allowed, caller, Reason::ClientNotAllowed)
     }
 
     /// # Errors
     /// IMAGES_NOT_ALLOWED.
     pub fn may_see_images(&self, caller: &Caller) -> Result<(), Error> {
-        permit(&self.images, caller, Reason::ImagesNotAllowed)
+        check(&self.images, caller, Reason::ImagesNotAllowed)
     }
 }
 
-fn permit(list: &[NamePattern], caller: &Caller, otherwise: Reason) -> Result<(), Error> {
+fn check(list: &[NamePattern], caller: &Caller, otherwise: Reason) -> Result<(), Error> {
     let is_named = caller.names().iter().any(|name| list.iter().any(|pattern| pattern.matches(name)));
     if list.is_empty() || is_named { Ok(()) } else { Err(Error::new(otherwise)) }
 }
 
-/// The names that the sidecar wrote, in the last header of that name. One that cannot be read names
-/// nobody.
+/// Returns the names in the sidecar's header, the last of its name. A malformed header has none.
 fn forwarded(headers: &HeaderMap) -> Vec<String> {
     let last = headers.get_all(FORWARDED_CLIENT_CERT).iter().next_back();
     last.and_then(|value| xfcc::peer_names(value.to_str().ok()?).ok()).unwrap_or_default()
@@ -111,13 +101,13 @@ mod tests {
 
     const CHECKOUT: &str = "spiffe://example.org/ns/checkout/sa/web";
 
-    fn clients(allowed: &[&str], images: &[&str], source: Source) -> Clients {
+    fn clients(allowed: &[&str], images: &[&str], source: ClientIdentity) -> Clients {
         let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a pattern")).collect();
-        Clients { source, allowed: patterns(allowed), images: patterns(images) }
+        Clients { identity: source, allowed: patterns(allowed), images: patterns(images) }
     }
 
-    fn asks(clients: &Clients, names: &[&str]) -> Result<(), Error> {
-        clients.may_ask(&clients.caller(Some(peer(names)), &HeaderMap::new()))
+    fn may_call(clients: &Clients, names: &[&str]) -> Result<(), Error> {
+        clients.may_call(&clients.caller(Some(peer(names)), &HeaderMap::new()))
     }
 
     fn peer(names: &[&str]) -> Arc<Peer> {
@@ -126,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_allowed_as_a_whole_or_by_its_beginning() {
-        let clients = clients(&["spiffe://example.org/ns/checkout/*", "web.example.org"], &[], Source::Certificate);
-        assert!(asks(&clients, &[CHECKOUT]).is_ok());
-        assert!(asks(&clients, &["web.example.org"]).is_ok());
+    fn a_client_is_allowed_by_its_name_or_by_a_prefix() {
+        let clients = clients(&["spiffe://example.org/ns/checkout/*", "web.example.org"], &[], ClientIdentity::Tls);
+        assert!(may_call(&clients, &[CHECKOUT]).is_ok());
+        assert!(may_call(&clients, &["web.example.org"]).is_ok());
         for names in [&[][..], &["spiffe://example.org/ns/checkout"], &["web.example.org.evil"], &["WEB.example.org"]] {
             assert_eq!(
-                asks(&clients, names).expect_err("not on the list").reason,
+                may_call(&clients, names).expect_err("not on the list").reason,
                 Reason::ClientNotAllowed,
                 "{names:?}"
             );
@@ -140,13 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_list_everybody_may_ask() {
-        assert!(asks(&clients(&[], &[], Source::Certificate), &[]).is_ok());
+    fn without_a_list_all_clients_may_call() {
+        assert!(may_call(&clients(&[], &[], ClientIdentity::Tls), &[]).is_ok());
     }
 
     #[test]
-    fn images_have_a_list_of_their_own() {
-        let clients = clients(&["*"], &[CHECKOUT], Source::Certificate);
+    fn images_have_an_allow_list_of_their_own() {
+        let clients = clients(&["*"], &[CHECKOUT], ClientIdentity::Tls);
         let sees = |name: &str| {
             let caller = clients.caller(Some(peer(&[name])), &HeaderMap::new());
             clients.may_see_images(&caller).map_err(|error| error.reason)
@@ -156,34 +146,34 @@ mod tests {
     }
 
     #[test]
-    fn a_header_counts_only_where_the_sidecar_is_trusted() {
+    fn the_header_is_ignored_unless_the_sidecar_is_trusted() {
         let mut headers = HeaderMap::new();
         headers.insert(FORWARDED_CLIENT_CERT, format!("By=spiffe://us;URI={CHECKOUT}").parse().expect("a header"));
-        for (source, known) in [(Source::ForwardedClientCert, true), (Source::Certificate, false)] {
+        for (source, known) in [(ClientIdentity::Xfcc, true), (ClientIdentity::Tls, false)] {
             let clients = clients(&[CHECKOUT], &[], source);
-            assert_eq!(clients.may_ask(&clients.caller(None, &headers)).is_ok(), known, "{source:?}");
+            assert_eq!(clients.may_call(&clients.caller(None, &headers)).is_ok(), known, "{source:?}");
         }
     }
 
     #[test]
-    fn of_several_headers_the_sidecars_is_the_last() {
+    fn the_last_of_several_headers_is_the_sidecars() {
         let mut headers = HeaderMap::new();
         headers.append(FORWARDED_CLIENT_CERT, format!("URI={CHECKOUT}").parse().expect("a header"));
         headers.append(FORWARDED_CLIENT_CERT, "URI=spiffe://example.org/ns/other".parse().expect("a header"));
-        let clients = clients(&[CHECKOUT], &[], Source::ForwardedClientCert);
-        assert!(clients.may_ask(&clients.caller(None, &headers)).is_err());
+        let clients = clients(&[CHECKOUT], &[], ClientIdentity::Xfcc);
+        assert!(clients.may_call(&clients.caller(None, &headers)).is_err());
     }
 
     #[test]
-    fn a_pattern_with_a_star_elsewhere_is_refused() {
+    fn a_pattern_with_a_star_elsewhere_is_rejected() {
         for bad in ["", "spiffe://*/web", "**", "a b", "a,b"] {
             assert!(bad.parse::<NamePattern>().is_err(), "{bad:?}");
         }
     }
 
     #[test]
-    fn a_caller_is_shown_by_name_or_else_by_address() {
-        let clients = clients(&[], &[], Source::Certificate);
+    fn a_caller_is_displayed_by_name_or_else_by_address() {
+        let clients = clients(&[], &[], ClientIdentity::Tls);
         let shown = |names: &[&str]| clients.caller(Some(peer(names)), &HeaderMap::new()).to_string();
         assert_eq!((shown(&[CHECKOUT]).as_str(), shown(&[]).as_str()), (CHECKOUT, "10.1.2.3"));
     }

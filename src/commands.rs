@@ -6,7 +6,6 @@ mod demo;
 mod environment;
 mod failure;
 mod health;
-mod options;
 mod serve;
 mod session_ref;
 #[cfg(feature = "simulator")]

@@ -7,11 +7,12 @@
 //!
 //! Replicas share results and the account's quota through a [`store`], if they have one.
 //!
-//! The other modules: [`client`] identifies and authorizes callers, [`telemetry`] exports logs,
-//! traces and metrics, [`config`] parses all settings, [`server`] wires the modules together, and
-//! [`commands`] has one file for each command. The [`simulator`] is a package of its own: a
-//! Rekognition for laptops and tests.
+//! The other modules: [`client`] identifies and authorizes callers, [`telemetry`] exports logs, traces
+//! and metrics, [`config`] parses all settings, [`server`] accepts connections, [`app`] wires the
+//! modules together, and [`commands`] has one file for each command. The [`simulator`] is a package of
+//! its own: a Rekognition for laptops and tests.
 
+pub mod app;
 pub mod client;
 pub mod commands;
 pub mod config;
@@ -26,6 +27,7 @@ pub mod results;
 pub mod server;
 pub mod session;
 pub mod store;
+mod tasks;
 pub mod telemetry;
 
 #[cfg(feature = "simulator")]

@@ -22,6 +22,7 @@ use crate::{
     rekognition::Rekognition,
     session::{SessionId, SessionRefKey},
     store::Store,
+    tasks::Tasks,
     telemetry::metrics::Registry,
 };
 use cache::{Cache, CachedError};
@@ -184,20 +185,16 @@ impl SessionReader {
         response.result.is_final().then_some(response)
     }
 
-    /// Runs the connection to the shared cache, the rate limiter and the maintenance of the cache.
-    /// Never completes.
-    pub async fn run(&self) {
-        let limiter = async {
-            if let Some(limiter) = &self.0.limiter {
-                limiter.run().await;
-            }
-        };
-        let store = async {
-            if let Some(store) = &self.0.store {
-                store.run().await;
-            }
-        };
-        tokio::join!(limiter, store, self.0.cache.maintain());
+    /// Spawns the tasks that free expired entries, grant permits and keep the shared cache connected.
+    pub fn spawn_tasks(&self, tasks: &mut Tasks) {
+        let polls = Arc::clone(&self.0);
+        tasks.spawn("cache maintenance", async move { polls.cache.maintain().await });
+        if let Some(limiter) = self.0.limiter.clone() {
+            tasks.spawn("rate limiter", async move { limiter.run().await });
+        }
+        if let Some(store) = self.0.store.clone() {
+            tasks.spawn("shared cache", async move { store.run().await });
+        }
     }
 
     /// Completes when the shared cache is connected, or is known to be unavailable.

@@ -1,257 +1,226 @@
-//! The wiring: bound sockets, the services on them, their health, and the way to stop.
+//! The ports of the service: listeners, TLS, connection limits, health, reflection, and the graceful
+//! shutdown.
+//!
+//! Sessions and AWS are not known here.
 
 mod admin;
 mod health;
 pub mod incoming;
 mod metrics;
 mod reflection;
+mod shutdown;
 mod socket;
 pub mod tls;
 
+pub use crate::proto::face_liveness_service_server::SERVICE_NAME;
+pub use shutdown::{Shutdown, Stopped};
 pub use socket::{address, bind};
 
 use crate::{
-    config,
-    error::Reason,
+    client::Clients,
     grpc::{
         Recorder, Service,
         admission::{Admission, Admitted},
         calls::Counted,
-        metrics::{CallMetrics, ResponseMetrics},
+        metrics::CallMetrics,
     },
-    rekognition::{NoCredentials, Rekognition},
-    results::{SessionReader, SharedCacheSettings},
-    session::SessionRefKey,
-    store::{Store, StoreMetrics, StoreSettings},
+    proto::face_liveness_service_server::FaceLivenessServiceServer,
+    tasks::Tasks,
     telemetry::metrics::Registry,
 };
 use health::Health;
 use incoming::{Incoming, Limits, Protocol};
 use metrics::ServerMetrics;
 use std::{
+    future::pending,
+    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use tls::Tls;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tower::layer::layer_fn;
 
-/// The service's name in health checks. `""` stands for the process.
-pub const SERVICE_NAME: &str = crate::proto::GET_LIVENESS_RESULT.service;
-
-/// Beyond that HTTP/2 itself refuses headers, with a status that gRPC has no code for; so it is
-/// above what the service refuses.
+/// Above this size HTTP/2 itself rejects headers, with a status that gRPC has no code for. So it is
+/// above the limit of the service.
 const MAX_HTTP2_HEADER_BYTES: u32 = 32 * 1024;
 
-/// How many bytes a client may send on a stream before they are taken. A connection keeps hyper's 1
-/// MiB: h2 also derives from it how many small DATA frames may wait, and with less it would close
-/// connections on which many calls begin at once.
+/// The flow-control window of a stream. A connection keeps hyper's 1 MiB: h2 derives from it how many
+/// small DATA frames may be queued, and with less it would close connections on which many calls
+/// begin at once.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
-/// Calls at once on a connection; a client library opens another connection or waits. Ten of them
-/// fill the server's default.
+/// Streams on one connection. At the limit, client libraries queue or open another connection. Ten
+/// such connections reach the default of `--max-requests`.
 const MAX_STREAMS: u32 = 2_000;
 
-/// A connection that is silent for so long is asked whether its other end is there, and closed when
-/// no answer comes: a balancer or a firewall may have forgotten it. Balancers do so after a minute
-/// at the earliest, as a rule.
+/// Idle time after which a connection is pinged: a load balancer or a firewall may have dropped it.
+/// Load balancers usually do so after a minute or more.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(45);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a connection that is asked to end may take beyond the longest wait: the deadline of a
-/// call without one, and the time in which an answer has to be taken. Then it is cut off: a caller
-/// who neither sends its request to the end nor takes its answer would stay for ever. tonic has a
-/// setting for it, which leaves the asking out.
+/// How long a connection at its maximum age may stay open beyond the longest wait: the deadline of a
+/// call without one, and time to read the response. Then it is closed, since a client that neither
+/// completes its request nor reads the response would keep it open. tonic's own grace period skips
+/// GOAWAY.
 const AGE_GRACE: Duration = Duration::from_secs(90);
 
-/// What is left of the drain timeout when reads of AWS that hang are given up: enough for those who
-/// wait for them to be told so, and to ask another replica.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
-
-/// Probes and scrapes are few. HTTP/1 takes up to 400 KiB of headers on each.
+/// Probes and scrapes need few connections. HTTP/1 takes up to 400 KiB of headers on each.
 const MAX_ADMIN_CONNECTIONS: usize = 50;
 
-/// How long until the credential chain is asked again: a sidecar or an agent may not be up yet when
-/// this service starts.
-const CREDENTIALS_RETRY: Duration = Duration::from_secs(2);
-
-/// The service on sockets that are bound already, so that their addresses are known before it
-/// serves.
+/// The ports, on sockets that are bound already, so that their addresses are known before they serve.
 pub struct Server {
     pub listener: TcpListener,
-    pub admin: TcpListener,
-    /// Plaintext without it.
+    pub admin_listener: TcpListener,
+    /// The gRPC port is plaintext without it.
     pub tls: Option<Tls>,
-    pub session_refs: SessionRefKey,
-    /// What is shared with other replicas, and where; nothing without it.
-    pub shared_cache: Option<(StoreSettings, SharedCacheSettings)>,
-    pub config: config::Server,
-    pub rekognition: Rekognition,
+    pub options: Options,
 }
 
-/// How long requests in flight took to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// All ended.
-    Drained,
-    /// Some were cut off after the drain timeout.
-    CutOff,
+/// The limits and times of the ports.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Requests in flight.
+    pub max_requests: usize,
+    pub max_connections: usize,
+    /// The age at which a connection is drained, ±10 %; zero: never.
+    pub max_connection_age: Duration,
+    /// The longest wait of a request.
+    pub max_wait: Duration,
+    pub reflection: bool,
+    /// How long requests are accepted after the service turned NOT_SERVING.
+    pub drain_delay: Duration,
+    /// How long requests in flight may take after the drain delay.
+    pub drain_timeout: Duration,
+}
+
+/// The RPC, and what authorizes, records and measures its calls.
+pub struct Rpc {
+    pub service: FaceLivenessServiceServer<Service>,
+    pub clients: Clients,
+    pub recorder: Recorder,
+    pub registry: Registry,
+    /// Sets the gauges in the registry.
+    pub measure: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Server {
-    /// Serves until `stop`; then turns unready, takes requests for the drain delay still, and lets
-    /// what is in flight end, for the drain timeout at most.
+    /// Serves until `stop` completes, and then shuts down gracefully. The service is ready when `ready`
+    /// completes. `drained` follows the phases of `shutdown`, and completes when the work behind the
+    /// RPC has ended.
     ///
     /// # Errors
-    /// When a socket fails.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<Stopped, tonic::transport::Error> {
-        let Self { listener, admin, tls, session_refs, shared_cache, config, rekognition } = self;
-        let registry = Registry::default();
+    /// A task ended or panicked, of `tasks` or of a port.
+    pub async fn run(
+        self,
+        rpc: Rpc,
+        mut tasks: Tasks,
+        shutdown: Shutdown,
+        ready: impl Future<Output = ()>,
+        drained: impl Future<Output = ()>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Stopped, String> {
+        let Self { listener, admin_listener, tls, options } = self;
+        let Rpc { service, clients, recorder, registry, measure } = rpc;
         let metrics = Arc::new(ServerMetrics::new(&registry));
-        let store_metrics = StoreMetrics::new(&registry);
-        let session_refs = Arc::new(session_refs);
-        let settings = config.service.results(rekognition.default_quota());
-        let shared_cache = shared_cache.map(|(store, settings)| (Store::new(store, store_metrics), settings));
-        let results =
-            SessionReader::new(rekognition.clone(), settings, shared_cache, &registry, Arc::clone(&session_refs));
-        let rpc = config.rpc(rekognition.region());
-        let clients = rpc.clients.clone();
-        let admission = Admission::grpc(config.max_requests as usize, config.max_connections as usize);
-        let refs = Arc::clone(&session_refs);
-        let recorder = Recorder::new(ResponseMetrics::new(&registry), rpc.access_log, refs, rpc.region.clone());
-        let service = Service::server(results.clone(), rpc, session_refs, recorder.clone());
-        let (health, health_service, admin_health) = Health::new().await;
-
         let calls = Arc::new(CallMetrics::new(&registry));
-        let age = jittered(config.max_connection_age);
+        let (health, grpc_health, admin_health) = Health::new().await;
+        let admission = Admission::grpc(options.max_requests, options.max_connections);
+        let admit = |admission: Admission| {
+            let (clients, recorder) = (clients.clone(), recorder.clone());
+            layer_fn(move |inner| Admitted::new(inner, admission.clone(), clients.clone(), recorder.clone()))
+        };
+
+        let max_age = jittered(options.max_connection_age);
         let limits = Limits {
-            max_connections: config.max_connections as usize,
-            longest: age.map(|age| age + config.service.max_wait + AGE_GRACE),
+            max_connections: options.max_connections,
+            max_lifetime: max_age.map(|age| age + options.max_wait + AGE_GRACE),
             ..Limits::default()
         };
         let incoming = Incoming::new(listener, tls.clone(), Protocol::Http2, limits);
         let connections = incoming.connections();
+        let closing = shutdown.closing.clone();
+        let count = layer_fn(move |inner| Counted::new(inner, Arc::clone(&calls), closing.clone()));
+        let (v1, v1alpha) = options.reflection.then(reflection::services).unzip();
+        let grpc_port = http2(max_age)
+            .layer(count)
+            .layer(admit(admission.clone()))
+            .add_service(service)
+            .add_service(grpc_health)
+            .add_optional_service(v1)
+            .add_optional_service(v1alpha)
+            .serve_with_incoming_shutdown(incoming, shutdown.closing.clone().cancelled_owned());
+        let Shutdown { closing, closed, .. } = shutdown.clone();
+        tasks.spawn("gRPC port", async move {
+            grpc_port.await.expect("the stream of connections yields no error");
+            assert!(closing.is_cancelled(), "the stream of connections does not end");
+            closed.cancel();
+            pending().await
+        });
+
         let scrape = {
-            let (admission, results, metrics) = (admission.clone(), results.clone(), Arc::clone(&metrics));
-            let (health, registry) = (health.clone(), Arc::new(Mutex::new(registry)));
+            let (health, metrics, registry) = (health.clone(), Arc::clone(&metrics), Arc::new(Mutex::new(registry)));
+            let measure = Arc::new(measure);
             move || {
                 let registry = registry.lock().expect("nothing panics under this lock");
-                results.measure();
+                measure();
                 metrics.ready.set(health.is_ready().into());
                 metrics.requests_in_flight.set(admission.calls() as i64);
-                connections.measure(&metrics);
+                metrics.set_connections(&connections);
                 registry.text()
             }
         };
-
-        // Of streams that have no end of their own.
-        let ending = CancellationToken::new();
-        let (v1, v1alpha) = config.service.reflection.then(reflection::services).unzip();
-        let admit = |admission: Admission| {
-            let (clients, recorder) = (clients.clone(), recorder.clone());
-            move |inner| Admitted::new(inner, admission.clone(), clients.clone(), recorder.clone())
-        };
-        let count = {
-            let ending = ending.clone();
-            move |inner| Counted::new(inner, Arc::clone(&calls), ending.clone())
-        };
-        let mut builder = tonic::transport::Server::builder()
-            .max_concurrent_streams(MAX_STREAMS)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
-        if let Some(age) = age {
-            builder = builder.max_connection_age(age);
-        }
-        let router = builder
-            .layer(tower::layer::layer_fn(count))
-            .layer(tower::layer::layer_fn(admit(admission.clone())))
-            .add_service(service)
-            .add_service(health_service)
-            .add_optional_service(v1)
-            .add_optional_service(v1alpha);
-
-        let (stopping, draining) = (CancellationToken::new(), CancellationToken::new());
-        let serve = router.serve_with_incoming_shutdown(incoming, async {
-            stop.await;
-            stopping.cancel();
-            health.become_unready().await;
-            tokio::time::sleep(config.drain_delay).await;
-            draining.cancel();
-            health.end().await;
-            ending.cancel();
-            results.stop();
-        });
-        let cut_off = async {
-            draining.cancelled().await;
-            let last_moment = (config.drain_timeout / 10).min(LAST_MOMENT);
-            tokio::time::sleep(config.drain_timeout - last_moment).await;
-            results.give_up();
-            tokio::time::sleep(last_moment).await;
-        };
-        let longest = Some(2 * admin::MAX_CONNECTION_AGE);
-        let admin_limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, longest, ..Limits::default() };
+        let max_lifetime = Some(2 * admin::MAX_CONNECTION_AGE);
+        let limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, max_lifetime, ..Limits::default() };
+        let incoming = Incoming::new(admin_listener, None, Protocol::Any, limits);
         let admit = admit(Admission::admin(MAX_ADMIN_CONNECTIONS));
-        let admin = admin::services(health.clone(), admin_health, scrape, admit).serve_with_incoming(Incoming::new(
-            admin,
-            None,
-            Protocol::Any,
-            admin_limits,
-        ));
-        // Credentials that come during the drain must not make it ready again.
-        let readiness = stopping.run_until_cancelled(become_ready(&rekognition, &results, &health));
-        let upkeep = async { tokio::join!(readiness, results.run(), renew_certificates(tls.as_ref(), &metrics)) };
+        let admin_port = admin::services(health.clone(), admin_health, scrape, admit).serve_with_incoming(incoming);
+        tasks.spawn("admin port", async move {
+            admin_port.await.expect("the stream of connections yields no error");
+        });
+        if let Some(tls) = tls {
+            tasks.spawn("certificate reload", async move { match tls.reload_on_change(&metrics).await {} });
+        }
+
+        let life = async {
+            let mut stop = pin!(stop);
+            // Once ready, always ready: if AWS fails later, it fails for all replicas, and cached
+            // results do not need it.
+            tokio::select! {
+                () = &mut stop => {}
+                () = ready => {
+                    health.set_ready(true).await;
+                    tracing::info!("ready");
+                    stop.await;
+                }
+            }
+            shutdown.run(&options, &health, drained).await
+        };
         tokio::select! {
-            end = async {
-                serve.await?;
-                // All who could be answered are, and what is still read ends with this process.
-                results.give_up();
-                results.stopped().await;
-                Ok(Stopped::Drained)
-            } => end,
-            () = cut_off => Ok(Stopped::CutOff),
-            end = admin => end.map(|()| unreachable!("it serves until the process ends")),
-            _ = upkeep => unreachable!("the cache is maintained for ever"),
+            stopped = life => Ok(stopped),
+            failure = tasks.failure() => Err(failure),
         }
     }
 }
 
-/// Every replica has an age of its own for its connections, within a tenth (gRFC A9): those that
-/// began together end apart.
+/// Returns a tonic server with the HTTP/2 settings of the gRPC port.
+fn http2(max_age: Option<Duration>) -> tonic::transport::Server {
+    let server = tonic::transport::Server::builder()
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
+    match max_age {
+        Some(age) => server.max_connection_age(age),
+        None => server,
+    }
+}
+
+/// Returns this process's maximum age of connections, within a tenth of `age`, so that connections
+/// that began together do not end together (gRFC A9). None if `age` is zero.
 fn jittered(age: Duration) -> Option<Duration> {
     (!age.is_zero()).then(|| age.mul_f64(0.9 + 0.2 * fastrand::f64()))
-}
-
-/// Ready once there are credentials, and for good: a later trouble with AWS is shared by all
-/// replicas, and held results are answered without AWS.
-async fn become_ready(rekognition: &Rekognition, results: &SessionReader, health: &Health) {
-    // Before that a result that only the store has would be asked of an AWS that has forgotten it.
-    results.connected().await;
-    let mut told = false;
-    while let Err(error) = rekognition.check_credentials().await {
-        let reason = Reason::UpstreamCredentials;
-        match error {
-            _ if told => {}
-            NoCredentials::NoRegion => {
-                tracing::error!("not ready, and never will be: set AWS_REGION, and start again");
-            }
-            NoCredentials::NotFound => tracing::warn!(%reason, "no AWS credentials yet: not ready until there are"),
-            NoCredentials::Malformed { .. } => {
-                tracing::warn!(%reason, "{error}: not ready until their source is corrected");
-            }
-        }
-        told = true;
-        tokio::time::sleep(CREDENTIALS_RETRY).await;
-    }
-    health.become_ready().await;
-    tracing::info!("ready");
-}
-
-async fn renew_certificates(tls: Option<&Tls>, metrics: &ServerMetrics) {
-    if let Some(tls) = tls {
-        tls.renew(metrics).await;
-    }
 }
 
 #[cfg(test)]

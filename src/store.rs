@@ -28,6 +28,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::task::spawn_blocking;
 
 /// The beginning of every key, for ACLs and for servers with other keys. The number changes when
 /// old values can no longer be read.
@@ -165,7 +166,9 @@ impl Store {
         let Inner { settings, breaker, .. } = &*self.0;
         while tokio::time::timeout(HEARTBEAT, breaker.tripped()).await.is_err() {
             self.query::<()>(Operation::Probe, &redis::cmd("PING")).await;
-            if settings.credentials.read().is_ok_and(|current| Some(&current) != used_credentials) {
+            let sources = settings.credentials.clone();
+            let current = spawn_blocking(move || sources.read()).await.expect("reading files does not panic");
+            if current.is_ok_and(|current| Some(&current) != used_credentials) {
                 return;
             }
         }
@@ -173,12 +176,17 @@ impl Store {
 
     /// Returns the credentials, a connection that was probed, and the reason if it is read-only.
     async fn connect(&self) -> Result<(Credentials, MultiplexedConnection, Option<StoreError>), StoreError> {
-        let settings = &self.0.settings;
-        let credentials = settings.credentials.read().map_err(StoreError::Rejected)?;
-        let client = settings.client(&credentials).map_err(StoreError::Rejected)?;
+        let settings = self.0.settings.clone();
+        let timeout = settings.timeout;
+        let read_files = move || {
+            let credentials = settings.credentials.read()?;
+            Ok((settings.client(&credentials)?, credentials))
+        };
+        let files = spawn_blocking(read_files).await.expect("reading files does not panic");
+        let (client, credentials) = files.map_err(StoreError::Rejected)?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(settings.timeout));
+            .set_response_timeout(Some(timeout));
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         let mut probe = redis::cmd("EVAL");
         probe.arg(PROBE).arg(1).arg(format!("{PREFIX}probe"));

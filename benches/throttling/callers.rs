@@ -9,10 +9,10 @@ use aws_sdk_rekognition::config::{BehaviorVersion, Credentials, Region, retry::R
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Parser;
 use face_liveness_facade::{
+    app::App,
     config::{Cli, Command, Serve},
     proto::{self, face_liveness_service_client::FaceLivenessServiceClient},
     rekognition::Rekognition,
-    server::Server,
     session::SessionRefKey,
     simulator::{self, ImageStore, Session, Simulator},
 };
@@ -165,7 +165,7 @@ async fn facade(endpoint: &str, quota: u32, replicas: u32, redis: Option<&Redis>
     let [listener, admin] = [bind().await, bind().await];
     let address = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
     let rekognition = Rekognition::at(endpoint, "us-east-1", config.service.upstream_timeout);
-    let server = Server {
+    let app = App {
         listener,
         admin,
         tls: None,
@@ -174,7 +174,7 @@ async fn facade(endpoint: &str, quota: u32, replicas: u32, redis: Option<&Redis>
         config,
         rekognition,
     };
-    tokio::spawn(server.run(std::future::pending()));
+    tokio::spawn(app.run(std::future::pending()));
     address
 }
 

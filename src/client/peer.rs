@@ -1,11 +1,11 @@
-//! The other end of a connection.
+//! The peer of a connection.
 
 use std::{
     net::SocketAddr,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-/// The other end of a connection. A request has it in its extensions, as `Arc<Peer>`.
+/// The peer of a connection. A request has it in its extensions, as `Arc<Peer>`.
 pub struct Peer {
     pub address: SocketAddr,
     /// The names in its verified certificate, URIs first; none without mutual TLS. At most 16 of at
@@ -16,7 +16,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// `is_over_limit` returns whether the connection exceeds the limit of connections now.
+    /// `is_over_limit` returns whether the connection exceeds the connection limit now.
     pub fn new(
         address: SocketAddr,
         names: Vec<String>,
@@ -30,13 +30,12 @@ impl Peer {
         self.is_closed.store(true, Relaxed);
     }
 
-    /// Returns whether the connection is closed at its next read or write.
+    /// Whether [`Peer::close`] was called.
     pub fn is_closed(&self) -> bool {
         self.is_closed.load(Relaxed)
     }
 
-    /// Returns whether calls on this connection are rejected because there are too many
-    /// connections.
+    /// Whether calls on this connection are rejected because there are too many connections.
     pub fn is_over_limit(&self) -> bool {
         (self.is_over_limit)()
     }

@@ -2,9 +2,10 @@
 //! with a fixed id shows each case that a caller can see.
 
 use crate::{
+    app::App,
     config, process, proto,
     rekognition::Rekognition,
-    server::{self, Server},
+    server,
     session::SessionRefKey,
     simulator::{self, Fault, FaultKind, ImageStore, Outcome, Pace, Session, Simulator, Status},
     telemetry,
@@ -31,7 +32,7 @@ pub async fn run(config: config::Demo, warnings: &[String]) -> Result<(), String
     let rekognition = Rekognition::at(&endpoint, "us-east-1", config.service.upstream_timeout);
     println!("{}", guide(client_address(address), client_address(admin_address)));
     let session_refs = SessionRefKey::random();
-    let server = Server { listener, admin, tls: None, session_refs, shared_cache: None, config, rekognition }.run(stop);
+    let server = App { listener, admin, tls: None, session_refs, shared_cache: None, config, rekognition }.run(stop);
     let end = tokio::select! {
         end = server => end.map(drop).map_err(|error| format!("the server failed: {error}")),
         end = simulator.serve(aws, std::future::pending()) => end.map_err(|error| format!("the simulator failed: {error}")),

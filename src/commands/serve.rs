@@ -2,9 +2,10 @@
 
 use super::failure::Failure;
 use crate::{
+    app::App,
     config, process,
     rekognition::{Loaded, Rekognition},
-    server::{self, Server, Stopped, tls::Tls},
+    server::{self, Stopped, tls::Tls},
     session::SessionRefKey,
     telemetry,
 };
@@ -12,7 +13,11 @@ use std::{cell::OnceCell, time::Instant};
 
 pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failure> {
     let config::Serve { listen, admin_listen, server: config, log, validate: validate_only } = config;
-    let (tls, session_refs, shared_cache) = (tls(&config)?, session_refs(&config)?, config.shared_cache.settings()?);
+    let paths = config.clone();
+    let files = tokio::task::spawn_blocking(move || -> Result<_, String> {
+        Ok((tls(&paths)?, session_refs(&paths)?, paths.shared_cache.settings()?))
+    });
+    let (tls, session_refs, shared_cache) = files.await.expect("reading files does not panic")?;
     if validate_only {
         telemetry::init(log.json(), log.log_level);
         telemetry::warn(warnings);
@@ -47,7 +52,7 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
         stop.await;
         over.get_or_init(|| Instant::now() + time);
     };
-    let end = Server { listener, admin, tls, session_refs, shared_cache, config, rekognition }.run(stop).await;
+    let end = App { listener, admin, tls, session_refs, shared_cache, config, rekognition }.run(stop).await;
     telemetry.shutdown(over.get().map_or(time, |over| over.saturating_duration_since(Instant::now()))).await;
     match end {
         Ok(Stopped::Drained) => tracing::info!("stopped"),

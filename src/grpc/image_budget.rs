@@ -85,7 +85,10 @@ impl AsRef<[u8]> for Unread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Clients, Peer, Source};
+    use crate::{
+        client::{Clients, Peer},
+        config::ClientIdentity,
+    };
     use tonic::codegen::http::HeaderMap;
 
     async fn acquire(budget: &ImageBudget, bytes: usize) -> Result<ImagePermit, Error> {
@@ -93,7 +96,7 @@ mod tests {
     }
 
     fn call(peer: &Arc<Peer>) -> Arc<Call> {
-        let clients = Clients { source: Source::Certificate, allowed: Vec::new(), images: Vec::new() };
+        let clients = Clients { identity: ClientIdentity::Tls, allowed: Vec::new(), images: Vec::new() };
         let caller = clients.caller(Some(Arc::clone(peer)), &HeaderMap::new());
         Arc::new(Call::new(caller, &HeaderMap::new(), Instant::now()))
     }

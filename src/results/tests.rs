@@ -44,8 +44,9 @@ impl Fixture {
         let rekognition = Rekognition::in_process(&simulator, Duration::from_secs(5));
         let registry = Registry::default();
         let results = SessionReader::new(rekognition, settings, None, &registry, Arc::new(SessionRefKey::random()));
-        let upkeep = results.clone();
-        tokio::spawn(async move { upkeep.run().await });
+        let mut tasks = Tasks::default();
+        results.spawn_tasks(&mut tasks);
+        tokio::spawn(async move { tasks.failure().await });
         Self { simulator, results }
     }
 

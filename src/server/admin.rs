@@ -1,21 +1,18 @@
-//! The admin port: plaintext HTTP for those who watch and operate the service, and gRPC health for
-//! probes, since the kubelet's speak no TLS.
+//! The admin port, in plaintext: metrics and readiness over HTTP, and gRPC health, since the
+//! kubelet's probes do not use TLS.
 //!
-//! It answers to the very end of the process, and never with anything about a person.
+//! It serves until the process ends. No response contains personal data.
 
 use super::{MAX_HTTP2_HEADER_BYTES, STREAM_WINDOW_BYTES, health::Health};
-use crate::{grpc::admission::Admitted, telemetry::metrics};
+use crate::telemetry::metrics;
 use axum::{Router, http::StatusCode, http::header::CONTENT_TYPE, routing::get};
 use std::time::Duration;
 use tonic::{service::Routes, transport::server::Router as Services};
-use tonic_health::pb::health_server::{self, HealthServer};
-use tower::layer::{
-    LayerFn, layer_fn,
-    util::{Identity, Stack},
-};
+use tonic_health::{pb::health_server::HealthServer, server::HealthService};
+use tower::layer::util::{Identity, Stack};
 
-/// A connection is asked to end at this age, and cut off at twice that, so that none keeps the
-/// places of the few for ever.
+/// A connection is drained at this age, and closed at twice that, so that none keeps its permit for
+/// ever.
 pub const MAX_CONNECTION_AGE: Duration = Duration::from_secs(60);
 
 const INDEX: &str = "/metrics  Prometheus metrics
@@ -24,16 +21,17 @@ const INDEX: &str = "/metrics  Prometheus metrics
 gRPC      grpc.health.v1.Health
 ";
 
-/// Calls at once on a connection.
+/// Streams on one connection.
 const MAX_STREAMS: u32 = 20;
 
-/// The port's services. `scrape` gives the metrics as text, and `admit` limits the streams.
-pub fn services<A: Fn(Routes) -> Admitted<Routes> + Clone>(
+/// Returns the services of the port. `scrape` returns the metrics as text, and `admit` limits the
+/// streams.
+pub fn services<L: Clone>(
     health: Health,
-    health_service: HealthServer<impl health_server::Health>,
+    health_service: HealthServer<HealthService>,
     scrape: impl Fn() -> String + Clone + Send + Sync + 'static,
-    admit: A,
-) -> Services<Stack<LayerFn<A>, Identity>> {
+    admit: L,
+) -> Services<Stack<L, Identity>> {
     let ready = move || async move {
         match health.is_ready() {
             true => (StatusCode::OK, "ready\n"),
@@ -51,7 +49,7 @@ pub fn services<A: Fn(Routes) -> Admitted<Routes> + Clone>(
         .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
-        .layer(layer_fn(admit))
+        .layer(admit)
         .add_routes(Routes::from(router))
         .add_service(health_service)
 }

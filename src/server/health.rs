@@ -1,7 +1,7 @@
-//! Health, as the gRPC ports and `/readyz` tell it.
+//! The health of the process and of the service: gRPC health on both ports, and `/readyz`.
 //!
-//! Each port has states of its own: the gRPC port's watches must end before it can stop, while the
-//! admin port answers to the very end.
+//! Each port has a reporter of its own: the watches of the gRPC port must end before it can close,
+//! and the admin port serves until the process ends.
 
 use super::SERVICE_NAME;
 use crate::grpc::MAX_REQUEST_BYTES;
@@ -15,10 +15,10 @@ use tonic_health::{
     server::{HealthReporter, HealthService},
 };
 
-/// The name that stands for the process.
+/// The name of the process in gRPC health.
 const PROCESS: &str = "";
 
-/// Whether the process is there, and whether the service is ready. Cheap to clone.
+/// Whether the process runs, and whether the service is ready. Clones share the state.
 #[derive(Clone)]
 pub struct Health {
     grpc: HealthReporter,
@@ -27,46 +27,39 @@ pub struct Health {
 }
 
 impl Health {
-    /// The process is SERVING, the service not yet. Answers the services of the gRPC port and of
-    /// the admin port, too.
+    /// The process is SERVING, and the service is not yet. Returns the health services of the gRPC
+    /// port and of the admin port, too.
     pub async fn new() -> (Self, HealthServer<HealthService>, HealthServer<HealthService>) {
-        let (grpc, grpc_service) = port().await;
-        let (admin, admin_service) = port().await;
+        let (grpc, grpc_service) = reporter().await;
+        let (admin, admin_service) = reporter().await;
         (Self { grpc, admin, is_ready: Arc::default() }, grpc_service, admin_service)
     }
 
-    pub async fn become_ready(&self) {
-        self.set(ServingStatus::Serving).await;
-    }
-
-    /// Whoever routes by readiness takes its calls elsewhere from now on. The process is still
-    /// there.
-    pub async fn become_unready(&self) {
-        self.set(ServingStatus::NotServing).await;
+    /// Sets the service to SERVING or NOT_SERVING. Load balancers send it no calls while it is
+    /// NOT_SERVING. The process stays SERVING.
+    pub async fn set_ready(&self, is_ready: bool) {
+        self.is_ready.store(is_ready, Relaxed);
+        let status = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for reporter in [&self.grpc, &self.admin] {
+            reporter.set_service_status(SERVICE_NAME, status).await;
+        }
     }
 
     pub fn is_ready(&self) -> bool {
         self.is_ready.load(Relaxed)
     }
 
-    /// Ends the gRPC port's watches, which would hold its stop up for ever.
-    pub async fn end(&self) {
+    /// Ends the watches of the gRPC port. Otherwise it would never close.
+    pub async fn end_watches(&self) {
         let mut grpc = self.grpc.clone();
         grpc.set_service_status(PROCESS, ServingStatus::NotServing).await;
         for name in [PROCESS, SERVICE_NAME] {
             grpc.clear_service_status(name).await;
         }
     }
-
-    async fn set(&self, status: ServingStatus) {
-        self.is_ready.store(status == ServingStatus::Serving, Relaxed);
-        for port in [&self.grpc, &self.admin] {
-            port.set_service_status(SERVICE_NAME, status).await;
-        }
-    }
 }
 
-async fn port() -> (HealthReporter, HealthServer<HealthService>) {
+async fn reporter() -> (HealthReporter, HealthServer<HealthService>) {
     let reporter = HealthReporter::new();
     reporter.set_service_status(PROCESS, ServingStatus::Serving).await;
     reporter.set_service_status(SERVICE_NAME, ServingStatus::NotServing).await;

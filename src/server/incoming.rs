@@ -1,17 +1,17 @@
-//! The connections of a port: accepted, counted, and opened each in a task of its own, so that
-//! tonic meets none that says nothing or something else than HTTP.
+//! The connections of a port. Each is accepted, counted, and passes its handshake in a task of its
+//! own, so that tonic gets only connections that speak HTTP.
 //!
-//! What is asked on them, and what is answered above the limit, is the services' affair.
+//! Requests are not known here, nor the response that the services give above the limit.
 
 mod connection;
-mod opening;
-mod places;
+mod handshake;
+mod limit;
 
 pub use connection::Connection;
-pub use places::{Connections, Refusal};
+pub use limit::{CloseReason, Connections};
 
 use super::tls::Tls;
-use opening::Opening;
+use handshake::Handshake;
 use std::{
     io,
     net::SocketAddr,
@@ -21,126 +21,124 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
     task::JoinSet,
     time::{Instant, Sleep},
 };
 use tokio_stream::Stream;
 
-/// An accept that fails for want of a file descriptor fails again at once, and would spin until
-/// some connection ends.
+/// Without a pause, accepting would spin when file descriptors are exhausted: it fails at once until
+/// a connection ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What lasts is said again so often, and no more.
-const COMPLAINT_PERIOD: Duration = Duration::from_secs(10);
+/// A condition that lasts is logged once in this period.
+const LOG_PERIOD: Duration = Duration::from_secs(10);
 
-/// What a client says first.
+/// The protocols that a port accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// HTTP/2 from the first byte on, as gRPC has it.
+    /// HTTP/2 with prior knowledge, or by ALPN over TLS: gRPC's.
     Http2,
-    /// Anything: the server looks for itself whether it is HTTP/1 or HTTP/2.
+    /// HTTP/1 or HTTP/2, without TLS. The server detects which.
     Any,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How many connections are served without reserve. Those above it, up to `hard_limit`, are
-    /// served as well and know it:
-    /// [`Peer::is_over_limit`](crate::client::Peer::is_over_limit).
+    /// Connections that are served in full. Connections above it, up to [`Limits::hard_limit`], are
+    /// served too, and their peer is [over the limit](crate::client::Peer::is_over_limit).
     pub max_connections: usize,
-    /// How long the TLS handshake may take.
-    pub handshake: Duration,
-    /// How long the first bytes may take after it.
-    pub first_bytes: Duration,
-    /// How long a connection may last, whatever is under way on it; for ever without.
-    pub longest: Option<Duration>,
+    pub handshake_timeout: Duration,
+    /// Bounds the time from the handshake to the first bytes.
+    pub first_bytes_timeout: Duration,
+    /// The age at which a connection is closed, with all requests on it. None: no limit.
+    pub max_lifetime: Option<Duration>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // A client of gRPC has one connection for all its calls: so many are a large fleet, or
-            // a leak.
+            // A gRPC client has one connection for all its calls, so this is a large fleet or a leak.
             max_connections: 2_000,
-            // A handshake is two round trips and a signature; ten seconds leave room for lost
-            // packets and a busy machine.
-            handshake: Duration::from_secs(10),
-            first_bytes: Duration::from_secs(10),
-            longest: None,
+            // A handshake is two round trips and a signature. The rest is for lost packets and a busy
+            // machine.
+            handshake_timeout: Duration::from_secs(10),
+            first_bytes_timeout: Duration::from_secs(10),
+            max_lifetime: None,
         }
     }
 }
 
 impl Limits {
-    /// From so many connections on, a further one is closed at once: a tenth more than the limit,
-    /// and some, to be refused politely.
+    /// Returns the number of connections from which on a new one is closed at once. The tenth above
+    /// the limit lets clients get OVERLOADED, with a retry delay, where a closed connection would
+    /// make them reconnect.
     pub fn hard_limit(&self) -> usize {
-        self.max_connections.saturating_add(self.max_connections / 10).saturating_add(16)
+        self.max_connections.saturating_add(self.max_connections / 10 + 16).min(Semaphore::MAX_PERMITS)
     }
 }
 
-/// The stream of connections that tonic serves. It never ends and yields no error; dropped, it
-/// closes the port and ends what is being opened.
+/// The stream of connections that tonic serves. It never ends and yields no error. Dropping it closes
+/// the port and aborts the handshakes.
 pub struct Incoming {
     listener: TcpListener,
     tls: Option<Tls>,
     protocol: Protocol,
     limits: Limits,
     connections: Connections,
-    opening: JoinSet<Option<Connection>>,
+    handshakes: JoinSet<Option<Connection>>,
     pause: Option<Pin<Box<Sleep>>>,
-    failing: Complaint,
-    full: Complaint,
+    accept_log: LogThrottle,
+    limit_log: LogThrottle,
 }
 
 impl Incoming {
-    /// Plain TCP without `tls`.
+    /// Accepts connections from `listener`; plaintext without `tls`.
     pub fn new(listener: TcpListener, tls: Option<Tls>, protocol: Protocol, limits: Limits) -> Self {
         Self {
             listener,
             tls,
             protocol,
             limits,
-            connections: Connections::new(limits.max_connections, limits.hard_limit()),
-            opening: JoinSet::new(),
+            connections: Connections::new(limits),
+            handshakes: JoinSet::new(),
             pause: None,
-            failing: Complaint::default(),
-            full: Complaint::default(),
+            accept_log: LogThrottle::default(),
+            limit_log: LogThrottle::default(),
         }
     }
 
-    /// The counts of this port's connections, for as long as anybody wants them.
+    /// Returns the counts of this port's connections. They outlive the stream.
     pub fn connections(&self) -> Connections {
         self.connections.clone()
     }
 
     fn admit(&mut self, stream: TcpStream, address: SocketAddr) {
-        let Some(place) = self.connections.admit() else {
-            if self.full.is_due() {
+        let Some(permit) = self.connections.admit() else {
+            if self.limit_log.is_due() {
                 let limit = self.limits.hard_limit();
                 tracing::warn!(limit, "too many connections: new ones are closed until others end");
             }
             return;
         };
-        // It fails only for a peer that is gone, which the first read finds out.
+        // This fails only if the peer has left, which the first read finds.
         stream.set_nodelay(true).ok();
-        let opening = Opening {
+        let handshake = Handshake {
             tls: self.tls.as_ref().map(Tls::config),
             protocol: self.protocol,
-            handshake: self.limits.handshake,
-            first_bytes: self.limits.first_bytes,
-            longest: self.limits.longest,
+            limits: self.limits,
+            connections: self.connections.clone(),
         };
-        self.opening.spawn(opening.run(stream, address, place));
+        self.handshakes.spawn(handshake.run(stream, address, permit));
     }
 
     fn accept_failed(&mut self, error: &io::Error) {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-        // These are of the one connection, and the next may be sound.
+        // These concern one connection. The next may succeed.
         if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted) {
             return;
         }
-        if self.failing.is_due() {
+        if self.accept_log.is_due() {
             tracing::warn!(%error, "cannot accept connections; is the limit of open files too low?");
         }
         self.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
@@ -153,9 +151,9 @@ impl Stream for Incoming {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            match this.opening.poll_join_next(context) {
+            match this.handshakes.poll_join_next(context) {
                 Poll::Ready(Some(Ok(Some(connection)))) => return Poll::Ready(Some(Ok(connection))),
-                // It was refused.
+                // The handshake failed.
                 Poll::Ready(Some(_)) => continue,
                 Poll::Ready(None) | Poll::Pending => {}
             }
@@ -171,19 +169,19 @@ impl Stream for Incoming {
     }
 }
 
-/// Something that may be logged now and then.
+/// Limits a log line to one per [`LOG_PERIOD`].
 #[derive(Default)]
-struct Complaint {
+struct LogThrottle {
     last: Option<Instant>,
 }
 
-impl Complaint {
+impl LogThrottle {
     fn is_due(&mut self) -> bool {
-        let due = self.last.is_none_or(|last| last.elapsed() >= COMPLAINT_PERIOD);
-        if due {
+        let is_due = self.last.is_none_or(|last| last.elapsed() >= LOG_PERIOD);
+        if is_due {
             self.last = Some(Instant::now());
         }
-        due
+        is_due
     }
 }
 
@@ -199,17 +197,17 @@ mod tests {
         (Incoming::new(listener, None, Protocol::Http2, Limits::default()), address)
     }
 
-    async fn greet(address: SocketAddr) -> TcpStream {
+    async fn send_preface(address: SocketAddr) -> TcpStream {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.writable().await.unwrap();
-        assert_eq!(stream.try_write(opening::PREFACE).unwrap(), opening::PREFACE.len());
+        assert_eq!(stream.try_write(connection::PREFACE).unwrap(), connection::PREFACE.len());
         stream
     }
 
     #[tokio::test]
-    async fn a_lack_of_file_descriptors_pauses_and_does_not_end() {
+    async fn exhausted_file_descriptors_pause_the_stream_and_do_not_end_it() {
         let (mut incoming, address) = incoming().await;
-        let _client = greet(address).await;
+        let _client = send_preface(address).await;
         let failed = Instant::now();
         incoming.accept_failed(&io::Error::from_raw_os_error(24));
         incoming.next().await.unwrap().unwrap();
@@ -217,16 +215,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_aborted_connection_does_not_hold_up_the_next() {
+    async fn an_aborted_connection_does_not_delay_the_next() {
         let (mut incoming, address) = incoming().await;
-        let _client = greet(address).await;
+        let _client = send_preface(address).await;
         incoming.accept_failed(&io::ErrorKind::ConnectionAborted.into());
         assert!(incoming.pause.is_none());
         incoming.next().await.unwrap().unwrap();
     }
 
     #[tokio::test]
-    async fn a_dropped_stream_ends_what_is_being_opened() {
+    async fn a_dropped_stream_aborts_its_handshakes() {
         let (mut incoming, address) = incoming().await;
         let connections = incoming.connections();
         let silent = TcpStream::connect(address).await.unwrap();
@@ -242,16 +240,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_complaint_is_made_now_and_then() {
-        let mut complaint = Complaint::default();
-        assert_eq!([complaint.is_due(), complaint.is_due()], [true, false]);
-        tokio::time::advance(COMPLAINT_PERIOD).await;
-        assert_eq!([complaint.is_due(), complaint.is_due()], [true, false]);
+    async fn a_throttled_line_is_logged_once_in_each_period() {
+        let mut throttle = LogThrottle::default();
+        assert_eq!([throttle.is_due(), throttle.is_due()], [true, false]);
+        tokio::time::advance(LOG_PERIOD).await;
+        assert_eq!([throttle.is_due(), throttle.is_due()], [true, false]);
     }
 
     #[test]
-    fn there_is_room_to_refuse_politely_above_any_limit() {
+    fn the_hard_limit_is_a_tenth_and_sixteen_above_the_limit() {
         let hard = |max_connections| Limits { max_connections, ..Limits::default() }.hard_limit();
-        assert_eq!([hard(0), hard(1), hard(10_000), hard(usize::MAX)], [16, 17, 11_016, usize::MAX]);
+        assert_eq!([hard(0), hard(1), hard(10_000), hard(usize::MAX)], [16, 17, 11_016, Semaphore::MAX_PERMITS]);
     }
 }

@@ -1,17 +1,15 @@
 //! The metrics of the ports, the connections and the certificate.
 
+use super::incoming::{CloseReason, Connections};
 use crate::telemetry::metrics::Registry;
 use prometheus::{Gauge, IntCounterVec, IntGauge};
-
-/// Why a connection was closed before it was served, as the label `reason` names it.
-const CLOSE_REASONS: [&str; 4] = ["limit", "handshake", "timeout", "left"];
 
 pub struct ServerMetrics {
     // Set at each scrape.
     pub requests_in_flight: IntGauge,
     pub ready: IntGauge,
-    pub connections: IntGauge,
-    pub connections_closed: IntCounterVec,
+    connections: IntGauge,
+    connections_closed: IntCounterVec,
     /// Changed certificate files: `ok`, `failed`.
     pub tls_reloads: IntCounterVec,
     /// Expiry of the certificate in seconds since 1970; 0 without one, or if it has no valid date.
@@ -28,7 +26,7 @@ impl ServerMetrics {
             connections_closed: registry.counters(
                 "face_liveness_connections_closed_total",
                 "Connections that were closed before their first request, by reason.",
-                ("reason", &CLOSE_REASONS),
+                ("reason", &CloseReason::ALL.map(CloseReason::label)),
             ),
             tls_reloads: registry.counters(
                 "face_liveness_tls_reloads_total",
@@ -39,6 +37,16 @@ impl ServerMetrics {
                 "face_liveness_tls_certificate_expiry_timestamp_seconds",
                 "Expiry of the server's certificate, in seconds since 1970; 0 without one.",
             ),
+        }
+    }
+
+    /// Copies the counts of a port.
+    pub fn set_connections(&self, connections: &Connections) {
+        self.connections.set(connections.live() as i64);
+        for reason in CloseReason::ALL {
+            let counter = self.connections_closed.with_label_values(&[reason.label()]);
+            counter.reset();
+            counter.inc_by(connections.closed(reason));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Sockets, bound before anything serves on them.
+//! Listening sockets, bound before anything serves on them.
 
 use std::{
     io,
@@ -6,8 +6,8 @@ use std::{
 };
 use tokio::net::TcpListener;
 
-/// Binds `address`, which `flag` gave; where the machine has no IPv6, the unspecified address means
-/// IPv4's.
+/// Binds the address that `flag` gave. Falls back from the unspecified IPv6 address to IPv4's, for
+/// machines without IPv6.
 ///
 /// # Errors
 /// One sentence for an operator.
@@ -26,7 +26,7 @@ pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, String
     })
 }
 
-/// The address of a bound socket.
+/// Returns the address of a bound socket.
 ///
 /// # Errors
 /// One sentence for an operator.

@@ -7,7 +7,7 @@ use crate::{
     tls::{config, connect},
 };
 use face_liveness_facade::server::{
-    incoming::{Limits, Protocol, Refusal},
+    incoming::{CloseReason, Limits, Protocol},
     tls::Tls,
 };
 use std::{
@@ -26,7 +26,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn limits(max_connections: usize, time: Duration) -> Limits {
-    Limits { max_connections, handshake: time, first_bytes: time, longest: None }
+    Limits { max_connections, handshake_timeout: time, first_bytes_timeout: time, max_lifetime: None }
 }
 
 /// Reads until the server closes the connection. Panics after ten seconds.
@@ -38,10 +38,10 @@ async fn closed(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
     read
 }
 
-async fn assert_closed(port: &Port, refusal: Refusal, count: u64) {
-    eventually("the event is counted", async || port.connections.refused(refusal) == count).await;
+async fn assert_closed(port: &Port, refusal: CloseReason, count: u64) {
+    eventually("the event is counted", async || port.connections.closed(refusal) == count).await;
     eventually("the connection is no longer counted", async || port.connections.live() == 0).await;
-    let all: u64 = Refusal::ALL.iter().map(|refusal| port.connections.refused(*refusal)).sum();
+    let all: u64 = CloseReason::ALL.iter().map(|refusal| port.connections.closed(*refusal)).sum();
     assert_eq!(all, count, "all for one reason");
 }
 
@@ -57,7 +57,7 @@ async fn tls_port(limits: Limits) -> (Authority, Secret, Port) {
 async fn a_connection_that_sends_nothing_times_out() {
     let port = Port::open(None, limits(10, SOON)).await;
     assert_eq!(closed(port.raw().await).await, b"");
-    assert_closed(&port, Refusal::Timeout, 1).await;
+    assert_closed(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
@@ -66,22 +66,22 @@ async fn a_connection_that_stalls_in_the_preface_times_out() {
     let mut stream = port.raw().await;
     stream.write_all(&PREFACE[..23]).await.expect("the connection is open");
     assert_eq!(closed(stream).await, b"");
-    assert_closed(&port, Refusal::Timeout, 1).await;
+    assert_closed(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
 async fn a_connection_that_sends_nothing_before_the_tls_handshake_times_out() {
-    let (_authority, _secret, port) = tls_port(Limits { handshake: SOON, ..limits(10, NEVER) }).await;
+    let (_authority, _secret, port) = tls_port(Limits { handshake_timeout: SOON, ..limits(10, NEVER) }).await;
     closed(port.raw().await).await;
-    assert_closed(&port, Refusal::Timeout, 1).await;
+    assert_closed(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
 async fn a_connection_that_sends_nothing_after_the_tls_handshake_times_out() {
-    let (authority, _secret, port) = tls_port(Limits { first_bytes: SOON, ..limits(10, NEVER) }).await;
+    let (authority, _secret, port) = tls_port(Limits { first_bytes_timeout: SOON, ..limits(10, NEVER) }).await;
     let stream = connect(&port, Arc::new(config(&authority, &rustls::version::TLS13, &[b"h2"]))).await;
     closed(stream.expect("a handshake")).await;
-    assert_closed(&port, Refusal::Timeout, 1).await;
+    assert_closed(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn silent_connections_do_not_delay_other_clients() {
     eventually("all are open", async || port.connections.live() == 50).await;
     port.call(Some(trusting(&authority))).await.expect("a response");
     drop(silent);
-    assert_closed(&port, Refusal::Left, 50).await;
+    assert_closed(&port, CloseReason::Left, 50).await;
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_connection_that_sends_garbage_is_closed_immediately() {
         let mut stream = port.raw().await;
         stream.write_all(b"GET / HTTP/1.1\r\n").await.expect("the connection is open");
         closed(stream).await;
-        assert_closed(&port, Refusal::Handshake, 1).await;
+        assert_closed(&port, CloseReason::Handshake, 1).await;
     }
 }
 
@@ -143,7 +143,7 @@ async fn a_port_for_any_protocol_times_out_silent_connections() {
     let server = Server::builder().accept_http1(true);
     let port = Port::with(None, limits(10, SOON), Protocol::Any, server).await;
     closed(port.raw().await).await;
-    assert_closed(&port, Refusal::Timeout, 1).await;
+    assert_closed(&port, CloseReason::Timeout, 1).await;
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn a_connection_at_the_hard_limit_is_closed_immediately() {
     }
     eventually("all are open", async || port.connections.live() == limits.hard_limit()).await;
     assert_eq!(closed(port.raw().await).await, b"");
-    assert_eq!(port.connections.refused(Refusal::Limit), 1);
+    assert_eq!(port.connections.closed(CloseReason::Limit), 1);
     assert_eq!(port.connections.live(), limits.hard_limit());
     call(&mut first).await.expect("this connection is below the limit");
     drop(silent.pop());
@@ -195,7 +195,7 @@ async fn a_connection_at_its_maximum_age_is_closed_and_no_longer_counted() {
 #[tokio::test]
 async fn a_connection_that_ignores_goaway_is_closed_after_the_grace_period() {
     let server = Server::builder().max_connection_age(SOON);
-    let limits = Limits { longest: Some(10 * SOON), ..limits(10, NEVER) };
+    let limits = Limits { max_lifetime: Some(10 * SOON), ..limits(10, NEVER) };
     let port = Port::with(None, limits, Protocol::Http2, server).await;
     let mut client = port.client(None).await.expect("a connection");
     let mut watch = client.watch(HealthCheckRequest::default()).await.expect("a watch").into_inner();

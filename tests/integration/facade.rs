@@ -3,10 +3,11 @@
 use crate::{admin::get, program::simulator_with};
 use clap::Parser;
 use face_liveness_facade::{
+    app::App,
     config::{Cli, Command, Serve},
     proto::{self, face_liveness_service_client::FaceLivenessServiceClient},
     rekognition::Rekognition,
-    server::{self, Server, Stopped, tls::Tls},
+    server::{self, Stopped, tls::Tls},
     session::SessionRefKey,
     simulator::{self, Fault, FaultKind, Session, Simulator},
 };
@@ -56,10 +57,10 @@ impl Facade {
         let tls = config.tls.files().map(|files| Tls::load(files).expect("valid certificates"));
         let session_refs = SessionRefKey::random();
         let shared_cache = config.shared_cache.settings().expect("a valid shared cache");
-        let server = Server { listener, admin, tls, session_refs, shared_cache, config, rekognition };
+        let app = App { listener, admin, tls, session_refs, shared_cache, config, rekognition };
         let server = tokio::spawn(async move {
             let stop = async { drop(stopped.await) };
-            server.run(stop).await.expect("the server serves")
+            app.run(stop).await.expect("the server serves")
         });
         Self { address, admin_address, simulator, stop: Some(stop), server }
     }

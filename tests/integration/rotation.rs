@@ -132,7 +132,7 @@ async fn an_invalid_certificate_is_reported_once_and_a_valid_one_is_loaded() {
     let reloads = rotating.reloads();
     let [Err(mismatch), Err(garbage), Ok(())] = &reloads[..] else { panic!("{reloads:?}") };
     assert!(mismatch.contains("does not belong"), "{mismatch}");
-    assert!(garbage.contains("holds no certificate"), "{garbage}");
+    assert!(garbage.contains("contains no certificate"), "{garbage}");
 }
 
 #[tokio::test]

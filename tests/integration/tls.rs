@@ -6,7 +6,7 @@ use crate::{
     port::{Port, trusting, with_identity},
 };
 use face_liveness_facade::server::{
-    incoming::{Limits, Refusal},
+    incoming::{CloseReason, Limits},
     tls::{Files, Tls},
 };
 use rustls::{
@@ -23,15 +23,17 @@ async fn port(files: Files) -> Port {
 
 /// Asserts that the server rejected the handshake. The client may have retried.
 async fn assert_rejected_by_server(port: &Port) {
-    eventually("a handshake has failed", async || port.connections.refused(Refusal::Handshake) > 0).await;
+    eventually("a handshake has failed", async || port.connections.closed(CloseReason::Handshake) > 0).await;
     eventually("the connection is no longer counted", async || port.connections.live() == 0).await;
 }
 
 /// Asserts that the client rejected the server. A reset can overtake its alert.
 async fn assert_rejected_by_client(port: &Port) {
-    let is_counted = |refusal| port.connections.refused(refusal) > 0;
-    eventually("the client has disconnected", async || is_counted(Refusal::Handshake) || is_counted(Refusal::Left))
-        .await;
+    let is_counted = |refusal| port.connections.closed(refusal) > 0;
+    eventually("the client has disconnected", async || {
+        is_counted(CloseReason::Handshake) || is_counted(CloseReason::Left)
+    })
+    .await;
     eventually("the connection is no longer counted", async || port.connections.live() == 0).await;
 }
 

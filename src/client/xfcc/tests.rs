@@ -6,7 +6,7 @@ fn names(header: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn a_sidecars_element_has_its_peers_uris_and_then_its_dns_names() {
+fn an_element_has_the_uris_and_then_the_dns_names() {
     let by = "By=spiffe://mesh/ns/face/sa/facade;Hash=468ed33be74eee6556d90c0149c1309e9ba61d6425303443c0748a02dd8de688";
     for (element, expected) in [
         (";Subject=\"\";URI=spiffe://mesh/ns/web/sa/login", &["spiffe://mesh/ns/web/sa/login"][..]),
@@ -15,7 +15,7 @@ fn a_sidecars_element_has_its_peers_uris_and_then_its_dns_names() {
         (";uri=spiffe://mesh/a;dns=a.example", &["spiffe://mesh/a", "a.example"]),
         (";Subject=\"CN=URI=x\\\\,O=a\\\"b;URI=no,URI=no\";URI=\"spiffe://mesh/a,b\"", &["spiffe://mesh/a,b"]),
         (";Cert=\"-----BEGIN%20CERTIFICATE-----%0A\";URI=https://a.example/?b=c%20d", &["https://a.example/?b=c%20d"]),
-        (";Subject=\"CN=nobody\";URI=", &[]),
+        (";Subject=\"CN=none\";URI=", &[]),
         ("", &[]),
     ] {
         let names = names(&format!("{by}{element}")).expect(element);
@@ -24,7 +24,7 @@ fn a_sidecars_element_has_its_peers_uris_and_then_its_dns_names() {
 }
 
 #[test]
-fn what_stands_before_the_last_element_is_not_believed() {
+fn elements_before_the_last_are_ignored() {
     for claim in ["URI=spiffe://mesh/admin", "By=a;Subject=\"b,c\";DNS=d,URI=e", "URI=\"a\\\"\"", "x=\"\""] {
         assert_eq!(names(&format!("{claim},URI=spiffe://mesh/a")), names("URI=spiffe://mesh/a"), "{claim}");
         assert_eq!(names(&format!("{claim}, URI=spiffe://mesh/a")), names("URI=spiffe://mesh/a"), "{claim}");
@@ -32,7 +32,7 @@ fn what_stands_before_the_last_element_is_not_believed() {
 }
 
 #[test]
-fn a_header_that_no_sidecar_writes_is_refused() {
+fn a_malformed_header_is_rejected() {
     for header in [
         "",
         ",",
@@ -71,21 +71,21 @@ fn a_claim_cannot_hide_the_last_element_behind_a_quote() {
 }
 
 #[test]
-fn a_header_is_bounded_and_so_are_its_names() {
-    let long = "a".repeat(MAX_NAME);
+fn the_header_and_its_names_are_bounded() {
+    let long = "a".repeat(MAX_NAME_BYTES);
     assert_eq!(names(&format!("URI={long}")), Some(vec![long.clone()]));
     assert_eq!(names(&format!("URI={long}a")), None);
     let many = vec!["DNS=a"; MAX_NAMES].join(";");
     assert_eq!(names(&many).map(|names| names.len()), Some(MAX_NAMES));
     assert_eq!(names(&format!("{many};URI=b")), None);
     assert_eq!(names(&format!("{many};URI=b,URI=c")), Some(vec!["c".into()]));
-    let chain = "a".repeat(MAX_HEADER - "Chain=;URI=b".len());
+    let chain = "a".repeat(MAX_HEADER_BYTES - "Chain=;URI=b".len());
     assert_eq!(names(&format!("Chain={chain};URI=b")), Some(vec!["b".into()]));
     assert_eq!(names(&format!("Chain={chain}a;URI=b")), None);
 }
 
-/// A pair as a sidecar may write it, and its name when it is one. Whatever may stand within quotes
-/// does.
+/// Generates a pair as a sidecar can write it, and the name in it, if any. Quoted values contain any
+/// character that is allowed within quotes.
 fn pair() -> impl Strategy<Value = (String, Option<(bool, String)>)> {
     let key = select(vec!["By", "Hash", "Cert", "Chain", "Subject", "URI", "DNS", "uri"]);
     let unquoted = "[a=/\\\\]{0,6}".prop_map(|text| (text.clone(), text));
@@ -108,7 +108,7 @@ fn element() -> impl Strategy<Value = (String, Vec<String>)> {
     })
 }
 
-/// What a peer may send: any text, and text that is nearly a header.
+/// Generates what a client can send: any text, and text that is almost a valid header.
 fn claim() -> impl Strategy<Value = String> {
     prop_oneof!["\\PC{0,20}", "[a=,;\"\\\\ ]{0,12}", "(URI=a[,;])?[a-c]=\"?[a=,;\"\\\\]{0,8}"]
 }
@@ -117,19 +117,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn an_element_gives_the_names_it_was_written_with((element, expected) in element()) {
+    fn the_names_of_an_element_are_those_that_were_written((element, expected) in element()) {
         prop_assert_eq!(peer_names(&element), Ok(expected));
     }
 
     #[test]
-    fn no_claim_becomes_the_last_element_or_alters_it(claim in claim(), (element, expected) in element()) {
+    fn no_claim_becomes_or_changes_the_last_element(claim in claim(), (element, expected) in element()) {
         if let Ok(names) = peer_names(&format!("{claim},{element}")) {
             prop_assert_eq!(names, expected);
         }
     }
 
     #[test]
-    fn a_sound_claim_hides_nothing((claim, _) in element(), (element, expected) in element()) {
+    fn a_well_formed_claim_hides_no_name((claim, _) in element(), (element, expected) in element()) {
         prop_assert_eq!(peer_names(&format!("{claim},{element}")), Ok(expected));
     }
 }

@@ -39,7 +39,7 @@ impl<S> Admitted<S> {
         let Some(caller) = caller else { return Ok(()) };
         match caller.peer().is_some_and(Peer::is_over_limit) {
             true => Err(Error::new(Reason::Overloaded)),
-            false => self.clients.may_ask(caller),
+            false => self.clients.may_call(caller),
         }
     }
 

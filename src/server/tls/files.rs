@@ -1,9 +1,8 @@
-//! The PEM files, read as one set and checked before anything is served with them.
+//! The PEM files, read and validated as one set.
 //!
-//! Nothing of a file's content is ever in an error: the libraries' own sentences about PEM quote
-//! lines, and a line may be a key's.
+//! No error quotes the files. The libraries' own errors about PEM quote lines, which may be of the
+//! key.
 
-use super::Validity;
 use aws_lc_rs::digest;
 use rustls::{
     Error, InconsistentKeys, RootCertStore, ServerConfig,
@@ -20,34 +19,41 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Far above any bundle of CAs; a path to something else must not fill the memory.
+/// Far above any bundle of CAs. The limit keeps a wrong path from filling the memory.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The content of a set, told apart from others without holding the key twice.
+/// A digest of the files' content, which detects changes without a second copy of the key.
 pub(super) type Digest = [u8; digest::SHA256_OUTPUT_LEN];
 
-/// Where the PEM files are.
+/// The paths of the PEM files.
 #[derive(Clone, Debug)]
 pub struct Files {
-    /// The server's certificate, then those of the CAs between it and the root.
+    /// The server's certificate, then those of the intermediate CAs.
     pub cert: PathBuf,
-    /// Its private key as PKCS#8, SEC1 or PKCS#1, not encrypted.
+    /// The private key as PKCS#8, SEC1 or PKCS#1, not encrypted.
     pub key: PathBuf,
-    /// The CAs of clients. With it, every client needs a certificate of one of them.
+    /// The CAs of client certificates. With it, every client needs a certificate signed by one.
     pub client_ca: Option<PathBuf>,
 }
 
-/// What the files held when they were read.
-pub(super) struct Set {
+/// When a certificate is valid. A time is None if the certificate has none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Validity {
+    pub(super) not_before: Option<SystemTime>,
+    pub(super) not_after: Option<SystemTime>,
+}
+
+/// The content of the files.
+pub(super) struct Contents {
     cert: Vec<u8>,
     key: Vec<u8>,
     client_ca: Option<Vec<u8>>,
 }
 
 impl Files {
-    pub(super) fn read(&self) -> Result<Set, String> {
+    pub(super) fn read(&self) -> Result<Contents, String> {
         let client_ca = self.client_ca.as_deref().map(|path| read("client CA", path));
-        Ok(Set {
+        Ok(Contents {
             cert: read("certificate", &self.cert)?,
             key: read("key", &self.key)?,
             client_ca: client_ca.transpose()?,
@@ -55,28 +61,30 @@ impl Files {
     }
 }
 
-impl Set {
+impl Contents {
     pub(super) fn digest(&self) -> Digest {
         let mut context = digest::Context::new(&digest::SHA256);
         for content in [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten() {
-            // With its length, so that a line that moves from one file to the next is a change.
+            // With its length: a line that moves from one file to the next is a change, too.
             context.update(&content.len().to_be_bytes());
             context.update(content);
         }
         context.finish().as_ref().try_into().expect("SHA-256 has a fixed length")
     }
 
-    /// The configuration, and when its certificate is valid.
+    /// Returns the TLS configuration, and when its certificate is valid.
+    ///
+    /// # Errors
+    /// One sentence for an operator.
     pub(super) fn build(&self, files: &Files) -> Result<(ServerConfig, Validity), String> {
-        // Given by hand: the process has one provider, whatever else installs a default or does
-        // not.
+        // Explicit, so that it does not depend on a default provider that a library installs or not.
         let provider = Arc::new(crypto::aws_lc_rs::default_provider());
         let chain = certificates("certificate", &files.cert, &self.cert)?;
         let validity = validity(&chain[0]);
         let key = private_key(&files.key, &self.key)?;
         let key = provider.key_provider.load_private_key(key).map_err(|_| {
             format!(
-                "the key {} is of a kind that cannot be used: make an ECDSA key (P-256, P-384, P-521), an Ed25519 key, \
+                "the key {} is of a kind that cannot be used: create an ECDSA key (P-256, P-384, P-521), an Ed25519 key, \
                  or an RSA key of 2048 bits or more",
                 files.key.display()
             )
@@ -103,8 +111,8 @@ impl Set {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = vec![b"h2".to_vec()];
-        // A resumed session is not verified anew, though its client's certificate may have expired
-        // since. Connections of gRPC live long, so that a full handshake each costs nothing.
+        // No resumption: a resumed session is not verified again, although the client's certificate
+        // may have expired. gRPC connections are long, so full handshakes are rare.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok((config, validity))
@@ -126,17 +134,17 @@ fn read(what: &str, path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// All certificates of a file, one at least.
+/// Returns the certificates of a file, at least one.
 fn certificates(what: &str, path: &Path, content: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let path = path.display();
     let certificates = CertificateDer::pem_slice_iter(content).collect::<Result<Vec<_>, _>>();
     let certificates = certificates
         .map_err(|_| format!("the {what} {path} is damaged or cut short: write the PEM file again, as a whole"))?;
     if certificates.is_empty() {
-        return Err(format!("the {what} {path} holds no certificate: give a PEM file with BEGIN CERTIFICATE in it"));
+        return Err(format!("the {what} {path} contains no certificate: give a PEM file with BEGIN CERTIFICATE in it"));
     }
     if certificates.iter().any(|certificate| webpki::EndEntityCert::try_from(certificate).is_err()) {
-        return Err(format!("the {what} {path} holds something else than X.509 v3 certificates: issue it anew"));
+        return Err(format!("the {what} {path} contains something else than X.509 v3 certificates: issue it again"));
     }
     Ok(certificates)
 }
@@ -144,7 +152,7 @@ fn certificates(what: &str, path: &Path, content: &[u8]) -> Result<Vec<Certifica
 fn private_key(path: &Path, content: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(content).map_err(|_| {
         format!(
-            "the key {} holds no sound private key: give a PEM file with a PKCS#8, SEC1 or PKCS#1 key that is not encrypted",
+            "the key {} contains no valid private key: give a PEM file with a PKCS#8, SEC1 or PKCS#1 key that is not encrypted",
             path.display()
         )
     })
@@ -156,7 +164,7 @@ fn client_verifier(
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let unusable =
-        || format!("the client CA {} holds a certificate that cannot be a CA's: give the CA's own", path.display());
+        || format!("the client CA {} contains a certificate that cannot be a CA's: give the CA's own", path.display());
     let mut roots = RootCertStore::empty();
     for certificate in certificates("client CA", path, content)? {
         roots.add(certificate).map_err(|_| unusable())?;
@@ -164,8 +172,8 @@ fn client_verifier(
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|_| unusable())
 }
 
-/// Returns when a certificate is valid. webpki says so only in a rejection, and rejects by time
-/// before it looks at any CA: hence the two calls, for the beginning and for the end of time.
+/// Returns when a certificate is valid. webpki has no accessor for these times. Its errors contain
+/// them, and it checks the time before it looks for a CA.
 fn validity(certificate: &CertificateDer<'_>) -> Validity {
     let usage = webpki::KeyUsage::server_auth();
     let rejection = |time| {

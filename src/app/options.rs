@@ -1,11 +1,11 @@
 //! Turns the configuration into the options of the other modules.
 
 use crate::{
-    client::{Clients, Source},
-    config::{ClientIdentity, Images, QuotaTps, Server, Service, SharedCache, Tls},
+    client::Clients,
+    config::{Images, QuotaTps, Server, Service, SharedCache, Tls},
     grpc,
     results::{self, ImageSet, Keyring, SharedCacheSettings},
-    server::tls,
+    server::{self, tls},
     store::{CredentialSources, Credentials, StoreSettings},
 };
 use std::time::Duration;
@@ -19,19 +19,28 @@ impl Tls {
 }
 
 impl Server {
+    /// Returns the options of the ports.
+    pub fn options(&self) -> server::Options {
+        server::Options {
+            max_requests: self.max_requests as usize,
+            max_connections: self.max_connections as usize,
+            max_connection_age: self.max_connection_age,
+            max_wait: self.service.max_wait,
+            reflection: self.service.reflection,
+            drain_delay: self.drain_delay,
+            drain_timeout: self.drain_timeout,
+        }
+    }
+
     /// Returns the settings of the RPC. `region` is the AWS region that results are read from.
     pub fn rpc(&self, region: Option<&str>) -> grpc::RpcOptions {
-        let source = match self.access.client_identity {
-            ClientIdentity::Tls => Source::Certificate,
-            ClientIdentity::Xfcc => Source::ForwardedClientCert,
-        };
         grpc::RpcOptions {
             min_confidence: self.service.min_confidence,
             images: image_set(self.service.images),
             max_wait: self.service.max_wait,
             access_log: self.service.access_log,
             clients: Clients {
-                source,
+                identity: self.access.client_identity,
                 allowed: self.access.allowed_clients.clone(),
                 images: self.access.image_clients.clone(),
             },

@@ -1,0 +1,118 @@
+//! The connection limits of a port, and how many connections were closed before they were served.
+
+use super::Limits;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Why a connection was closed before it was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The hard limit was reached.
+    Limit,
+    /// The TLS handshake failed, or the first bytes were not HTTP/2.
+    Handshake,
+    /// The TLS handshake or the first bytes took too long.
+    Timeout,
+    /// The peer closed it, as a balancer does that only probes whether the port is open.
+    Left,
+}
+
+impl CloseReason {
+    pub const ALL: [Self; 4] = [Self::Limit, Self::Handshake, Self::Timeout, Self::Left];
+
+    /// The value of the metric's label `reason`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Handshake => "handshake",
+            Self::Timeout => "timeout",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// The connections of a port. Clones share the counts.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    limits: Limits,
+    permits: Arc<Semaphore>,
+    closed: Arc<[AtomicU64; CloseReason::ALL.len()]>,
+}
+
+impl Connections {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, permits: Arc::new(Semaphore::new(limits.hard_limit())), closed: Arc::default() }
+    }
+
+    /// Returns the number of open connections, including those in the handshake.
+    pub fn live(&self) -> usize {
+        self.limits.hard_limit() - self.permits.available_permits()
+    }
+
+    /// Returns how many connections were closed for this reason since the start.
+    pub fn closed(&self, reason: CloseReason) -> u64 {
+        self.closed[reason as usize].load(Relaxed)
+    }
+
+    pub(super) fn record_closed(&self, reason: CloseReason) {
+        self.closed[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Returns a permit for a new connection; None at the hard limit.
+    pub(super) fn admit(&self) -> Option<ConnectionPermit> {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            self.record_closed(CloseReason::Limit);
+            return None;
+        };
+        Some(ConnectionPermit { exceeds_limit: self.is_over_limit(), _permit: permit })
+    }
+
+    pub(super) fn is_over_limit(&self) -> bool {
+        self.live() > self.limits.max_connections
+    }
+}
+
+/// A connection's permit, returned when it is dropped.
+pub(super) struct ConnectionPermit {
+    /// Whether the connection exceeded `max_connections` when it was accepted.
+    pub(super) exceeds_limit: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permit_counts_until_it_is_dropped() {
+        let limits = Limits { max_connections: 1, ..Limits::default() };
+        let connections = Connections::new(limits);
+        let first = connections.admit().unwrap();
+        let second = connections.admit().unwrap();
+        assert_eq!((first.exceeds_limit, second.exceeds_limit, connections.live()), (false, true, 2));
+        let others: Vec<_> = (2..limits.hard_limit()).map(|_| connections.admit().unwrap()).collect();
+        assert!(connections.admit().is_none());
+        assert_eq!((connections.live(), connections.closed(CloseReason::Limit)), (limits.hard_limit(), 1));
+        drop((first, others));
+        assert!(!connections.is_over_limit());
+        let third = connections.admit().unwrap();
+        assert!(third.exceeds_limit && connections.is_over_limit());
+        drop((second, third));
+        assert_eq!(connections.live(), 0);
+    }
+
+    #[test]
+    fn every_close_reason_has_a_counter_and_a_label_of_its_own() {
+        let connections = Connections::new(Limits::default());
+        for (index, reason) in CloseReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+            connections.record_closed(reason);
+        }
+        assert!(CloseReason::ALL.iter().all(|reason| connections.closed(*reason) == 1));
+        let labels = std::collections::HashSet::from(CloseReason::ALL.map(CloseReason::label));
+        assert_eq!(labels.len(), CloseReason::ALL.len());
+    }
+}
