@@ -6,6 +6,7 @@
 
 mod access_log;
 pub mod admission;
+mod call;
 pub mod calls;
 mod codec;
 pub(crate) mod deadline;
@@ -15,9 +16,10 @@ mod recorder;
 pub mod response;
 pub mod valid_request;
 
+pub use call::{Call, MAX_REQUEST_BYTES};
 pub use codec::MessageCodec;
 pub use image_budget::ImagePermit;
-pub use recorder::{Call, Recorder};
+pub use recorder::Recorder;
 
 use crate::{
     client::Clients,
@@ -36,9 +38,6 @@ use image_budget::ImageBudget;
 use std::{sync::Arc, time::Duration};
 use tonic::{Request, Response, Status};
 use valid_request::ValidRequest;
-
-/// The largest request message. A request has an id and three small fields.
-pub const MAX_REQUEST_BYTES: usize = 4 * 1024;
 
 /// The options of the RPC.
 #[derive(Clone, Debug)]

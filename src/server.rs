@@ -5,6 +5,7 @@
 
 mod admin;
 mod health;
+mod http2;
 pub mod incoming;
 mod metrics;
 mod reflection;
@@ -40,24 +41,6 @@ use std::{
 use tls::Tls;
 use tokio::net::TcpListener;
 use tower::layer::layer_fn;
-
-/// Above this size HTTP/2 itself rejects headers, with a status that gRPC has no code for. So it is
-/// above the limit of the service.
-const MAX_HTTP2_HEADER_BYTES: u32 = 32 * 1024;
-
-/// The flow-control window of a stream. A connection keeps hyper's 1 MiB: h2 derives from it how many
-/// small DATA frames may be queued, and with less it would close connections on which many calls
-/// begin at once.
-const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
-
-/// Streams on one connection. At the limit, client libraries queue or open another connection. Ten
-/// such connections reach the default of `--max-requests`.
-const MAX_STREAMS: u32 = 2_000;
-
-/// Idle time after which a connection is pinged: a load balancer or a firewall may have dropped it.
-/// Load balancers usually do so after a minute or more.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(45);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a connection at its maximum age may stay open beyond the longest wait: the deadline of a
 /// call without one, and time to read the response. Then it is closed, since a client that neither
@@ -142,7 +125,7 @@ impl Server {
         let closing = shutdown.closing.clone();
         let count = layer_fn(move |inner| Counted::new(inner, Arc::clone(&calls), closing.clone()));
         let (v1, v1alpha) = options.reflection.then(reflection::services).unzip();
-        let grpc_port = http2(max_age)
+        let grpc_port = http2::grpc_port(max_age)
             .layer(count)
             .layer(admit(admission.clone()))
             .add_service(service)
@@ -170,7 +153,7 @@ impl Server {
                 registry.text()
             }
         };
-        let max_lifetime = Some(2 * admin::MAX_CONNECTION_AGE);
+        let max_lifetime = Some(2 * http2::ADMIN_CONNECTION_AGE);
         let limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, max_lifetime, ..Limits::default() };
         let incoming = Incoming::new(admin_listener, None, Protocol::Any, limits);
         let admit = admit(Admission::admin(MAX_ADMIN_CONNECTIONS));
@@ -194,26 +177,12 @@ impl Server {
                     stop.await;
                 }
             }
-            shutdown.run(&options, &health, drained).await
+            shutdown.run(options.drain_delay, options.drain_timeout, &health, drained).await
         };
         tokio::select! {
             stopped = life => Ok(stopped),
             failure = tasks.failure() => Err(failure),
         }
-    }
-}
-
-/// Returns a tonic server with the HTTP/2 settings of the gRPC port.
-fn http2(max_age: Option<Duration>) -> tonic::transport::Server {
-    let server = tonic::transport::Server::builder()
-        .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT));
-    match max_age {
-        Some(age) => server.max_connection_age(age),
-        None => server,
     }
 }
 

@@ -7,34 +7,22 @@
 
 mod body;
 mod layer;
+mod permit;
 
 pub use layer::Admitted;
 
-use super::{Call, ImagePermit, MAX_REQUEST_BYTES};
 use crate::{
     client::Peer,
     error::{Error, Reason},
     proto::GET_LIVENESS_RESULT,
 };
-use body::ResponseBody;
-use std::{sync::Arc, time::Duration};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use permit::Permit;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tonic::{
-    Status,
     body::Body,
-    codegen::{
-        Bytes,
-        http::{HeaderMap, HeaderValue, Response},
-    },
+    codegen::http::{HeaderMap, Response},
 };
-
-/// How long the request message may take from its headers on. A message is a few hundred bytes, in
-/// the same packet as its headers.
-pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a reflection stream may be idle. grpcurl keeps its own open during the call that it
-/// makes.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A call's headers: deadline, trace, tokens that a mesh adds, a chain of certificates at the
 /// worst. HTTP/2 counts 32 bytes for each beyond its text (RFC 9113, 6.5.2).
@@ -102,11 +90,6 @@ struct Permits {
     rejections: Arc<Semaphore>,
 }
 
-/// A stream's permit.
-pub struct Permit {
-    _permit: OwnedSemaphorePermit,
-}
-
 impl Admission {
     /// The limits of the gRPC port. A client keeps one watch per connection.
     pub fn grpc(max_calls: usize, max_connections: usize) -> Self {
@@ -148,14 +131,14 @@ impl Admission {
             Kind::Short => &self.0.short,
         };
         let permit = Arc::clone(permits).try_acquire_owned();
-        permit.map(|permit| Permit { _permit: permit }).map_err(|_| Error::new(Reason::Overloaded))
+        permit.map(Permit::new).map_err(|_| Error::new(Reason::Overloaded))
     }
 
     /// Counts the response of a rejected stream until it is written. When too many are unread, the
     /// connection is closed.
     pub fn reject(&self, response: Response<Body>, peer: Option<&Peer>) -> Response<Body> {
         match Arc::clone(&self.0.rejections).try_acquire_owned() {
-            Ok(permit) => Permit { _permit: permit }.until_written(response, None),
+            Ok(permit) => Permit::new(permit).until_written(response, None),
             Err(_) => {
                 peer.inspect(|peer| peer.close());
                 response
@@ -168,52 +151,10 @@ fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD).sum()
 }
 
-impl Permit {
-    /// Returns the permit once HTTP/2 has written or dropped the last frame of `response`, and the
-    /// share of the image budget that its extensions have once HTTP/2 has dropped its message.
-    pub fn until_written(self, mut response: Response<Body>, call: Option<Arc<Call>>) -> Response<Body> {
-        if response.headers().contains_key(Status::GRPC_STATUS) {
-            self.attach(response.headers_mut());
-            return response;
-        }
-        let images = response.extensions_mut().remove::<ImagePermit>();
-        response.map(|body| Body::new(ResponseBody::new(body, self, call, images)))
-    }
-
-    /// Gives the permit to the value of `grpc-status`, whose buffer returns it when it is dropped.
-    fn attach(self, headers: &mut HeaderMap) {
-        let Some(status) = headers.get_mut(Status::GRPC_STATUS) else { return };
-        let owned = self.own(Bytes::copy_from_slice(status.as_bytes()));
-        if let Ok(mut value) = HeaderValue::from_maybe_shared(owned) {
-            // HPACK would keep a copy in its table otherwise, and the permit with it.
-            value.set_sensitive(true);
-            *status = value;
-        }
-    }
-
-    /// The same bytes, whose last owner returns the permit.
-    fn own(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Owned { bytes, _permit: self })
-    }
-}
-
-struct Owned {
-    bytes: Bytes,
-    _permit: Permit,
-}
-
-impl AsRef<[u8]> for Owned {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-/// The most bytes of a request body with one message: gRPC's prefix and the message.
-const MAX_BODY_BYTES: usize = 5 + MAX_REQUEST_BYTES;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tonic::{Status, codegen::http::HeaderValue};
 
     fn headers(count: usize, value: usize) -> HeaderMap {
         let value = HeaderValue::from_bytes(&vec![b'a'; value]).expect("ASCII");

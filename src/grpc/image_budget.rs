@@ -4,7 +4,7 @@
 //! A response has its share from before it is encoded until HTTP/2 has written or dropped the last
 //! part of it.
 
-use super::Call;
+use super::call::Call;
 use crate::error::{Error, Reason};
 use std::{sync::Arc, time::Duration};
 use tokio::{

@@ -3,26 +3,18 @@
 //!
 //! It serves until the process ends. No response contains personal data.
 
-use super::{MAX_HTTP2_HEADER_BYTES, STREAM_WINDOW_BYTES, health::Health};
+use super::{health::Health, http2};
 use crate::telemetry::metrics;
 use axum::{Router, http::StatusCode, http::header::CONTENT_TYPE, routing::get};
-use std::time::Duration;
 use tonic::{service::Routes, transport::server::Router as Services};
 use tonic_health::{pb::health_server::HealthServer, server::HealthService};
 use tower::layer::util::{Identity, Stack};
-
-/// A connection is drained at this age, and closed at twice that, so that none keeps its permit for
-/// ever.
-pub const MAX_CONNECTION_AGE: Duration = Duration::from_secs(60);
 
 const INDEX: &str = "/metrics  Prometheus metrics
 /livez    200 while the process lives
 /readyz   200 while the service is ready, else 503
 gRPC      grpc.health.v1.Health
 ";
-
-/// Streams on one connection.
-const MAX_STREAMS: u32 = 20;
 
 /// Returns the services of the port. `scrape` returns the metrics as text, and `admit` limits the
 /// streams.
@@ -43,13 +35,5 @@ pub fn services<L: Clone>(
         .route("/metrics", get(move || async move { ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], scrape()) }))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready));
-    tonic::transport::Server::builder()
-        .accept_http1(true)
-        .max_connection_age(MAX_CONNECTION_AGE)
-        .max_concurrent_streams(MAX_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .http2_max_header_list_size(MAX_HTTP2_HEADER_BYTES)
-        .layer(admit)
-        .add_routes(Routes::from(router))
-        .add_service(health_service)
+    http2::admin_port().layer(admit).add_routes(Routes::from(router)).add_service(health_service)
 }

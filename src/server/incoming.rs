@@ -8,7 +8,8 @@ mod handshake;
 mod limit;
 
 pub use connection::Connection;
-pub use limit::{CloseReason, Connections};
+pub use handshake::Protocol;
+pub use limit::{CloseReason, Connections, Limits};
 
 use super::tls::Tls;
 use handshake::Handshake;
@@ -21,7 +22,6 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::JoinSet,
     time::{Instant, Sleep},
 };
@@ -33,50 +33,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A condition that lasts is logged once in this period.
 const LOG_PERIOD: Duration = Duration::from_secs(10);
-
-/// The protocols that a port accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/2 with prior knowledge, or by ALPN over TLS: gRPC's.
-    Http2,
-    /// HTTP/1 or HTTP/2, without TLS. The server detects which.
-    Any,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Connections that are served in full. Connections above it, up to [`Limits::hard_limit`], are
-    /// served too, and their peer is [over the limit](crate::client::Peer::is_over_limit).
-    pub max_connections: usize,
-    pub handshake_timeout: Duration,
-    /// Bounds the time from the handshake to the first bytes.
-    pub first_bytes_timeout: Duration,
-    /// The age at which a connection is closed, with all requests on it. None: no limit.
-    pub max_lifetime: Option<Duration>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            // A gRPC client has one connection for all its calls, so this is a large fleet or a leak.
-            max_connections: 2_000,
-            // A handshake is two round trips and a signature. The rest is for lost packets and a busy
-            // machine.
-            handshake_timeout: Duration::from_secs(10),
-            first_bytes_timeout: Duration::from_secs(10),
-            max_lifetime: None,
-        }
-    }
-}
-
-impl Limits {
-    /// Returns the number of connections from which on a new one is closed at once. The tenth above
-    /// the limit lets clients get OVERLOADED, with a retry delay, where a closed connection would
-    /// make them reconnect.
-    pub fn hard_limit(&self) -> usize {
-        self.max_connections.saturating_add(self.max_connections / 10 + 16).min(Semaphore::MAX_PERMITS)
-    }
-}
 
 /// The stream of connections that tonic serves. It never ends and yields no error. Dropping it closes
 /// the port and aborts the handshakes.
@@ -250,6 +206,9 @@ mod tests {
     #[test]
     fn the_hard_limit_is_a_tenth_and_sixteen_above_the_limit() {
         let hard = |max_connections| Limits { max_connections, ..Limits::default() }.hard_limit();
-        assert_eq!([hard(0), hard(1), hard(10_000), hard(usize::MAX)], [16, 17, 11_016, Semaphore::MAX_PERMITS]);
+        assert_eq!(
+            [hard(0), hard(1), hard(10_000), hard(usize::MAX)],
+            [16, 17, 11_016, tokio::sync::Semaphore::MAX_PERMITS]
+        );
     }
 }

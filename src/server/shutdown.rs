@@ -1,6 +1,6 @@
 //! The graceful shutdown, step by step.
 
-use super::{Options, health::Health};
+use super::health::Health;
 use std::{pin::pin, time::Duration};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -33,9 +33,15 @@ pub enum Stopped {
 
 impl Shutdown {
     /// Goes through the phases. `drained` completes when the work behind the RPC has ended.
-    pub(super) async fn run(&self, options: &Options, health: &Health, drained: impl Future<Output = ()>) -> Stopped {
+    pub(super) async fn run(
+        &self,
+        drain_delay: Duration,
+        drain_timeout: Duration,
+        health: &Health,
+        drained: impl Future<Output = ()>,
+    ) -> Stopped {
         health.set_ready(false).await;
-        sleep(options.drain_delay).await;
+        sleep(drain_delay).await;
         self.draining.cancel();
         health.end_watches().await;
         self.closing.cancel();
@@ -44,8 +50,8 @@ impl Shutdown {
             self.aborting.cancel();
         };
         let mut drained = pin!(async { tokio::join!(closed, drained) });
-        let last_moment = (options.drain_timeout / 10).min(LAST_MOMENT);
-        if timeout(options.drain_timeout - last_moment, &mut drained).await.is_ok() {
+        let last_moment = (drain_timeout / 10).min(LAST_MOMENT);
+        if timeout(drain_timeout - last_moment, &mut drained).await.is_ok() {
             return Stopped::Drained;
         }
         self.aborting.cancel();

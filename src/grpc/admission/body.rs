@@ -1,10 +1,13 @@
 //! The two bodies of a stream: the request's, which must arrive in time, and the response's, which
 //! holds the permit.
 
-use super::{IDLE_TIMEOUT, Kind, MAX_BODY_BYTES, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT, Permit};
+use super::permit::Permit;
 use crate::{
     error::{Context as ErrorContext, Error},
-    grpc::{Call, ImagePermit},
+    grpc::{
+        call::{Call, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT},
+        image_budget::ImagePermit,
+    },
 };
 use pin_project_lite::pin_project;
 use std::{
@@ -14,7 +17,18 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, Sleep, sleep_until};
-use tonic::{Status, body::Body, codegen::Bytes};
+use tonic::{
+    Status,
+    body::Body,
+    codegen::{Bytes, http::Response},
+};
+
+/// How long a reflection stream may be idle. grpcurl keeps its own open during the call that it
+/// makes.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The most bytes of a request body with one message: gRPC's prefix and the message.
+const MAX_BODY_BYTES: usize = 5 + MAX_REQUEST_BYTES;
 
 type Frame = http_body::Frame<Bytes>;
 
@@ -24,19 +38,20 @@ pin_project! {
         #[pin]
         body: Body,
         by: Instant,
-        // What `by` was computed from, for the error.
+        // The timeout that `by` results from, for the error.
         timeout: Duration,
-        // Made once something has to be waited for.
+        // Created when the body is first pending.
         timer: Option<Pin<Box<Sleep>>>,
-        // How many bytes may still come; nothing where the client may send many messages.
+        // How many more bytes the client may send; None if it may send many messages.
         left: Option<usize>,
     }
 }
 
 impl RequestBody {
-    /// The body of a request of this kind, whose first bytes must arrive before `by`.
-    pub fn new(body: Body, kind: Kind, by: Instant) -> Self {
-        let left = (!kind.takes_many_messages()).then_some(MAX_BODY_BYTES);
+    /// Limits a body to one message, or to any number if `has_many_messages`. The first bytes must
+    /// arrive before `by`.
+    pub fn new(body: Body, has_many_messages: bool, by: Instant) -> Self {
+        let left = (!has_many_messages).then_some(MAX_BODY_BYTES);
         Self { body, by, timeout: MESSAGE_TIMEOUT, timer: None, left }
     }
 }
@@ -128,5 +143,18 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for ResponseBody<B> {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Permit {
+    /// Returns the permit once HTTP/2 has written or dropped the last frame of `response`, and the
+    /// share of the image budget that its extensions have once HTTP/2 has dropped its message.
+    pub fn until_written(self, mut response: Response<Body>, call: Option<Arc<Call>>) -> Response<Body> {
+        if response.headers().contains_key(Status::GRPC_STATUS) {
+            self.attach(response.headers_mut());
+            return response;
+        }
+        let images = response.extensions_mut().remove::<ImagePermit>();
+        response.map(|body| Body::new(ResponseBody::new(body, self, call, images)))
     }
 }

@@ -1,10 +1,13 @@
 //! The tower layer that admits each stream of a port by its headers.
 
-use super::{Admission, Kind, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT, Permit, body::RequestBody};
+use super::{Admission, Kind, body::RequestBody, permit::Permit};
 use crate::{
     client::{Caller, Clients, Peer},
     error::{Context as ErrorContext, Error, Reason},
-    grpc::{Call, Recorder},
+    grpc::{
+        call::{Call, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT},
+        recorder::Recorder,
+    },
 };
 use pin_project_lite::pin_project;
 use std::{
@@ -88,7 +91,11 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
                 request.extensions_mut().insert(Arc::clone(call));
             }
             // tonic bounds the message of a call, and `AdmittedStream` bounds its time.
-            None => request = request.map(|body| Body::new(RequestBody::new(body, kind, arrival + MESSAGE_TIMEOUT))),
+            None => {
+                request = request.map(|body| {
+                    Body::new(RequestBody::new(body, kind.takes_many_messages(), arrival + MESSAGE_TIMEOUT))
+                })
+            }
         }
         let admitted = AdmittedStream { permit, call, recorder: self.recorder.clone(), message_timer: None };
         AdmittedFuture::Admitted { response: self.inner.call(request), admitted: Some(admitted) }

@@ -2,9 +2,8 @@
 //! its timeout.
 
 use super::{
-    CloseReason, Connections, Limits, Protocol,
     connection::{Connection, PREFACE, Stream},
-    limit::ConnectionPermit,
+    limit::{CloseReason, ConnectionPermit, Connections, Limits},
 };
 use crate::{client::Peer, server::tls};
 use rustls::{CertificateError, ServerConfig};
@@ -12,6 +11,15 @@ use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::either::Either;
+
+/// The protocols that a port accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/2 with prior knowledge, or by ALPN over TLS: gRPC's.
+    Http2,
+    /// HTTP/1 or HTTP/2, without TLS. The server detects which.
+    Any,
+}
 
 /// The handshake of one connection.
 pub(super) struct Handshake {

@@ -1,11 +1,49 @@
 //! The connection limits of a port, and how many connections were closed before they were served.
 
-use super::Limits;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The limits of a port.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections that are served in full. Connections above it, up to [`Limits::hard_limit`], are
+    /// served too, and their peer is [over the limit](crate::client::Peer::is_over_limit).
+    pub max_connections: usize,
+    pub handshake_timeout: Duration,
+    /// Bounds the time from the handshake to the first bytes.
+    pub first_bytes_timeout: Duration,
+    /// The age at which a connection is closed, with all requests on it. None: no limit.
+    pub max_lifetime: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A gRPC client has one connection for all its calls, so this is a large fleet or a leak.
+            max_connections: 2_000,
+            // A handshake is two round trips and a signature. The rest is for lost packets and a busy
+            // machine.
+            handshake_timeout: Duration::from_secs(10),
+            first_bytes_timeout: Duration::from_secs(10),
+            max_lifetime: None,
+        }
+    }
+}
+
+impl Limits {
+    /// Returns the number of connections from which on a new one is closed at once. The tenth above
+    /// the limit lets clients get OVERLOADED, with a retry delay, where a closed connection would
+    /// make them reconnect.
+    pub fn hard_limit(&self) -> usize {
+        self.max_connections.saturating_add(self.max_connections / 10 + 16).min(Semaphore::MAX_PERMITS)
+    }
+}
 
 /// Why a connection was closed before it was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
