@@ -37,8 +37,9 @@ check: tools-check ## Format, lints, contract, licenses, imports between modules
 	scripts/modules --self-test
 	scripts/modules
 	scripts/docs
+	scripts/terms
 
-privacy-proof: ## Where a face, a score, an S3 key or a session id is found after every answer and fault: the table of docs/privacy.md, as it is.
+privacy-proof: ## Where an image, a score, an S3 key or a session id is found after every response and fault: the table of docs/privacy.md, as it is.
 	cargo test --test integration privacy::no_personal_data -- --nocapture
 
 interop-simulator: tools-interop ## The simulator against boto3 and the AWS SDK for JavaScript.

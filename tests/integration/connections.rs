@@ -38,10 +38,10 @@ async fn closed(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
     read
 }
 
-async fn assert_closed(port: &Port, refusal: CloseReason, count: u64) {
-    eventually("the event is counted", async || port.connections.closed(refusal) == count).await;
+async fn assert_closed(port: &Port, reason: CloseReason, count: u64) {
+    eventually("the event is counted", async || port.connections.closed(reason) == count).await;
     eventually("the connection is no longer counted", async || port.connections.live() == 0).await;
-    let all: u64 = CloseReason::ALL.iter().map(|refusal| port.connections.closed(*refusal)).sum();
+    let all: u64 = CloseReason::ALL.iter().map(|reason| port.connections.closed(*reason)).sum();
     assert_eq!(all, count, "all for one reason");
 }
 

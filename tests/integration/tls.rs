@@ -29,7 +29,7 @@ async fn assert_rejected_by_server(port: &Port) {
 
 /// Asserts that the client rejected the server. A reset can overtake its alert.
 async fn assert_rejected_by_client(port: &Port) {
-    let is_counted = |refusal| port.connections.closed(refusal) > 0;
+    let is_counted = |reason| port.connections.closed(reason) > 0;
     eventually("the client has disconnected", async || {
         is_counted(CloseReason::Handshake) || is_counted(CloseReason::Left)
     })
