@@ -28,8 +28,6 @@ FROM scratch AS service
 COPY --from=program /image /
 # A number, so that Kubernetes can check that it is not root.
 USER 65532:65532
-# Otherwise glibc keeps the peak memory of images.
-ENV MALLOC_MMAP_THRESHOLD_=65536
 EXPOSE 50051 9090
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["/usr/local/bin/face-liveness-facade", "health"]

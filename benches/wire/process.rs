@@ -41,8 +41,6 @@ impl Start<'_> {
         let mut command = self.command(env!("CARGO_BIN_EXE_face-liveness-facade"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
         command.args(["--quota-tps", "0", "--image-ttl", "1h", "--max-connection-age", "0s", "--drain-delay", "0s"]);
-        // glibc's setting in the service's image.
-        command.env("MALLOC_MMAP_THRESHOLD_", "65536");
         Process::start(command.args(flags), "ready")
     }
 

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use face_liveness_facade::{
-    proto::GetLivenessResultRequest,
+    proto::{GetLivenessResultRequest, ResultView},
     simulator::{ImageStore, Pace, Session, Status},
 };
 use std::time::Duration;
@@ -177,6 +177,31 @@ async fn a_cached_result_takes_1280_bytes() {
         memory_settles(&target).await;
     };
     assert_memory_of_each(&target, "cached result", COUNT, RESULT, read).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_memory_of_expired_images_returns_to_the_system() {
+    const COUNT: u32 = 200;
+    let target = Target::start(&["--image-ttl", "20s"]).await;
+    for number in 1_000..1_000 + COUNT {
+        let session = Session { pace: Pace::Frozen(Status::Succeeded), audit_images: 4, ..Session::new(id(number)) };
+        target.simulator.place(session);
+    }
+    let before = target.program.resident();
+    let mut client = target.client().await;
+    let mut image_bytes = 0;
+    for number in 1_000..1_000 + COUNT {
+        let request = GetLivenessResultRequest { view: ResultView::Full.into(), ..request(&id(number)) };
+        let response = client.get_liveness_result(request).await.expect("a result").into_inner();
+        let result = response.result.expect("a result");
+        image_bytes +=
+            result.audit_images.iter().chain(&result.reference_image).map(|i| i.content.len()).sum::<usize>();
+    }
+    let taken = || target.program.resident().saturating_sub(before);
+    println!("{} KiB of images, {} KiB resident", image_bytes >> 10, taken() >> 10);
+    assert!(image_bytes > 20 << 20 && taken() > image_bytes / 2, "the images are in memory");
+    within(Duration::from_secs(60), "the images have left the memory", async || taken() < image_bytes / 4).await;
+    println!("{} KiB resident after they expired", taken() >> 10);
 }
 
 /// Waits until the program's memory changes by less than 64 KiB in 100 ms. Panics after ten

@@ -105,10 +105,8 @@ docs/sizing.md has each limit, and tests/integration/memory.rs measures them.
 {{- end }}
 {{- end -}}
 
-{{/* With this threshold, glibc maps images separately, and so returns their memory to the system. Otherwise it would keep their peak. */}}
 {{- define "face-liveness-facade.ownEnv" -}}
 {{- $variables := dict
-  "MALLOC_MMAP_THRESHOLD_" "65536"
   "FACE_LIVENESS_LISTEN" (printf "[::]:%d" (int .Values.ports.grpc))
   "FACE_LIVENESS_ADMIN_LISTEN" (printf "[::]:%d" (int .Values.ports.admin))
   "FACE_LIVENESS_QUOTA_REPLICAS" (include "face-liveness-facade.quotaReplicas" .) -}}

@@ -60,7 +60,11 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 
 /// Encodes a header as an HPACK literal, without indexing and Huffman code.
 pub fn header(name: &str, value: &str) -> Vec<u8> {
-    let mut bytes = vec![0];
+    literal(0, name, value)
+}
+
+fn literal(representation: u8, name: &str, value: &str) -> Vec<u8> {
+    let mut bytes = vec![representation];
     for text in [name, value] {
         let length = u8::try_from(text.len()).ok().filter(|length| *length < 127).expect("a short text");
         bytes.push(length);
@@ -76,15 +80,30 @@ pub fn call_headers() -> Vec<u8> {
 
 /// Encodes the headers of a call to this path.
 pub fn headers_to(path: &str) -> Vec<u8> {
-    let pairs = [
+    pairs(path).iter().flat_map(|(name, value)| header(name, value)).collect()
+}
+
+/// Encodes the headers of a call twice: first as literals that enter HPACK's dynamic table, then as
+/// one byte each that refers to an entry of the table (RFC 7541).
+pub fn compressed_call_headers() -> [Vec<u8>; 2] {
+    const INDEXED: u8 = 0x80;
+    const INCREMENTAL_INDEXING: u8 = 0x40;
+    const FIRST_DYNAMIC_INDEX: u8 = 62;
+    let pairs = pairs("/faceliveness.v1.FaceLivenessService/GetLivenessResult");
+    // The newest entry has the first index.
+    let indexes = (0..pairs.len() as u8).rev().map(|age| INDEXED | (FIRST_DYNAMIC_INDEX + age)).collect();
+    [pairs.iter().flat_map(|(name, value)| literal(INCREMENTAL_INDEXING, name, value)).collect(), indexes]
+}
+
+fn pairs(path: &str) -> [(&'static str, &str); 6] {
+    [
         (":method", "POST"),
         (":scheme", "http"),
         (":path", path),
         (":authority", "localhost"),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
-    ];
-    pairs.iter().flat_map(|(name, value)| header(name, value)).collect()
+    ]
 }
 
 /// Encodes the headers of a call to this path, plus `count` fields with a name of one letter and no

@@ -30,9 +30,8 @@ const MAX_MEDIAN_LATENCY: Duration = Duration::from_millis(500);
 /// The pause between two calls of the concurrent caller.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How much memory may stay resident after an attack. glibc returns memory only from the end of
-/// each of its arenas (eight per processor), so some freed memory stays resident until it is
-/// reused.
+/// How much memory may stay resident after an attack. The allocator keeps some freed memory until it
+/// is reused.
 const RETAINED_MEMORY: usize = 32 * 1024 * 1024;
 
 /// The most log lines per second of an attack: a hundred rejections per second of the clock, and
@@ -56,15 +55,9 @@ struct Latencies {
 impl Target {
     /// Starts the program, and caches a session with five images.
     pub async fn start(flags: &[&str]) -> Self {
-        Self::with_environment(flags, &[]).await
-    }
-
-    /// Like [`Self::start`], with additional environment variables.
-    pub async fn with_environment(flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let (simulator, endpoint) = program::simulator().await;
         simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), audit_images: 4, ..Session::new(id(CACHED)) });
-        let settings = [&program::aws(&endpoint)[..], environment].concat();
-        let program = program::serve(&[&["--quota-tps", "0"], flags].concat(), &settings);
+        let program = program::serve(&[&["--quota-tps", "0"], flags].concat(), &program::aws(&endpoint));
         let target = Self { program, simulator };
         target.client().await.get_liveness_result(full()).await.expect("a response");
         target
