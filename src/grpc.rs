@@ -29,7 +29,7 @@ use crate::{
         GetLivenessResultRequest, GetLivenessResultResponse,
         face_liveness_service_server::{FaceLivenessService, FaceLivenessServiceServer},
     },
-    results::{ImageSet, SessionReader, WaitBudget},
+    results::{ImageSet, SessionReader, SessionResponse, WaitBudget},
     session::SessionRefKey,
     telemetry::spans,
 };
@@ -75,20 +75,25 @@ impl Service {
         FaceLivenessServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES)
     }
 
-    async fn read(&self, valid: &ValidRequest, call: &Call, deadline: Deadline) -> Result<response::Response, Error> {
+    /// Returns the result, and the share of the image budget if the response contains images.
+    async fn read(
+        &self,
+        valid: &ValidRequest,
+        call: &Call,
+        deadline: Deadline,
+    ) -> Result<(SessionResponse, Option<ImagePermit>), Error> {
         if !valid.images.is_empty() {
             self.options.clients.may_see_images(&call.caller)?;
         }
         let wait_until = valid.wait.map(|wait| call.arrival + wait);
         let wait_budget = WaitBudget { wait_until, respond_by: deadline.respond_by() };
         let session = self.results.get(valid.session_id, valid.images, wait_budget).await?;
-        let allowed = self.options.images;
-        let permit = match response::image_bytes(&session, valid, allowed) {
+        let permit = match response::image_bytes(&session, valid, self.options.images) {
             0 => None,
             // Boxed, so that a response without images does not pay for it.
             bytes => Some(Box::pin(self.image_budget.acquire(bytes, deadline.respond_by())).await?),
         };
-        Ok(response::of(session, valid, allowed, call.arrival, permit))
+        Ok((session, permit))
     }
 }
 
@@ -112,7 +117,10 @@ impl FaceLivenessService for Service {
         }
         let end = match &valid {
             Err(error) => Err(error.clone()),
-            Ok(valid) => self.read(valid, &call, deadline).await,
+            Ok(valid) => {
+                let read = self.read(valid, &call, deadline).await;
+                read.map(|(session, permit)| response::of(session, valid, self.options.images, call.arrival, permit))
+            }
         };
         self.recorder.record(&call, valid.as_ref().ok(), &end);
         match end {

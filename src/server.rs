@@ -105,13 +105,14 @@ impl Server {
     ) -> Result<Stopped, String> {
         let Self { listener, admin_listener, tls, options } = self;
         let Rpc { service, clients, recorder, registry, measure } = rpc;
+        let clients = Arc::new(clients);
         let metrics = Arc::new(ServerMetrics::new(&registry));
         let calls = Arc::new(CallMetrics::new(&registry));
         let (health, grpc_health, admin_health) = Health::new().await;
         let admission = Admission::grpc(options.max_requests, options.max_connections);
         let admit = |admission: Admission| {
-            let (clients, recorder) = (clients.clone(), recorder.clone());
-            layer_fn(move |inner| Admitted::new(inner, admission.clone(), clients.clone(), recorder.clone()))
+            let (clients, recorder) = (Arc::clone(&clients), recorder.clone());
+            layer_fn(move |inner| Admitted::new(inner, admission.clone(), Arc::clone(&clients), recorder.clone()))
         };
 
         let max_age = jittered(options.max_connection_age);
@@ -122,8 +123,8 @@ impl Server {
         };
         let incoming = Incoming::new(listener, tls.clone(), Protocol::Http2, limits);
         let connections = incoming.connections();
-        let closing = shutdown.closing.clone();
-        let count = layer_fn(move |inner| Counted::new(inner, Arc::clone(&calls), closing.clone()));
+        let closing = Arc::new(shutdown.closing.clone());
+        let count = layer_fn(move |inner| Counted::new(inner, Arc::clone(&calls), Arc::clone(&closing)));
         let (v1, v1alpha) = options.reflection.then(reflection::services).unzip();
         let grpc_port = http2::grpc_port(max_age)
             .layer(count)

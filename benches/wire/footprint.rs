@@ -2,7 +2,7 @@
 
 use crate::{
     aws,
-    process::{Process, Start},
+    process::{self, Process, Start},
     readers,
     table::{Goal, median},
 };
@@ -64,7 +64,7 @@ async fn images(start: Start<'_>) -> Goal {
 
 fn stripped(folder: &Path) -> f64 {
     let copy = folder.join("stripped");
-    let strip = Command::new("strip").arg("-o").arg(&copy).arg(env!("CARGO_BIN_EXE_face-liveness-facade")).status();
+    let strip = Command::new("strip").arg("-o").arg(&copy).arg(process::program()).status();
     assert!(strip.expect("strip of binutils is installed").success());
     std::fs::metadata(copy).expect("the copy exists").len() as f64
 }

@@ -25,6 +25,12 @@ pub struct Process {
     pub start: Duration,
 }
 
+/// Returns the path of the program: the one in `TESTED_PROGRAM`, as `make` builds it, or else the one
+/// that Cargo builds for benchmarks, which has the features of the tests' dependencies.
+pub fn program() -> String {
+    std::env::var("TESTED_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_face-liveness-facade").to_owned())
+}
+
 /// How a server is started.
 #[derive(Clone, Copy)]
 pub struct Start<'a> {
@@ -38,7 +44,7 @@ pub struct Start<'a> {
 impl Start<'_> {
     /// Starts the service with limits that the benchmark does not reach.
     pub fn service(self, flags: &[&str]) -> Process {
-        let mut command = self.command(env!("CARGO_BIN_EXE_face-liveness-facade"));
+        let mut command = self.command(&program());
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
         command.args(["--quota-tps", "0", "--image-ttl", "1h", "--max-connection-age", "0s", "--drain-delay", "0s"]);
         Process::start(command.args(flags), "ready")

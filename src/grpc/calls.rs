@@ -31,12 +31,12 @@ const UNKNOWN: i32 = 2;
 pub struct Counted<S> {
     inner: S,
     metrics: Arc<CallMetrics>,
-    shutdown: CancellationToken,
+    shutdown: Arc<CancellationToken>,
 }
 
 impl<S> Counted<S> {
     /// `shutdown` ends the streams that nothing else ends.
-    pub const fn new(inner: S, metrics: Arc<CallMetrics>, shutdown: CancellationToken) -> Self {
+    pub const fn new(inner: S, metrics: Arc<CallMetrics>, shutdown: Arc<CancellationToken>) -> Self {
         Self { inner, metrics, shutdown }
     }
 }
@@ -53,7 +53,7 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let end = End::of(self.metrics.method(request.uri().path()), Instant::now());
         // Only a stream has to be ended.
-        let shutdown = end.is_of_stream().then(|| self.shutdown.clone());
+        let shutdown = end.is_of_stream().then(|| self.shutdown.as_ref().clone());
         CountedFuture { response: self.inner.call(request), end, shutdown }
     }
 }
@@ -74,7 +74,10 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for CountedFuture<
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.response.poll(context))?;
-        if let Some(code) = code(response.headers()) {
+        // A response without a body has its status in the headers.
+        if http_body::Body::is_end_stream(response.body())
+            && let Some(code) = code(response.headers())
+        {
             strip_tonic_message(response.headers_mut());
             this.end.with(code);
             return Poll::Ready(Ok(response));

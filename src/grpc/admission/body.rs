@@ -150,7 +150,7 @@ impl Permit {
     /// Returns the permit once HTTP/2 has written or dropped the last frame of `response`, and the
     /// share of the image budget that its extensions have once HTTP/2 has dropped its message.
     pub fn until_written(self, mut response: Response<Body>, call: Option<Arc<Call>>) -> Response<Body> {
-        if response.headers().contains_key(Status::GRPC_STATUS) {
+        if http_body::Body::is_end_stream(response.body()) && response.headers().contains_key(Status::GRPC_STATUS) {
             self.attach(response.headers_mut());
             return response;
         }

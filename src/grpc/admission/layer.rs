@@ -28,13 +28,13 @@ use tower::Service;
 pub struct Admitted<S> {
     inner: S,
     admission: Admission,
-    clients: Clients,
+    clients: Arc<Clients>,
     recorder: Recorder,
 }
 
 impl<S> Admitted<S> {
     /// `clients` decides who may call the RPC and reflection. Health is for all.
-    pub const fn new(inner: S, admission: Admission, clients: Clients, recorder: Recorder) -> Self {
+    pub const fn new(inner: S, admission: Admission, clients: Arc<Clients>, recorder: Recorder) -> Self {
         Self { inner, admission, clients, recorder }
     }
 
