@@ -138,7 +138,7 @@ impl SessionReader {
         };
         let subscription = match poll::subscribe(&self.0, id, last_read, not_before, budget.respond_by) {
             Ok(subscription) => subscription,
-            // Only a session that was never read is rejected. A wait that ended at once would only
+            // The quota rejects only a session that was never read. A wait that ended at once would only
             // be retried.
             Err(error) => match (not_found, pending) {
                 (Some(not_found), _) => return Err(not_found.error.clone()),

@@ -54,9 +54,9 @@ const PROBE: &str = include_str!("store/probe.lua");
 pub enum Operation {
     /// Gets a result or its images.
     Lookup,
-    /// Saves a result, its images, or a status.
+    /// Saves a result or its images.
     Save,
-    /// Claims or releases the right to read a session.
+    /// Claims, renews or releases the right to read a session, with its status.
     Lease,
     /// Reserves a read of the shared quota.
     Quota,

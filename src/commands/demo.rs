@@ -157,7 +157,7 @@ Errors:
 {errors}
 Metrics, and health for probes: http://{admin}/
 
-Requests are logged below. The service polls a pending session for three minutes after the last call, so that its
+Requests are logged below. The service polls a pending session for three minutes, also without callers, so that its
 result is not lost. Ctrl-C stops.
 ",
         version = env!("CARGO_PKG_VERSION"),

@@ -22,7 +22,7 @@ pub trait Coordinator: Send + Sync {
         Box::pin(async { RemoteState::Unknown })
     }
 
-    /// Renews the lease. Completes when another replica has it.
+    /// Renews the lease. Completes when another replica has it, or has saved the final result.
     fn renew(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::pending())
     }

@@ -1,9 +1,9 @@
 //! The polls: at most one per pending session, shared by all its callers.
 //!
 //! A poll is a pure state machine and the task that does its I/O. The task is detached from callers,
-//! so a caller that hangs up costs the others nothing. Without subscribers the poll continues with
-//! spare permits until the result is final or AWS has removed it: otherwise the result would be lost
-//! for callers that retry.
+//! so a caller that hangs up costs the others nothing. With `--capture`, a poll that has seen a pending
+//! status continues without subscribers, with spare permits and for at most three minutes from its
+//! start: otherwise the result would be lost for callers that retry.
 
 mod context;
 mod io;

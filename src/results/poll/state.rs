@@ -1,11 +1,11 @@
 //! The poll of one session as a pure state machine: events in, actions out.
 //!
-//! It does no I/O, takes no lock and reads no clock. It has the only copy of what this replica knows
-//! of a session that is polled.
+//! It does no I/O, takes no lock and reads no clock. It alone decides about a session that is
+//! polled; the cache and the subscribers get copies of its status.
 //!
 //! ```text
 //!            not shared, or read before
-//! Started ──────────────────────────────► Waiting ──► Queued ──► ClaimingRead ──► Reading
+//! Starting ─────────────────────────────► Waiting ──► Queued ──► ClaimingRead ──► Reading
 //!    │                                     ▲ ▲ ▲   due      permit     lease        │
 //!    └─► ClaimingQueue ────────────────────┘ │ └────────────────────────────────────┘
 //!          ▲   │ denied           granted    │             pending, or failed
@@ -13,8 +13,9 @@
 //!         Denied                             └── from ClaimingRead, when it is denied
 //! ```
 //!
-//! A final result, a permanent error and a shutdown lead from everywhere to Ended. A poll without
-//! subscribers that has nothing to capture is unregistered and ends.
+//! Without a shared cache, Queued leads to Reading. A final result leads to Ended; so does a permanent
+//! error if there is nothing to capture, and a shutdown after the operation in progress. A poll
+//! without subscribers that has nothing to capture is unregistered and ends.
 
 mod event;
 mod lease;

@@ -8,14 +8,16 @@
 //!    └──────────── released with what was read, or expires ───────────────────┘  every 0.5 s
 //! ```
 //!
-//! - *Queueing* gives the first replica that queues a session's first read a head start over the
-//!   others. A permit comes sooner than it expires, unless the quota is used up.
+//! - *Queueing* is for first reads only; a later read leads from free to reading. It gives the first
+//!   replica that queues the read a head start over the others. A permit comes sooner than it
+//!   expires, unless the quota is used up.
 //! - *Reading* lasts as long as one read. A replica that dies stops renewing, so another one reads
 //!   after 1.5 s.
 //! - The reader releases the lease together with the status that it read. The other replicas find
 //!   it when they look, and respond with it. They find a final result in the same way.
-//! - If a renewal is denied, the lease is lost: the read goes on, and the session is read twice.
-//!   This happens if Redis fails over, or if the reader stands still for 1.5 s.
+//! - A renewal is denied if another replica has the lease, after the reader stood still for 1.5 s or
+//!   Redis failed over, or if another replica has saved the final result. Then the lease is lost: the
+//!   read continues, and the session is read twice.
 //! - Without Redis every claim is granted, so each replica reads for itself.
 
 use super::{STATUS_TTL, SharedCache, key_name, keyring::ValueKind, record::Record};

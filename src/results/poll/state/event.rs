@@ -27,7 +27,7 @@ pub enum Event {
     PermitGranted,
     /// [`Action::Claim`] got its reply.
     Claimed(Claim),
-    /// Another replica took the lease during the read.
+    /// A renewal of the lease was denied during the read.
     LeaseLost,
     ReadResult(Result<ReadResult, Error>),
     /// The drain period is over, and the read was dropped.

@@ -12,7 +12,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// The HTTP attempts of one read. A third attempt gets past most short failures; more would spend a
+/// The reads in a row that fail before subscribers get the error. A third read gets past most short failures; more would spend a
 /// quota of 5 or 25 per second on failures that last.
 const ATTEMPTS: u32 = 3;
 
