@@ -174,7 +174,7 @@ def server(*words, found, environment=()):
 def demo(*words):
     def found(text):
         # The last line of the guide.
-        if "Ctrl-C ends" in text:
+        if "Ctrl-C stops" in text:
             return re.search(r"listens on (\S+) and", text)[1], re.search(r"http://[\d.:]+/$", text, re.MULTILINE)[0]
 
     return server("demo", "--listen", "127.0.0.1:0", *words, found=found)
