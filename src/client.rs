@@ -1,7 +1,7 @@
 //! The identity of clients, and the allow-lists.
 //!
-//! A client's names are those in its certificate, or those that a trusted sidecar read in it. A claim
-//! of the client itself is ignored.
+//! A client's names are those in its certificate, or those that a trusted sidecar read in it. A
+//! claim of the client itself is ignored.
 
 mod peer;
 pub mod xfcc;

@@ -7,10 +7,10 @@
 //!
 //! Replicas share results and the account's quota through a [`store`], if they have one.
 //!
-//! The other modules: [`client`] identifies and authorizes callers, [`telemetry`] exports logs, traces
-//! and metrics, [`config`] parses all settings, [`server`] accepts connections, [`app`] wires the
-//! modules together, and [`commands`] has one file for each command. The [`simulator`] is a package of
-//! its own: a Rekognition for laptops and tests.
+//! The other modules: [`client`] identifies and authorizes callers, [`telemetry`] exports logs,
+//! traces and metrics, [`config`] parses all settings, [`server`] accepts connections, [`app`]
+//! wires the modules together, and [`commands`] has one file for each command. The [`simulator`] is
+//! a package of its own: a Rekognition for laptops and tests.
 
 pub mod app;
 pub mod client;

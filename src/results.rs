@@ -138,8 +138,8 @@ impl SessionReader {
         };
         let subscription = match poll::subscribe(&self.0, id, last_read, not_before, budget.respond_by) {
             Ok(subscription) => subscription,
-            // The quota rejects only a session that was never read. A wait that ended at once would only
-            // be retried.
+            // The quota rejects only a session that was never read. A wait that ended at once would
+            // only be retried.
             Err(error) => match (not_found, pending) {
                 (Some(not_found), _) => return Err(not_found.error.clone()),
                 (None, Some(pending)) if budget.wait_until.is_none() || error.reason == Reason::ShuttingDown => {
@@ -159,8 +159,8 @@ impl SessionReader {
         }
     }
 
-    /// Returns the response with images: from the shared cache, or from AWS while it has them and the
-    /// rate limiter grants a read soon.
+    /// Returns the response with images: from the shared cache, or from AWS while it has them and
+    /// the rate limiter grants a read soon.
     async fn with_images(
         &self,
         id: SessionId,
@@ -185,7 +185,8 @@ impl SessionReader {
         response.result.is_final().then_some(response)
     }
 
-    /// Spawns the tasks that free expired entries, grant permits and keep the shared cache connected.
+    /// Spawns the tasks that free expired entries, grant permits and keep the shared cache
+    /// connected.
     pub fn spawn_tasks(&self, tasks: &mut Tasks) {
         let polls = Arc::clone(&self.0);
         tasks.spawn("cache maintenance", async move { polls.cache.maintain().await });

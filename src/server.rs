@@ -1,5 +1,5 @@
-//! The ports of the service: listeners, TLS, connection limits, health, reflection, and the graceful
-//! shutdown.
+//! The ports of the service: listeners, TLS, connection limits, health, reflection, and the
+//! graceful shutdown.
 //!
 //! Sessions and AWS are not known here.
 
@@ -42,16 +42,17 @@ use tls::Tls;
 use tokio::net::TcpListener;
 use tower::layer::layer_fn;
 
-/// How long a connection at its maximum age may stay open beyond the longest wait: the deadline of a
-/// call without one, and time to read the response. Then it is closed, since a client that neither
-/// completes its request nor reads the response would keep it open. tonic's own grace period skips
-/// GOAWAY.
+/// How long a connection at its maximum age may stay open beyond the longest wait: the deadline of
+/// a call without one, and time to read the response. Then it is closed, since a client that
+/// neither completes its request nor reads the response would keep it open. tonic's own grace
+/// period skips GOAWAY.
 const AGE_GRACE: Duration = Duration::from_secs(90);
 
 /// Probes and scrapes need few connections. HTTP/1 takes up to 400 KiB of headers on each.
 const MAX_ADMIN_CONNECTIONS: usize = 50;
 
-/// The ports, on sockets that are bound already, so that their addresses are known before they serve.
+/// The ports, on sockets that are bound already, so that their addresses are known before they
+/// serve.
 pub struct Server {
     pub listener: TcpListener,
     pub admin_listener: TcpListener,
@@ -88,9 +89,9 @@ pub struct Rpc {
 }
 
 impl Server {
-    /// Serves until `stop` completes, and then shuts down gracefully. The service is ready when `ready`
-    /// completes. `drained` follows the phases of `shutdown`, and completes when the work behind the
-    /// RPC has ended.
+    /// Serves until `stop` completes, and then shuts down gracefully. The service is ready when
+    /// `ready` completes. `drained` follows the phases of `shutdown`, and completes when the work
+    /// behind the RPC has ended.
     ///
     /// # Errors
     /// A task ended or panicked, of `tasks` or of a port.

@@ -51,8 +51,8 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// A reference to a session in logs: the keyed hash of its id. The id cannot be computed from it, and
-/// without the key it cannot be computed from the id.
+/// A reference to a session in logs: the keyed hash of its id. The id cannot be computed from it,
+/// and without the key it cannot be computed from the id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SessionRef([u8; 6]);
 
@@ -73,8 +73,8 @@ impl SessionRefKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
     }
 
-    /// Reads the key from a file, without the white space around it. It has at least 16 bytes, since an
-    /// attacker that guesses the key can compute references.
+    /// Reads the key from a file, without the white space around it. It has at least 16 bytes,
+    /// since an attacker that guesses the key can compute references.
     ///
     /// # Errors
     /// A sentence for the operator.

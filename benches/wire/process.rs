@@ -25,8 +25,8 @@ pub struct Process {
     pub start: Duration,
 }
 
-/// Returns the path of the program: the one in `TESTED_PROGRAM`, as `make` builds it, or else the one
-/// that Cargo builds for benchmarks, which has the features of the tests' dependencies.
+/// Returns the path of the program: the one in `TESTED_PROGRAM`, as `make` builds it, or else the
+/// one that Cargo builds for benchmarks, which has the features of the tests' dependencies.
 pub fn program() -> String {
     std::env::var("TESTED_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_face-liveness-facade").to_owned())
 }

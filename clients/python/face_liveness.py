@@ -67,7 +67,8 @@ def face_liveness(stub, session_id, wait):
     request = pb.GetLivenessResultRequest(
         session_id=session_id, wait=Duration(seconds=wait), min_confidence=MIN_CONFIDENCE
     )
-    # For meshes that choose the replica by the hash of a header, so that all calls of a session reach one replica.
+    # For meshes that choose the replica by the hash of a header, so that all calls of a
+    # session reach one replica.
     # A hash and not the id, because access logs record headers.
     route = hashlib.sha256(session_id.encode()).hexdigest()[:16]
     metadata = [("x-face-liveness-route", route)]
@@ -140,7 +141,8 @@ def main(address="127.0.0.1:50051", session_id="facade00-0000-4000-8000-00000000
     ]
     # Use one channel for the lifetime of a service: calls share its connections and the
     # throttling of retries.
-    # TLS: grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=...), options); mutual TLS: with
+    # TLS: grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=...),
+    # options); mutual TLS: with
     # private_key and certificate_chain, too.
     with grpc.insecure_channel(address, options) as channel:
         decision = face_liveness(FaceLivenessServiceStub(channel), session_id, int(wait))

@@ -1,16 +1,16 @@
-//! The parser of Envoy's `x-forwarded-client-cert` header: elements separated by `,`, each with pairs
-//! `Key=value` separated by `;`. A value that contains a separator is quoted.
+//! The parser of Envoy's `x-forwarded-client-cert` header: elements separated by `,`, each with
+//! pairs `Key=value` separated by `;`. A value that contains a separator is quoted.
 //! <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert>
 //!
 //! A sidecar that appends writes the last element; the text before it is the client's own claim. So
-//! a claim must not shift where the last element begins, by an unbalanced quote. Therefore the whole
-//! header must be well-formed, including the claim. A claim that ends inside quotes swaps quoted and
-//! unquoted text after it. Then either a quote is where none is allowed, or each quote of the sidecar
-//! opens instead of closing and the last one is never closed. Escapes do not help the client: an
-//! opening quote follows a `=`, never a backslash.
+//! a claim must not shift where the last element begins, by an unbalanced quote. Therefore the
+//! whole header must be well-formed, including the claim. A claim that ends inside quotes swaps
+//! quoted and unquoted text after it. Then either a quote is where none is allowed, or each quote
+//! of the sidecar opens instead of closing and the last one is never closed. Escapes do not help
+//! the client: an opening quote follows a `=`, never a backslash.
 //!
-//! The values that the sidecar copies from a certificate are trusted, without quotes as Envoy copies
-//! them: a CA that signs URIs with commas in them signs elements.
+//! The values that the sidecar copies from a certificate are trusted, without quotes as Envoy
+//! copies them: a CA that signs URIs with commas in them signs elements.
 
 use std::borrow::Cow;
 

@@ -68,8 +68,9 @@ impl Error {
 }
 
 impl Error {
-    /// Returns the error of a call whose request message tonic could not read, by tonic's code: tonic's
-    /// own statuses have no details. None if the message is compressed, which needs no details.
+    /// Returns the error of a call whose request message tonic could not read, by tonic's code:
+    /// tonic's own statuses have no details. None if the message is compressed, which needs no
+    /// details.
     pub fn of_unread_message(code: Code, limit: usize) -> Option<Self> {
         match code {
             Code::Unimplemented => None,

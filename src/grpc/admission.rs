@@ -1,5 +1,4 @@
-//! What a stream may cost: its header fields, its request message, and a permit among all open
-//! streams.
+//! Limits each stream: its header fields, its request message, and the number of open streams.
 //!
 //! A stream takes a permit when its headers arrive, before its message is read. It returns the
 //! permit when HTTP/2 has written or dropped its last frame, so a response that the client does not
@@ -24,8 +23,8 @@ use tonic::{
     codegen::http::{HeaderMap, Response},
 };
 
-/// A call's headers: deadline, trace, tokens that a mesh adds, a chain of certificates at the
-/// worst. HTTP/2 counts 32 bytes for each beyond its text (RFC 9113, 6.5.2).
+/// The largest headers: a deadline, a trace, tokens that a mesh adds, at most a chain of
+/// certificates. HTTP/2 counts 32 bytes for each beyond its text (RFC 9113, 6.5.2).
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 const HEADER_OVERHEAD: usize = 32;
 
@@ -33,10 +32,10 @@ const HEADER_OVERHEAD: usize = 32;
 /// without text still takes about 100 bytes.
 const MAX_HEADER_FIELDS: usize = 64;
 
-/// Reflection is for people and their tools.
+/// Open reflection streams, which people and their tools use.
 const MAX_REFLECTIONS: usize = 100;
 
-/// Health checks, and calls of methods that do not exist: each ends at once.
+/// Open health checks, and calls of methods that do not exist. Each ends at once.
 const MAX_SHORT_CALLS: usize = 1_000;
 
 /// Rejected streams whose response the client has not read yet.
@@ -56,7 +55,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of the streams to this path.
+    /// Returns the kind of the streams to this path.
     fn of(path: &str) -> Self {
         match path {
             _ if path == GET_LIVENESS_RESULT.path => Self::Call,
@@ -66,12 +65,12 @@ impl Kind {
         }
     }
 
-    /// Whether only allowed clients may open it.
+    /// Returns whether only allowed clients may open it.
     const fn is_for_allowed_clients(self) -> bool {
         matches!(self, Self::Call | Self::Reflection)
     }
 
-    /// Whether the client may send more than one message.
+    /// Returns whether the client may send more than one message.
     const fn takes_many_messages(self) -> bool {
         matches!(self, Self::Reflection)
     }
@@ -108,12 +107,12 @@ impl Admission {
         Self(Arc::new(Permits { max_calls, calls, watches, reflections, short, rejections }))
     }
 
-    /// How many calls of GetLivenessResult are in flight.
+    /// Returns the number of calls of GetLivenessResult in flight.
     pub fn calls(&self) -> usize {
         self.0.max_calls - self.0.calls.available_permits()
     }
 
-    /// A permit for a stream with these headers.
+    /// Returns a permit for a stream with these headers.
     ///
     /// # Errors
     /// OVERLOADED: the headers are too large, or too many streams of this kind are open.

@@ -21,7 +21,7 @@ use tonic::{
 };
 use tower::Service;
 
-/// gRPC's numbers of the codes that are meant here.
+/// gRPC codes by number.
 const OK: i32 = 0;
 const CANCELLED: i32 = 1;
 const UNKNOWN: i32 = 2;
@@ -52,7 +52,7 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let end = End::of(self.metrics.method(request.uri().path()), Instant::now());
-        // Only a stream has to be ended.
+        // A unary call ends by itself.
         let shutdown = end.is_of_stream().then(|| self.shutdown.as_ref().clone());
         CountedFuture { response: self.inner.call(request), end, shutdown }
     }
@@ -91,7 +91,7 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for CountedFuture<
     }
 }
 
-/// The code in the headers of a response or in its trailers, if there is one.
+/// Returns the gRPC code in the headers or trailers of a response, if there is one.
 fn code(headers: &HeaderMap) -> Option<i32> {
     let status = headers.get(Status::GRPC_STATUS)?;
     Some(status.to_str().ok().and_then(|status| status.parse().ok()).unwrap_or(UNKNOWN))

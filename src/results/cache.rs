@@ -44,7 +44,8 @@ const PENDING_TTL: Duration = Duration::from_secs(600);
 /// The time between two maintenance runs, and the longest that an expired entry stays in memory.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(1);
 
-/// The approximate size of a key and a moka entry. It bounds the number of entries with small images.
+/// The approximate size of a key and a moka entry. It bounds the number of entries with small
+/// images.
 const ENTRY_BYTES: usize = 256;
 
 pub struct Cache {

@@ -1,9 +1,9 @@
 //! The polls: at most one per pending session, shared by all its callers.
 //!
-//! A poll is a pure state machine and the task that does its I/O. The task is detached from callers,
-//! so a caller that hangs up costs the others nothing. With `--capture`, a poll that has seen a pending
-//! status continues without subscribers, with spare permits and for at most three minutes from its
-//! start: otherwise the result would be lost for callers that retry.
+//! A poll is a pure state machine and the task that does its I/O. The task is detached from
+//! callers, so a caller that hangs up costs the others nothing. With `--capture`, a poll that has
+//! seen a pending status continues without subscribers, with spare permits and for at most three
+//! minutes from its start: otherwise the result would be lost for callers that retry.
 
 mod context;
 mod io;
@@ -33,8 +33,8 @@ const MAX_POLLS: usize = 10_000;
 /// at `not_before` at the earliest.
 ///
 /// # Errors
-/// QUOTA_EXHAUSTED if the session was never read and gets no permit before `respond_by`; OVERLOADED;
-/// SHUTTING_DOWN.
+/// QUOTA_EXHAUSTED if the session was never read and gets no permit before `respond_by`;
+/// OVERLOADED; SHUTTING_DOWN.
 pub fn subscribe(
     context: &Arc<PollContext>,
     id: SessionId,

@@ -1,5 +1,5 @@
-//! Tests of the session reader, with the real SDK and the simulator in the same process. The clock is
-//! paused: it advances when all tasks wait.
+//! Tests of the session reader, with the real SDK and the simulator in the same process. The clock
+//! is paused: it advances when all tasks wait.
 #![cfg(feature = "simulator")]
 
 mod capture;

@@ -7,9 +7,9 @@ use tonic::transport::Server;
 /// above the limit of the service.
 const MAX_HTTP2_HEADER_BYTES: u32 = 32 * 1024;
 
-/// The flow-control window of a stream. A connection keeps hyper's 1 MiB: h2 derives from it how many
-/// small DATA frames may be queued, and with less it would close connections on which many calls
-/// begin at once.
+/// The flow-control window of a stream. A connection keeps hyper's 1 MiB: h2 derives from it how
+/// many small DATA frames may be queued, and with less it would close connections on which many
+/// calls begin at once.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
 /// Streams on one connection. At the limit, client libraries queue or open another connection. Ten
@@ -24,8 +24,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Streams on one connection of the admin port.
 const MAX_ADMIN_STREAMS: u32 = 20;
 
-/// A connection of the admin port is drained at this age, and closed at twice that, so that none keeps its permit for
-/// ever.
+/// A connection of the admin port is drained at this age, and closed at twice that, so that none
+/// keeps its permit for ever.
 pub const ADMIN_CONNECTION_AGE: Duration = Duration::from_secs(60);
 
 /// Returns a tonic server with the HTTP/2 settings of the gRPC port.

@@ -27,15 +27,15 @@ use tokio::{
 };
 use tokio_stream::Stream;
 
-/// Without a pause, accepting would spin when file descriptors are exhausted: it fails at once until
-/// a connection ends.
+/// Without a pause, accepting would spin when file descriptors are exhausted: it fails at once
+/// until a connection ends.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A condition that lasts is logged once in this period.
 const LOG_PERIOD: Duration = Duration::from_secs(10);
 
-/// The stream of connections that tonic serves. It never ends and yields no error. Dropping it closes
-/// the port and aborts the handshakes.
+/// The stream of connections that tonic serves. It never ends and yields no error. Dropping it
+/// closes the port and aborts the handshakes.
 pub struct Incoming {
     listener: TcpListener,
     tls: Option<Tls>,

@@ -1,7 +1,7 @@
 //! The server's certificates, and the names in a client's certificate.
 //!
-//! The files can change while the server runs. Changed files serve new connections; files that cannot
-//! be used never replace those that can.
+//! The files can change while the server runs. Changed files serve new connections; files that
+//! cannot be used never replace those that can.
 
 mod files;
 mod reload;
@@ -18,8 +18,8 @@ use std::{
 /// A certificate has one or two names. The limit keeps thousands out of logs and memory.
 const MAX_NAMES: usize = 16;
 
-/// A DNS name has at most 253 characters. A longer name is ignored, not truncated: the truncated name
-/// could be another client's.
+/// A DNS name has at most 253 characters. A longer name is ignored, not truncated: the truncated
+/// name could be another client's.
 const MAX_NAME_BYTES: usize = 256;
 
 /// The certificate, key and client CA that are served. Clones share them.
@@ -81,8 +81,8 @@ impl Tls {
         Some(format!("the server's certificate is not yet valid: clients reject it until {date}; is the clock right?"))
     }
 
-    /// Reads the files, and serves them if they are new and can be used. Returns whether they are new.
-    /// Blocks.
+    /// Reads the files, and serves them if they are new and can be used. Returns whether they are
+    /// new. Blocks.
     fn reload(&self) -> Result<bool, Unusable> {
         let Some(served) = read(&self.0.files, Some(self.served().digest))? else { return Ok(false) };
         *self.0.served.write().expect("nothing panics under this lock") = Arc::new(served);
@@ -105,8 +105,8 @@ fn read(files: &Files, known: Option<Digest>) -> Result<Option<Served>, Unusable
     built.map(|(config, validity)| Some(Served { digest, config: Arc::new(config), validity }))
 }
 
-/// Returns the names in a client's verified certificate: URIs, as SPIFFE uses them, before DNS names.
-/// They are printable ASCII, since they are logged.
+/// Returns the names in a client's verified certificate: URIs, as SPIFFE uses them, before DNS
+/// names. They are printable ASCII, since they are logged.
 pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else { return Vec::new() };
     let names = certificate.valid_uri_names().chain(certificate.valid_dns_names());

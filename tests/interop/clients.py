@@ -69,7 +69,8 @@ def build():
     path = SCRATCH / "classpath"
     words = ["-Dexec.executable=echo", "-Dexec.args=%classpath", f"-Dexec.outputFile={path}"]
     sh("mvn", "-q", "-B", "exec:exec", *words)
-    # For some fifty short runs: little compilation, and classes from a shared archive, which requires a jar.
+    # For some fifty short runs: little compilation, and classes from a shared archive, which
+    # requires a jar.
     jar, archive = SCRATCH / "example.jar", SCRATCH / "classes.jsa"
     sh("jar", "--create", f"--file={jar}", "-C", "target/classes", ".")
     classpath = path.read_text().strip().replace(str(FOLDER / "target/classes"), str(jar))
@@ -205,7 +206,8 @@ def control(simulator, method, path, body):
     urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).read()
 
 
-# The lines for the sessions and errors of demo. Transient errors are retried until the deadline or the last attempt.
+# The lines for the sessions and errors of demo. Transient errors are retried until the deadline
+# or the last attempt.
 DEMO = {
     "1": "live",
     "2": "live",
@@ -506,7 +508,8 @@ def documented():
     documented_program(fresh_clone(SCRATCH / "clone"))
 
 
-# An image, and the encodings in which protobuf libraries print it: text, base64, hex, a list of numbers.
+# An image, and the encodings in which protobuf libraries print it: text, base64, hex, a list of
+# numbers.
 FACE = b"FACE" * 3000
 FACE_ENCODINGS = ["FACEFACE", "RkFDRUZBQ0", "46 41 43 45", "70,65,67,69"]
 SCORE, KEY = "97.25", "key-of-an-image"

@@ -79,7 +79,8 @@ def cluster(name, ports, ca=None, certificate=None):
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
         "health_checks": [check],
-        # As in the chart: during an outage of AWS an instance still serves cached results, so Envoy ejects only hosts that it cannot reach.
+        # As in the chart: during an outage of AWS an instance still serves cached
+        # results, so Envoy ejects only hosts that it cannot reach.
         "outlier_detection": {
             "split_external_local_origin_errors": True,
             "consecutive_local_origin_failure": 3,

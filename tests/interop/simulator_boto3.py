@@ -37,7 +37,8 @@ RESPONSES = []
 def rekognition(**settings):
     # One attempt: a retry would hide the expected error.
     config = botocore.config.Config(retries={"mode": "standard", "total_max_attempts": 1}, **settings)
-    # boto3 reads only AWS_DEFAULT_REGION. The region is set here so that the other tests do not depend on that variable.
+    # boto3 reads only AWS_DEFAULT_REGION. The region is set here so that the other tests do
+    # not depend on that variable.
     client = boto3.client("rekognition", region_name=os.environ["AWS_REGION"], config=config)
 
     def record(operation_model, response_dict, **_):

@@ -84,8 +84,8 @@ fn the_header_and_its_names_are_bounded() {
     assert_eq!(names(&format!("Chain={chain}a;URI=b")), None);
 }
 
-/// Generates a pair as a sidecar can write it, and the name in it, if any. Quoted values contain any
-/// character that is allowed within quotes.
+/// Generates a pair as a sidecar can write it, and the name in it, if any. Quoted values contain
+/// any character that is allowed within quotes.
 fn pair() -> impl Strategy<Value = (String, Option<(bool, String)>)> {
     let key = select(vec!["By", "Hash", "Cert", "Chain", "Subject", "URI", "DNS", "uri"]);
     let unquoted = "[a=/\\\\]{0,6}".prop_map(|text| (text.clone(), text));

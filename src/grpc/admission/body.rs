@@ -99,7 +99,8 @@ pin_project! {
         #[pin]
         body: B,
         permit: Option<Permit>,
-        // The call of the RPC, whose response has one frame of data, and its share of the image budget.
+        // The call of the RPC, whose response has one frame of data, and its share of the image
+        // budget.
         call: Option<Arc<Call>>,
         images: Option<ImagePermit>,
     }

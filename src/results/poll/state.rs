@@ -13,9 +13,9 @@
 //!         Denied                             └── from ClaimingRead, when it is denied
 //! ```
 //!
-//! Without a shared cache, Queued leads to Reading. A final result leads to Ended; so does a permanent
-//! error if there is nothing to capture, and a shutdown after the operation in progress. A poll
-//! without subscribers that has nothing to capture is unregistered and ends.
+//! Without a shared cache, Queued leads to Reading. A final result leads to Ended; so does a
+//! permanent error if there is nothing to capture, and a shutdown after the operation in progress.
+//! A poll without subscribers that has nothing to capture is unregistered and ends.
 
 mod event;
 mod lease;

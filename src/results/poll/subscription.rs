@@ -7,8 +7,8 @@ use crate::{
 use std::time::Duration;
 use tokio::{sync::watch, time::Instant};
 
-/// How long a caller without `wait` waits for a newer status than the known one. People, and clients
-/// that poll twice a second, still take it for an immediate response.
+/// How long a caller without `wait` waits for a newer status than the known one. People, and
+/// clients that poll twice a second, still take it for an immediate response.
 pub const FRESH_STATUS_WAIT: Duration = Duration::from_secs(1);
 
 /// How long a caller can be kept waiting.

@@ -115,8 +115,8 @@ impl Key {
         encrypted
     }
 
-    /// Returns the decrypted value, or None if it is not an encrypted value of this key, session and
-    /// kind.
+    /// Returns the decrypted value, or None if it is not an encrypted value of this key, session
+    /// and kind.
     pub fn decrypt(&self, id: SessionId, kind: ValueKind, mut encrypted: Vec<u8>) -> Option<Bytes> {
         let (nonce, value) = encrypted.split_first_chunk_mut::<NONCE_BYTES>()?;
         let nonce = Nonce::from(&*nonce);

@@ -8,16 +8,16 @@
 //!    └──────────── released with what was read, or expires ───────────────────┘  every 0.5 s
 //! ```
 //!
-//! - *Queueing* is for first reads only; a later read leads from free to reading. It gives the first
-//!   replica that queues the read a head start over the others. A permit comes sooner than it
+//! - *Queueing* is for first reads only; a later read leads from free to reading. It gives the
+//!   first replica that queues the read a head start over the others. A permit comes sooner than it
 //!   expires, unless the quota is used up.
 //! - *Reading* lasts as long as one read. A replica that dies stops renewing, so another one reads
 //!   after 1.5 s.
 //! - The reader releases the lease together with the status that it read. The other replicas find
 //!   it when they look, and respond with it. They find a final result in the same way.
-//! - A renewal is denied if another replica has the lease, after the reader stood still for 1.5 s or
-//!   Redis failed over, or if another replica has saved the final result. Then the lease is lost: the
-//!   read continues, and the session is read twice.
+//! - A renewal is denied if another replica has the lease, after the reader stood still for 1.5 s
+//!   or Redis failed over, or if another replica has saved the final result. Then the lease is
+//!   lost: the read continues, and the session is read twice.
 //! - Without Redis every claim is granted, so each replica reads for itself.
 
 use super::{STATUS_TTL, SharedCache, key_name, keyring::ValueKind, record::Record};

@@ -53,7 +53,8 @@ impl Record {
     }
 
     /// Returns the result with the times of this process. It expires within `max_ttl`, even if the
-    /// clocks of two replicas differ. `age` is the time since the read, if it is known without them.
+    /// clocks of two replicas differ. `age` is the time since the read, if it is known without
+    /// them.
     pub fn into_result(self, max_ttl: Duration, age: Option<Duration>) -> Option<SessionResult> {
         let (now, wall) = (Instant::now(), SystemTime::now());
         let time = |timestamp: Option<Timestamp>| timestamp.and_then(|timestamp| SystemTime::try_from(timestamp).ok());

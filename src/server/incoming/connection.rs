@@ -80,8 +80,9 @@ impl Connection {
 
     fn poll_read_quantum(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.read >= READ_QUANTUM {
-            // A task that yields runs after the tasks of the streams that were opened. The connection
-            // cannot yield itself: each response wakes it before the next stream is served.
+            // A task that yields runs after the tasks of the streams that were opened. The
+            // connection cannot yield itself: each response wakes it before the next stream is
+            // served.
             self.pause = Some(AbortOnDropHandle::new(tokio::spawn(tokio::task::yield_now())));
             self.read = 0;
         }

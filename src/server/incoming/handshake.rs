@@ -29,8 +29,8 @@ pub(super) struct Handshake {
     pub(super) connections: Connections,
 }
 
-/// A handshake that failed: the reason for the metric, and a sentence for the log. It quotes nothing
-/// of the peer's.
+/// A handshake that failed: the reason for the metric, and a sentence for the log. It quotes
+/// nothing of the peer's.
 struct Failed(CloseReason, &'static str);
 
 const LEFT: Failed = Failed(CloseReason::Left, "the peer closed the connection");
@@ -79,8 +79,8 @@ impl Handshake {
     }
 }
 
-/// Waits until the peer has sent the HTTP/2 preface, or any byte if it may speak HTTP/1. Returns the
-/// bytes that it read.
+/// Waits until the peer has sent the HTTP/2 preface, or any byte if it may speak HTTP/1. Returns
+/// the bytes that it read.
 async fn first_bytes(stream: &mut Stream, protocol: Protocol) -> Result<&'static [u8], Failed> {
     if let (Protocol::Any, Either::Left(stream)) = (protocol, &stream) {
         return match stream.peek(&mut [0]).await {

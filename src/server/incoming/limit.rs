@@ -25,10 +25,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // A gRPC client has one connection for all its calls, so this is a large fleet or a leak.
+            // A gRPC client has one connection for all its calls, so this is a large fleet or a
+            // leak.
             max_connections: 2_000,
-            // A handshake is two round trips and a signature. The rest is for lost packets and a busy
-            // machine.
+            // A handshake is two round trips and a signature. The rest is for lost packets and a
+            // busy machine.
             handshake_timeout: Duration::from_secs(10),
             first_bytes_timeout: Duration::from_secs(10),
             max_lifetime: None,

@@ -77,7 +77,8 @@ impl Contents {
     /// # Errors
     /// One sentence for an operator.
     pub(super) fn build(&self, files: &Files) -> Result<(ServerConfig, Validity), String> {
-        // Explicit, so that it does not depend on a default provider that a library installs or not.
+        // Explicit, so that it does not depend on a default provider that a library installs or
+        // not.
         let provider = Arc::new(crypto::aws_lc_rs::default_provider());
         let chain = certificates("certificate", &files.cert, &self.cert)?;
         let validity = validity(&chain[0]);

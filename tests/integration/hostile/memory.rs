@@ -262,7 +262,8 @@ async fn health_watches_and_reflection_have_their_own_limits() {
         let series = [format!("grpc_server_started_total{labels}"), format!("grpc_server_handled_total{handled}")];
         within(REJECTION_LIMIT, "the other requests are rejected", async || {
             let [started, rejected] = target.metrics([&series[0], &series[1]]).await;
-            // On a slow machine, reflection streams time out after ten seconds, and others are admitted.
+            // On a slow machine, reflection streams time out after ten seconds, and others are
+            // admitted.
             let most = limit * (1 + opened.elapsed().as_secs() / 10);
             started == 3_800 && (limit..=most).contains(&(started - rejected))
         })

@@ -30,8 +30,8 @@ const MAX_MEDIAN_LATENCY: Duration = Duration::from_millis(500);
 /// The pause between two calls of the concurrent caller.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How much memory may stay resident after an attack. The allocator keeps some freed memory until it
-/// is reused.
+/// How much memory may stay resident after an attack. The allocator keeps some freed memory until
+/// it is reused.
 const RETAINED_MEMORY: usize = 32 * 1024 * 1024;
 
 /// As in the image and the chart: resident memory is memory in use.

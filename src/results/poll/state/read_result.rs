@@ -12,8 +12,8 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// The reads in a row that fail before subscribers get the error. A third read gets past most short failures; more would spend a
-/// quota of 5 or 25 per second on failures that last.
+/// The reads in a row that fail before subscribers get the error. A third read gets past most short
+/// failures; more would spend a quota of 5 or 25 per second on failures that last.
 const ATTEMPTS: u32 = 3;
 
 /// The longest backoff before the second attempt; it doubles before the third.

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use steps::{Setup, Step, setup, steps};
 use world::{Property, World};
 
-/// Runs a poll to its end and returns the violations of the property. It ends with a final result, or
-/// with a shutdown that begins after `shutdown` percent of the steps.
+/// Runs a poll to its end and returns the violations of the property. It ends with a final result,
+/// or with a shutdown that begins after `shutdown` percent of the steps.
 fn violations(property: Property, setup: &Setup, steps: &[Step], shutdown: Option<usize>) -> Vec<String> {
     let mut world = World::new(setup);
     let shutdown = shutdown.map(|percent| steps.len() * percent / 100);

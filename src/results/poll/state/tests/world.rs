@@ -1,5 +1,5 @@
-//! A model of everything around the state machine: AWS, the rate limiter, other replicas, subscribers
-//! and the clock.
+//! A model of everything around the state machine: AWS, the rate limiter, other replicas,
+//! subscribers and the clock.
 
 mod checks;
 
@@ -304,7 +304,8 @@ impl World {
     }
 }
 
-/// Returns whether a violation of `of` counts for `property`: an aborted read is part of a shutdown.
+/// Returns whether a violation of `of` counts for `property`: an aborted read is part of a
+/// shutdown.
 fn is_shutdown(of: Property, property: Property) -> bool {
     (of, property) == (Property::ShutdownLosesNothing, Property::AbortEnds)
 }
