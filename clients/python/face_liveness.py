@@ -141,8 +141,8 @@ def main(address="127.0.0.1:50051", session_id="facade00-0000-4000-8000-00000000
     ]
     # Use one channel for the lifetime of a service: calls share its connections and the
     # throttling of retries.
-    # TLS: grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=...),
-    # options); mutual TLS: with
+    # TLS: grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=...), options).
+    # Mutual TLS: with
     # private_key and certificate_chain, too.
     with grpc.insecure_channel(address, options) as channel:
         decision = face_liveness(FaceLivenessServiceStub(channel), session_id, int(wait))
