@@ -28,8 +28,6 @@ FROM scratch AS service
 COPY --from=program /image /
 # A number, so that Kubernetes can check that it is not root.
 USER 65532:65532
-# Otherwise an idle process keeps the memory of expired images.
-ENV MIMALLOC_PURGE_DELAY=0
 EXPOSE 50051 9090
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["/usr/local/bin/face-liveness-facade", "health"]

@@ -47,8 +47,6 @@ impl Start<'_> {
         let mut command = self.command(&program());
         command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
         command.args(["--quota-tps", "0", "--image-ttl", "1h", "--max-connection-age", "0s", "--drain-delay", "0s"]);
-        // As in the image and the chart.
-        command.env("MIMALLOC_PURGE_DELAY", "0");
         Process::start(command.args(flags), "ready")
     }
 

@@ -172,7 +172,7 @@ impl Cache {
     }
 
     async fn cache_images(&self, id: SessionId, result: &SessionResult, images: Option<Images>) -> Option<Arc<Images>> {
-        let content = Arc::new(images?);
+        let content = Arc::new(images?.in_own_pages());
         if result.images_expire_at > result.read_at {
             let images = CachedImages { content: Arc::clone(&content), expires_at: result.images_expire_at };
             self.images.insert(id, images).await;
@@ -202,7 +202,10 @@ impl Cache {
         expires_at: Instant,
         fetch: impl Future<Output = Option<Images>>,
     ) -> Option<Arc<Images>> {
-        let fetch = async { fetch.await.map(|images| CachedImages { content: Arc::new(images), expires_at }) };
+        let fetch = async {
+            let content = Arc::new(fetch.await?.in_own_pages());
+            Some(CachedImages { content, expires_at })
+        };
         self.images.optionally_get_with(id, fetch).await.map(|images| images.content)
     }
 

@@ -3,6 +3,7 @@
 
 use crate::proto;
 use bytes::Bytes;
+use memmap2::MmapMut;
 use std::{
     fmt,
     sync::Arc,
@@ -13,6 +14,9 @@ use tokio::time::Instant;
 /// AWS deletes a session three minutes after its creation, so within this time of any read of it.
 /// <https://docs.aws.amazon.com/rekognition/latest/APIReference/API_CreateFaceLivenessSession.html>
 pub const AWS_LIFETIME: Duration = Duration::from_secs(180);
+
+/// The smallest image that gets its own pages. Rounding to whole pages adds at most an eighth.
+const MIN_OWN_PAGES: usize = 32 * 1024;
 
 /// The result of one read, pending or final, without image content.
 #[derive(Clone)]
@@ -139,6 +143,20 @@ impl Images {
         }
         if !allowed.audit {
             self.audit.fill(Bytes::new());
+        }
+        self
+    }
+
+    /// Copies large images into their own pages, which return to the system as soon as the images
+    /// are freed. An allocator keeps pages that it may use again.
+    pub fn in_own_pages(mut self) -> Self {
+        for content in self.audit.iter_mut().chain([&mut self.reference]) {
+            if content.len() >= MIN_OWN_PAGES
+                && let Ok(mut pages) = MmapMut::map_anon(content.len())
+            {
+                pages.copy_from_slice(content);
+                *content = Bytes::from_owner(pages);
+            }
         }
         self
     }

@@ -24,7 +24,6 @@ EXPECTED = {
         f"{CONTAINER}/env/FACE_LIVENESS_RESULT_TTL": ABSENT,
         f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_URL": ABSENT,
         f"{CONTAINER}/env/AWS_EC2_METADATA_DISABLED": "true",
-        f"{CONTAINER}/env/MIMALLOC_PURGE_DELAY": "0",
         f"{CONTAINER}/resources/limits/memory": "1213Mi",
         f"{CONTAINER}/resources/requests/memory": "1213Mi",
         f"{CONTAINER}/resources/limits/cpu": ABSENT,

@@ -105,10 +105,8 @@ docs/sizing.md has each limit, and tests/integration/memory.rs measures them.
 {{- end }}
 {{- end -}}
 
-{{/* Without a purge delay, mimalloc returns the memory of expired images at once. Otherwise an idle process keeps it. */}}
 {{- define "face-liveness-facade.ownEnv" -}}
 {{- $variables := dict
-  "MIMALLOC_PURGE_DELAY" "0"
   "FACE_LIVENESS_LISTEN" (printf "[::]:%d" (int .Values.ports.grpc))
   "FACE_LIVENESS_ADMIN_LISTEN" (printf "[::]:%d" (int .Values.ports.admin))
   "FACE_LIVENESS_QUOTA_REPLICAS" (include "face-liveness-facade.quotaReplicas" .) -}}

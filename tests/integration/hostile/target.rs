@@ -34,9 +34,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// it is reused.
 const RETAINED_MEMORY: usize = 32 * 1024 * 1024;
 
-/// As in the image and the chart: resident memory is memory in use.
-const RETURN_FREED_MEMORY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
-
 /// The most log lines per second of an attack: a hundred rejections per second of the clock, and
 /// some more.
 const LINES_PER_SECOND: f64 = 110.0;
@@ -60,8 +57,7 @@ impl Target {
     pub async fn start(flags: &[&str]) -> Self {
         let (simulator, endpoint) = program::simulator().await;
         simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), audit_images: 4, ..Session::new(id(CACHED)) });
-        let settings = [&program::aws(&endpoint)[..], &[RETURN_FREED_MEMORY]].concat();
-        let program = program::serve(&[&["--quota-tps", "0"], flags].concat(), &settings);
+        let program = program::serve(&[&["--quota-tps", "0"], flags].concat(), &program::aws(&endpoint));
         let target = Self { program, simulator };
         target.client().await.get_liveness_result(full()).await.expect("a response");
         target
