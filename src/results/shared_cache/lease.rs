@@ -1,16 +1,17 @@
 //! The lease of one session, in Redis: which replica reads the session now.
 //!
 //! ```text
-//!             claim to queue: 300 ms                 claim to read: 1.5 s
-//!   free ─────────────────────────────► queueing ──────────────────────────► reading
-//!    ▲ ▲                                   │        by any replica            │   ▲ │
-//!    │ └────────────── expires ────────────┘                                  │   └─┘ renewed
-//!    └──────────── released with what was read, or expires ───────────────────┘  every 0.5 s
+//!                      claim to read, of a later read: 1.5 s
+//!      ┌───────────────────────────────────────────────────────────────────┐
+//!      │      claim to queue: 300 ms              claim to read: 1.5 s     ▼
+//!   free ─────────────────────────────► queueing ─────────────────────► reading
+//!    ▲ ▲                                   │         by any replica      │   ▲ │
+//!    │ └────────────── expires ────────────┘                             │   └─┘ renewed
+//!    └──────────── released with what was read, or expires ──────────────┘  every 0.5 s
 //! ```
 //!
-//! - *Queueing* is for first reads only; a later read leads from free to reading. It gives the
-//!   first replica that queues the read a head start over the others. A permit comes sooner than it
-//!   expires, unless the quota is used up.
+//! - *Queueing* is for first reads only. It gives the first replica that queues the read a head
+//!   start over the others. A permit comes sooner than it expires, unless the quota is used up.
 //! - *Reading* lasts as long as one read. A replica that dies stops renewing, so another one reads
 //!   after 1.5 s.
 //! - The reader releases the lease together with the status that it read. The other replicas find
