@@ -150,7 +150,7 @@ pub struct Error {
     /// Whether AWS rejected the signature because of clock skew. The SDK takes AWS's time from the
     /// response, and the next read succeeds.
     pub clock_was_off: bool,
-    violation: Option<Violation>,
+    violations: Vec<Violation>,
     /// The delay before a retry, if it is not that of the row.
     retry_after: Option<Duration>,
 }
@@ -165,12 +165,25 @@ struct Violation {
 impl Error {
     /// Returns an error without details.
     pub const fn new(reason: Reason) -> Self {
-        Self { reason, aws_code: None, aws_request_id: None, clock_was_off: false, violation: None, retry_after: None }
+        Self {
+            reason,
+            aws_code: None,
+            aws_request_id: None,
+            clock_was_off: false,
+            violations: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// Returns INVALID_REQUEST with a malformed field and the rule that it violates.
     pub fn invalid(field: &'static str, description: impl Into<String>) -> Self {
         Self::violation(Reason::InvalidRequest, field, description.into())
+    }
+
+    /// Returns the same error with the violations of another one, too.
+    pub fn and(mut self, other: Self) -> Self {
+        self.violations.extend(other.violations);
+        self
     }
 
     /// Returns INVALID_REQUEST for a body that is not exactly one message of the method's type.
@@ -199,7 +212,7 @@ impl Error {
     }
 
     fn violation(reason: Reason, field: &'static str, description: String) -> Self {
-        Self { violation: Some(Violation { field, description }), ..Self::new(reason) }
+        Self { violations: vec![Violation { field, description }], ..Self::new(reason) }
     }
 
     /// Returns the same error with this delay before a retry, if a retry helps at all.
@@ -217,7 +230,7 @@ impl Error {
     }
 
     const fn is_too_large(&self) -> bool {
-        matches!((self.reason, &self.violation), (Reason::Overloaded, Some(_)))
+        matches!(self.reason, Reason::Overloaded) && !self.violations.is_empty()
     }
 
     /// Whether AWS does not know the session, or has deleted it.
