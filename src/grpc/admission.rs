@@ -6,6 +6,7 @@
 
 mod body;
 mod layer;
+mod not_grpc;
 mod permit;
 
 pub use layer::Admitted;
@@ -81,6 +82,7 @@ impl Kind {
 pub struct Admission(Arc<Permits>);
 
 struct Permits {
+    serves_http: bool,
     max_calls: usize,
     calls: Arc<Semaphore>,
     watches: Arc<Semaphore>,
@@ -92,19 +94,25 @@ struct Permits {
 impl Admission {
     /// The limits of the gRPC port. A client keeps one watch per connection.
     pub fn grpc(max_calls: usize, max_connections: usize) -> Self {
-        Self::new(max_calls, max_connections, MAX_REFLECTIONS, MAX_SHORT_CALLS)
+        Self::new(false, max_calls, [max_connections, MAX_REFLECTIONS, MAX_SHORT_CALLS])
     }
 
     /// The limits of the admin port, where every connection may have a watch and some other call.
     pub fn admin(max_connections: usize) -> Self {
-        Self::new(0, max_connections, 0, max_connections)
+        Self::new(true, 0, [max_connections, 0, max_connections])
     }
 
-    fn new(max_calls: usize, watches: usize, reflections: usize, short: usize) -> Self {
+    fn new(serves_http: bool, max_calls: usize, [watches, reflections, short]: [usize; 3]) -> Self {
         let [calls, watches, reflections, short, rejections] =
             [max_calls, watches, reflections, short, MAX_UNREAD_REJECTIONS]
                 .map(|permits| Arc::new(Semaphore::new(permits)));
-        Self(Arc::new(Permits { max_calls, calls, watches, reflections, short, rejections }))
+        Self(Arc::new(Permits { serves_http, max_calls, calls, watches, reflections, short, rejections }))
+    }
+
+    /// Returns whether a request to this path must be gRPC. The admin port serves some paths over
+    /// HTTP.
+    fn is_grpc_only(&self, path: &str) -> bool {
+        !self.0.serves_http || path.starts_with("/grpc.")
     }
 
     /// Returns the number of calls of GetLivenessResult in flight.

@@ -1,6 +1,6 @@
 //! The tower layer that admits each stream of a port by its headers.
 
-use super::{Admission, Kind, body::RequestBody, permit::Permit};
+use super::{Admission, Kind, body::RequestBody, not_grpc::NotGrpc, permit::Permit};
 use crate::{
     client::{Caller, Clients, Peer},
     error::{Context as ErrorContext, Error, Reason},
@@ -69,10 +69,12 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let (arrival, kind) = (Instant::now(), Kind::of(request.uri().path()));
+        let (arrival, path) = (Instant::now(), request.uri().path());
+        let kind = Kind::of(path);
+        let not_grpc = if self.admission.is_grpc_only(path) { NotGrpc::of(&request) } else { None };
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
         let headers = request.headers();
-        let permit = self.admission.admit(kind, headers);
+        let permit = not_grpc.map_or_else(|| self.admission.admit(kind, headers), |not_grpc| Err(not_grpc.error()));
         let caller = kind.is_for_allowed_clients().then(|| self.clients.caller(peer.clone(), headers));
         let permit = permit.and_then(|permit| self.authorize(caller.as_ref()).map(|()| permit));
         let caller = caller.filter(|_| kind == Kind::Call);
@@ -80,7 +82,8 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
         let permit = match permit {
             Ok(permit) => permit,
             Err(error) => {
-                let response = self.reject(error, call.as_deref(), peer.as_deref());
+                let mut response = self.reject(error, call.as_deref(), peer.as_deref());
+                not_grpc.inspect(|not_grpc| not_grpc.set_status(&mut response));
                 return AdmittedFuture::Rejected { response: Some(response) };
             }
         };
