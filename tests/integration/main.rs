@@ -29,6 +29,7 @@ mod results;
 mod rotation;
 mod shared_cache;
 mod sharing;
+mod specification;
 mod stalled_log;
 mod tls;
 mod traces;

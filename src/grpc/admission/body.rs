@@ -1,11 +1,15 @@
 //! The two bodies of a stream: the request's, which must arrive in time, and the response's, which
 //! holds the permit.
 
-use super::permit::Permit;
+use super::{
+    Admission,
+    incomplete::{Incomplete, RequestLimit},
+    permit::Permit,
+};
 use crate::{
     error::{Context as ErrorContext, Error},
     grpc::{
-        call::{Call, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT},
+        call::{Call, MAX_REQUEST_BYTES},
         image_budget::ImagePermit,
     },
 };
@@ -16,7 +20,6 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{
     Status,
     body::Body,
@@ -33,26 +36,25 @@ const MAX_BODY_BYTES: usize = 5 + MAX_REQUEST_BYTES;
 type Frame = http_body::Frame<Bytes>;
 
 pin_project! {
-    /// A request body that ends with an error when it is too large or too late.
+    /// A request body that ends with an error when it is too large or does not arrive.
     pub struct RequestBody {
         #[pin]
         body: Body,
-        by: Instant,
-        // The timeout that `by` results from, for the error.
-        timeout: Duration,
+        limit: RequestLimit,
+        admission: Admission,
         // Created when the body is first pending.
-        timer: Option<Pin<Box<Sleep>>>,
+        incomplete: Option<Incomplete>,
         // How many more bytes the client may send; None if it may send many messages.
         left: Option<usize>,
     }
 }
 
 impl RequestBody {
-    /// Limits a body to one message, or to any number if `has_many_messages`. The first bytes must
-    /// arrive before `by`.
-    pub fn new(body: Body, has_many_messages: bool, by: Instant) -> Self {
+    /// Limits a body to one message, or to any number if `has_many_messages`. The message, or the
+    /// first bytes of many, must arrive within `limit`.
+    pub fn new(body: Body, has_many_messages: bool, limit: RequestLimit, admission: Admission) -> Self {
         let left = (!has_many_messages).then_some(MAX_BODY_BYTES);
-        Self { body, by, timeout: MESSAGE_TIMEOUT, timer: None, left }
+        Self { body, limit, admission, incomplete: None, left }
     }
 }
 
@@ -69,7 +71,7 @@ impl http_body::Body for RequestBody {
         match this.body.poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 let Some(left) = this.left else {
-                    (*this.by, *this.timeout, *this.timer) = (Instant::now() + IDLE_TIMEOUT, IDLE_TIMEOUT, None);
+                    (*this.limit, *this.incomplete) = (RequestLimit::within(IDLE_TIMEOUT), None);
                     return Poll::Ready(Some(Ok(frame)));
                 };
                 match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
@@ -80,10 +82,10 @@ impl http_body::Body for RequestBody {
             }
             Poll::Ready(end) => Poll::Ready(end),
             Poll::Pending => {
-                let by = *this.by;
-                let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(by)));
-                ready!(timer.as_mut().poll(context));
-                Poll::Ready(Some(Err(status(&Error::late("request", *this.timeout)))))
+                let incomplete = this.incomplete.get_or_insert_with(|| this.limit.wait(this.admission.closing()));
+                let error = ready!(incomplete.as_mut().poll(context));
+                *this.incomplete = None;
+                Poll::Ready(Some(Err(status(&error))))
             }
         }
     }
