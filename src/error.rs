@@ -28,6 +28,7 @@ pub enum Reason {
     UpstreamThrottled,
     QuotaExhausted,
     Overloaded,
+    ResponseNotRead,
     UpstreamUnavailable,
     UpstreamTimeout,
     UpstreamCredentials,
@@ -81,6 +82,9 @@ impl Reason {
                 "the AWS quota allows no first read of this session before the deadline"),
             Self::Overloaded => row(Code::ResourceExhausted, "OVERLOADED", Some(500),
                 "this replica is overloaded"),
+            // Only recorded: the caller sees that its connection is closed.
+            Self::ResponseNotRead => row(Code::ResourceExhausted, "RESPONSE_NOT_READ", None,
+                "the client did not read the response in time"),
             // Clients and meshes retry UNAVAILABLE by default, and a retry may succeed.
             Self::UpstreamUnavailable => row(Code::Unavailable, "UPSTREAM_UNAVAILABLE", Some(500),
                 "AWS could not be reached or had an internal error"),
@@ -106,7 +110,7 @@ impl Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidRequest,
         Self::UpstreamInvalidParameter,
         Self::SessionNotFound,
@@ -117,6 +121,7 @@ impl Reason {
         Self::UpstreamThrottled,
         Self::QuotaExhausted,
         Self::Overloaded,
+        Self::ResponseNotRead,
         Self::UpstreamUnavailable,
         Self::UpstreamTimeout,
         Self::UpstreamCredentials,

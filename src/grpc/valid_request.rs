@@ -10,7 +10,7 @@ use crate::{
 use std::time::Duration;
 
 /// A validated request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ValidRequest {
     pub session_id: SessionId,
     /// The images whose content is requested.

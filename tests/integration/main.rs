@@ -9,6 +9,7 @@ mod certificates;
 mod commands;
 mod configuration;
 mod connections;
+mod deliveries;
 mod drain;
 mod errors;
 mod facade;

@@ -10,7 +10,8 @@ use crate::{
     error::{Context as ErrorContext, Error},
     grpc::{
         call::{Call, MAX_REQUEST_BYTES},
-        image_budget::ImagePermit,
+        delivery::Delivery,
+        image_budget::Written,
     },
 };
 use pin_project_lite::pin_project;
@@ -101,16 +102,17 @@ pin_project! {
         #[pin]
         body: B,
         permit: Option<Permit>,
-        // The call of the RPC, whose response has one frame of data, and its share of the image
-        // budget.
+        // The call of the RPC, whose response has one frame of data.
         call: Option<Arc<Call>>,
-        images: Option<ImagePermit>,
+        // Of a response with images.
+        delivery: Option<Delivery>,
+        written: Option<Written>,
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub const fn new(body: B, permit: Permit, call: Option<Arc<Call>>, images: Option<ImagePermit>) -> Self {
-        Self { body, permit: Some(permit), call, images }
+    pub const fn new(body: B, permit: Permit, call: Option<Arc<Call>>, delivery: Option<Delivery>) -> Self {
+        Self { body, permit: Some(permit), call, delivery, written: None }
     }
 }
 
@@ -120,9 +122,18 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for ResponseBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame, B::Error>>> {
         let mut this = self.project();
+        if let Some(written) = this.written.as_mut() {
+            ready!(Pin::new(written).poll(context)).ok();
+            *this.written = None;
+            // hyper polls a body only after it has looked for a reset of the stream, which drops
+            // the message, too.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let frame = ready!(this.body.as_mut().poll_frame(context));
         let Some(Ok(mut frame)) = frame else { return Poll::Ready(frame) };
         if let Some(trailers) = frame.trailers_mut() {
+            this.delivery.take().inspect(Delivery::complete);
             if let Some(permit) = this.permit.take() {
                 permit.attach(trailers);
             }
@@ -134,8 +145,12 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for ResponseBody<B> {
         {
             frame = frame.map_data(|data| permit.own(data));
         }
-        if let Some((images, call)) = this.images.take().zip(call) {
-            frame = frame.map_data(|data| images.attach(data, call));
+        if let Some(delivery) = this.delivery {
+            frame = frame.map_data(|data| {
+                let (data, written) = delivery.attach(data);
+                *this.written = Some(written);
+                data
+            });
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -150,14 +165,14 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for ResponseBody<B> {
 }
 
 impl Permit {
-    /// Returns the permit once HTTP/2 has written or dropped the last frame of `response`, and the
-    /// share of the image budget that its extensions have once HTTP/2 has dropped its message.
+    /// Returns the permit once HTTP/2 has written or dropped the last frame of `response`. The
+    /// trailers of a response with images follow when its message is written.
     pub fn until_written(self, mut response: Response<Body>, call: Option<Arc<Call>>) -> Response<Body> {
         if http_body::Body::is_end_stream(response.body()) && response.headers().contains_key(Status::GRPC_STATUS) {
             self.attach(response.headers_mut());
             return response;
         }
-        let images = response.extensions_mut().remove::<ImagePermit>();
-        response.map(|body| Body::new(ResponseBody::new(body, self, call, images)))
+        let delivery = response.extensions().get::<Delivery>().cloned();
+        response.map(|body| Body::new(ResponseBody::new(body, self, call, delivery)))
     }
 }
