@@ -120,12 +120,70 @@ mod tests {
         let clients = clients(&["spiffe://example.org/ns/checkout/*", "web.example.org"], &[], ClientIdentity::Tls);
         assert!(may_call(&clients, &[CHECKOUT]).is_ok());
         assert!(may_call(&clients, &["web.example.org"]).is_ok());
-        for names in [&[][..], &["spiffe://example.org/ns/checkout"], &["web.example.org.evil"], &["WEB.example.org"]] {
+        for names in [&[][..], &["spiffe://example.org/ns/checkout"], &["web.example.org.evil"]] {
             assert_eq!(
                 may_call(&clients, names).expect_err("not on the list").reason,
                 Reason::ClientNotAllowed,
                 "{names:?}"
             );
+        }
+    }
+
+    #[test]
+    fn dns_names_match_without_case_and_final_dot() {
+        let clients = clients(&["Web.Example.org", "api.example.org.", "JOBS.*"], &[], ClientIdentity::Tls);
+        for name in ["web.example.org", "WEB.EXAMPLE.ORG.", "Api.Example.Org", "jobs.example.org", "Jobs.x."] {
+            assert!(may_call(&clients, &[name]).is_ok(), "{name}");
+        }
+        for name in ["web.example.org..", "web.example.or", "api", "jobs", "jobs.", "é.example.org", "."] {
+            assert!(may_call(&clients, &[name]).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_uri_that_is_no_spiffe_id_or_has_dot_segments_matches_nothing() {
+        let lists = ["spiffe://example.org/ns/checkout/*", "https://example.org/a/*", "*"];
+        let clients = clients(&lists, &[], ClientIdentity::Tls);
+        for name in
+            [CHECKOUT, "spiffe://example.org/ns/checkout/.a/b..c", "https://example.org/a/b%20c", "spiffe://example"]
+        {
+            assert!(may_call(&clients, &[name]).is_ok(), "{name}");
+        }
+        for name in [
+            "spiffe://example.org/ns/checkout/../other/sa/web",
+            "spiffe://example.org/ns/checkout/./web",
+            "spiffe://example.org/ns/checkout/..",
+            "spiffe://example.org/ns/checkout/%2e%2e/other",
+            "spiffe://example.org/ns/checkout/a%2fb",
+            "spiffe://example.org/ns/checkout//web",
+            "spiffe://example.org/ns/checkout/",
+            "spiffe://example.org/ns/checkout/web?a",
+            "spiffe://example.org/ns/checkout/web#a",
+            "spiffe://Example.org/ns/checkout/web",
+            "SPIFFE://example.org/ns/checkout/web",
+            "spiffe://user@example.org/ns/checkout/web",
+            "spiffe://example.org:443/ns/checkout/web",
+            "spiffe:///ns/checkout/web",
+            "spiffe:example.org",
+            "https://example.org/a/../b",
+            "https://example.org/a/%2E%2e/b",
+            "https://example.org/a/..?b",
+        ] {
+            assert!(may_call(&clients, &[name]).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_from_the_sidecar_match_by_the_same_rules() {
+        let clients = clients(&["web.example.org", "spiffe://example.org/ns/*"], &[], ClientIdentity::Xfcc);
+        for (names, allowed) in [
+            ("DNS=WEB.example.ORG.", true),
+            ("URI=spiffe://example.org/ns/a", true),
+            ("URI=spiffe://example.org/ns/../admin", false),
+            ("URI=\"spiffe://example.org/ns/../admin\";DNS=Web.example.org", true),
+        ] {
+            let headers = HeaderMap::from_iter([(FORWARDED_CLIENT_CERT, names.parse().expect("a header"))]);
+            assert_eq!(clients.may_call(&clients.caller(None, &headers)).is_ok(), allowed, "{names}");
         }
     }
 
@@ -166,8 +224,21 @@ mod tests {
 
     #[test]
     fn a_pattern_with_a_star_elsewhere_is_rejected() {
-        for bad in ["", "spiffe://*/web", "**", "a b", "a,b"] {
+        for bad in ["", ".", "spiffe://*/web", "**", "a b", "a,b"] {
             assert!(bad.parse::<NamePattern>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_no_client_can_match_is_rejected() {
+        for bad in ["spiffe://Example.org/a", "spiffe://example.org/a/", "spiffe://a/../*", "spiffe:*", "https://a/./*"]
+        {
+            assert!(bad.parse::<NamePattern>().is_err(), "{bad:?}");
+        }
+        for good in
+            ["spiffe://*", "spiffe://example.org*", "spiffe://example.org/a/*", "https://a.example/?b=c%20d", "*"]
+        {
+            assert!(good.parse::<NamePattern>().is_ok(), "{good:?}");
         }
     }
 

@@ -28,6 +28,7 @@ pub enum Reason {
     UpstreamThrottled,
     QuotaExhausted,
     Overloaded,
+    ResponseNotRead,
     UpstreamUnavailable,
     UpstreamTimeout,
     UpstreamCredentials,
@@ -81,6 +82,9 @@ impl Reason {
                 "the AWS quota allows no first read of this session before the deadline"),
             Self::Overloaded => row(Code::ResourceExhausted, "OVERLOADED", Some(500),
                 "this replica is overloaded"),
+            // Only recorded: the caller sees that its connection is closed.
+            Self::ResponseNotRead => row(Code::ResourceExhausted, "RESPONSE_NOT_READ", None,
+                "the client did not read the response in time"),
             // Clients and meshes retry UNAVAILABLE by default, and a retry may succeed.
             Self::UpstreamUnavailable => row(Code::Unavailable, "UPSTREAM_UNAVAILABLE", Some(500),
                 "AWS could not be reached or had an internal error"),
@@ -106,7 +110,7 @@ impl Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::InvalidRequest,
         Self::UpstreamInvalidParameter,
         Self::SessionNotFound,
@@ -117,6 +121,7 @@ impl Reason {
         Self::UpstreamThrottled,
         Self::QuotaExhausted,
         Self::Overloaded,
+        Self::ResponseNotRead,
         Self::UpstreamUnavailable,
         Self::UpstreamTimeout,
         Self::UpstreamCredentials,
@@ -150,7 +155,7 @@ pub struct Error {
     /// Whether AWS rejected the signature because of clock skew. The SDK takes AWS's time from the
     /// response, and the next read succeeds.
     pub clock_was_off: bool,
-    violation: Option<Violation>,
+    violations: Vec<Violation>,
     /// The delay before a retry, if it is not that of the row.
     retry_after: Option<Duration>,
 }
@@ -165,12 +170,25 @@ struct Violation {
 impl Error {
     /// Returns an error without details.
     pub const fn new(reason: Reason) -> Self {
-        Self { reason, aws_code: None, aws_request_id: None, clock_was_off: false, violation: None, retry_after: None }
+        Self {
+            reason,
+            aws_code: None,
+            aws_request_id: None,
+            clock_was_off: false,
+            violations: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// Returns INVALID_REQUEST with a malformed field and the rule that it violates.
     pub fn invalid(field: &'static str, description: impl Into<String>) -> Self {
         Self::violation(Reason::InvalidRequest, field, description.into())
+    }
+
+    /// Returns the same error with the violations of another one, too.
+    pub fn and(mut self, other: Self) -> Self {
+        self.violations.extend(other.violations);
+        self
     }
 
     /// Returns INVALID_REQUEST for a body that is not exactly one message of the method's type.
@@ -199,7 +217,7 @@ impl Error {
     }
 
     fn violation(reason: Reason, field: &'static str, description: String) -> Self {
-        Self { violation: Some(Violation { field, description }), ..Self::new(reason) }
+        Self { violations: vec![Violation { field, description }], ..Self::new(reason) }
     }
 
     /// Returns the same error with this delay before a retry, if a retry helps at all.
@@ -217,7 +235,7 @@ impl Error {
     }
 
     const fn is_too_large(&self) -> bool {
-        matches!((self.reason, &self.violation), (Reason::Overloaded, Some(_)))
+        matches!(self.reason, Reason::Overloaded) && !self.violations.is_empty()
     }
 
     /// Whether AWS does not know the session, or has deleted it.

@@ -7,11 +7,14 @@
 mod access_log;
 pub mod admission;
 mod call;
+mod call_count;
 pub mod calls;
 mod codec;
 pub(crate) mod deadline;
+mod delivery;
 mod image_budget;
 pub mod metrics;
+mod outcome;
 mod recorder;
 pub mod response;
 pub mod valid_request;
@@ -34,7 +37,9 @@ use crate::{
     telemetry::spans,
 };
 use deadline::Deadline;
+use delivery::Delivery;
 use image_budget::ImageBudget;
+use outcome::Outcome;
 use std::{sync::Arc, time::Duration};
 use tonic::{Request, Response, Status};
 use valid_request::ValidRequest;
@@ -95,6 +100,25 @@ impl Service {
         };
         Ok((session, permit))
     }
+
+    /// Returns tonic's response. One without images is recorded as the caller's at once: it fits
+    /// into a frame.
+    fn respond(
+        &self,
+        call: &Arc<Call>,
+        valid: &ValidRequest,
+        response: response::Response,
+    ) -> Response<GetLivenessResultResponse> {
+        let (summary, mut tonics) = (response.summary(), Response::new(response.message));
+        match response.permit {
+            None => self.recorder.record(call, Some(valid), &Outcome::Response(&summary)),
+            Some(images) => {
+                let (call, recorder) = (Arc::clone(call), self.recorder.clone());
+                tonics.extensions_mut().insert(Delivery::new(call, valid.clone(), summary, images, recorder));
+            }
+        }
+        tonics
+    }
 }
 
 #[tonic::async_trait]
@@ -115,17 +139,19 @@ impl FaceLivenessService for Service {
         if let Some(valid) = valid.as_ref().ok().filter(|_| !call.span.is_disabled()) {
             spans::record_session(&call.span, self.session_refs.reference(valid.session_id));
         }
-        let end = match &valid {
+        let read = match &valid {
             Err(error) => Err(error.clone()),
-            Ok(valid) => {
-                let read = self.read(valid, &call, deadline).await;
-                read.map(|(session, permit)| response::of(session, valid, self.options.images, call.arrival, permit))
-            }
+            Ok(valid) => self.read(valid, &call, deadline).await.map(|read| (valid, read)),
         };
-        self.recorder.record(&call, valid.as_ref().ok(), &end);
-        match end {
-            Ok(response) => Ok(response.into_tonic()),
-            Err(error) => Err(self.recorder.status(&error, &request.session_id, deadline)),
+        match read {
+            Ok((valid, (session, permit))) => {
+                let response = response::of(session, valid, self.options.images, call.arrival, permit);
+                Ok(self.respond(&call, valid, response))
+            }
+            Err(error) => {
+                self.recorder.record(&call, valid.as_ref().ok(), &Outcome::Error(&error, None));
+                Err(self.recorder.status(&error, &request.session_id, deadline))
+            }
         }
     }
 }

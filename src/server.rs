@@ -110,7 +110,7 @@ impl Server {
         let metrics = Arc::new(ServerMetrics::new(&registry));
         let calls = Arc::new(CallMetrics::new(&registry));
         let (health, grpc_health, admin_health) = Health::new().await;
-        let admission = Admission::grpc(options.max_requests, options.max_connections);
+        let admission = Admission::grpc(options.max_requests, options.max_connections, shutdown.closing.clone());
         let admit = |admission: Admission| {
             let (clients, recorder) = (Arc::clone(&clients), recorder.clone());
             layer_fn(move |inner| Admitted::new(inner, admission.clone(), Arc::clone(&clients), recorder.clone()))
@@ -146,6 +146,7 @@ impl Server {
         let scrape = {
             let (health, metrics, registry) = (health.clone(), Arc::clone(&metrics), Arc::new(Mutex::new(registry)));
             let measure = Arc::new(measure);
+            let admission = admission.clone();
             move || {
                 let registry = registry.lock().expect("nothing panics under this lock");
                 measure();
@@ -179,7 +180,7 @@ impl Server {
                     stop.await;
                 }
             }
-            shutdown.run(options.drain_delay, options.drain_timeout, &health, drained).await
+            shutdown.run(options.drain_delay, options.drain_timeout, &health, || admission.calls(), drained).await
         };
         tokio::select! {
             stopped = life => Ok(stopped),

@@ -1,8 +1,13 @@
 //! The peer of a connection.
 
+use futures_util::task::AtomicWaker;
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicBool,
+        Ordering::{Acquire, Release},
+    },
+    task::Context,
 };
 
 /// The peer of a connection. A request has it in its extensions, as `Arc<Peer>`.
@@ -13,6 +18,7 @@ pub struct Peer {
     pub names: Vec<String>,
     is_over_limit: Box<dyn Fn() -> bool + Send + Sync>,
     is_closed: AtomicBool,
+    connection: AtomicWaker,
 }
 
 impl Peer {
@@ -22,17 +28,25 @@ impl Peer {
         names: Vec<String>,
         is_over_limit: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self { address, names, is_over_limit: Box::new(is_over_limit), is_closed: AtomicBool::new(false) }
+        let (is_closed, connection) = (AtomicBool::new(false), AtomicWaker::new());
+        Self { address, names, is_over_limit: Box::new(is_over_limit), is_closed, connection }
     }
 
-    /// Closes the connection at its next read or write.
+    /// Closes the connection: wakes its task, whose next read or write fails.
     pub fn close(&self) {
-        self.is_closed.store(true, Relaxed);
+        self.is_closed.store(true, Release);
+        self.connection.wake();
+    }
+
+    /// Returns whether the connection is closed. If not, [`Peer::close`] wakes this task.
+    pub fn poll_closed(&self, context: &Context<'_>) -> bool {
+        self.connection.register(context.waker());
+        self.is_closed()
     }
 
     /// Whether [`Peer::close`] was called.
     pub fn is_closed(&self) -> bool {
-        self.is_closed.load(Relaxed)
+        self.is_closed.load(Acquire)
     }
 
     /// Whether calls on this connection are rejected because there are too many connections.

@@ -41,17 +41,59 @@ impl FromStr for NamePattern {
         let prefix = text.strip_suffix('*');
         let name = prefix.unwrap_or(text);
         let is_plain = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*' && byte != b',');
-        if text.is_empty() || !is_plain {
+        if text.is_empty() || text == "." || !is_plain {
             return Err("must be a SPIFFE id or a DNS name, with a * at its end only");
         }
+        // Any letter can follow a prefix.
+        if is_uri(name) && !is_safe_uri(&prefix.map_or(name.to_owned(), |prefix| format!("{prefix}a"))) {
+            return Err("must be a SPIFFE id that a client can have: the trust domain in lower case, and \
+                 letters, digits, dots, dashes and underscores in the path, without . and .. as a segment");
+        }
+        let name = if prefix.is_none() { without_final_dot(name) } else { name };
         Ok(Self { text: name.to_owned(), is_prefix: prefix.is_some() })
     }
 }
 
 impl NamePattern {
+    /// Returns whether a client with this name is meant. Case and a final dot do not distinguish
+    /// DNS names. A URI that is not safe matches nothing.
     pub fn matches(&self, name: &str) -> bool {
-        if self.is_prefix { name.starts_with(&self.text) } else { name == self.text }
+        let is_uri = is_uri(name);
+        let name = if is_uri { name } else { without_final_dot(name) };
+        let length = if self.is_prefix { self.text.len() } else { name.len() };
+        let Some(compared) = name.get(..length) else { return false };
+        match is_uri {
+            true => compared == self.text && is_safe_uri(name),
+            false => compared.eq_ignore_ascii_case(&self.text),
+        }
     }
+}
+
+/// Returns whether a client's name is a URI, and not a DNS name.
+fn is_uri(name: &str) -> bool {
+    name.contains(':')
+}
+
+fn without_final_dot(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
+/// Returns whether a URI is below the path that it begins with. A SPIFFE id must follow its
+/// specification, which allows one spelling. Any other URI must not have a `.` or `..` segment.
+/// <https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md>
+fn is_safe_uri(uri: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte);
+    let scheme = uri.split(':').next().unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case("spiffe") {
+        let decoded = uri.to_ascii_lowercase().replace("%2e", ".");
+        return !decoded.split(['/', '?', '#']).any(|segment| matches!(segment, "." | ".."));
+    }
+    let Some(id) = uri.strip_prefix("spiffe://") else { return false };
+    let (domain, path) = id.split_once('/').map_or((id, None), |(domain, path)| (domain, Some(path)));
+    let is_segment = |segment: &str| {
+        !matches!(segment, "" | "." | "..") && segment.bytes().all(|byte| is_plain(byte.to_ascii_lowercase()))
+    };
+    !domain.is_empty() && domain.bytes().all(is_plain) && path.is_none_or(|path| path.split('/').all(is_segment))
 }
 
 /// The range of a threshold, on AWS's scale of confidence.

@@ -11,6 +11,11 @@ pub(super) const NAMES: [&str; 17] = [
 ];
 
 impl Error {
+    /// Returns the number of the code.
+    pub fn code_number(&self) -> i32 {
+        self.reason.row().code as i32
+    }
+
     /// Returns the name of the code as gRPC spells it, such as `NOT_FOUND`.
     pub fn code_name(&self) -> &'static str {
         NAMES[self.reason.row().code as usize]

@@ -30,7 +30,7 @@ impl Error {
         let row = self.reason.row();
         let mut details = ErrorDetails::with_error_info(row.name, DOMAIN, self.metadata(context.region));
         let mut trailers = MetadataMap::new();
-        if let Some(violation) = self.violation.as_ref().filter(|_| row.code == Code::InvalidArgument) {
+        for violation in self.violations.iter().filter(|_| row.code == Code::InvalidArgument) {
             details.add_bad_request_violation(violation.field, &violation.description);
         }
         if row.code == Code::NotFound {
@@ -59,10 +59,12 @@ impl Error {
     }
 
     fn message(&self, row: &Row, region: Option<&str>) -> String {
-        match (&self.violation, region) {
-            (Some(violation), _) => format!("{}: {}", violation.field, violation.description),
-            (None, Some(region)) if row.code == Code::NotFound => format!("{} (region {region})", row.message),
-            (None, _) => row.message.to_owned(),
+        let violations =
+            self.violations.iter().map(|violation| format!("{}: {}", violation.field, violation.description));
+        match region {
+            _ if !self.violations.is_empty() => violations.collect::<Vec<_>>().join("; "),
+            Some(region) if row.code == Code::NotFound => format!("{} (region {region})", row.message),
+            _ => row.message.to_owned(),
         }
     }
 }

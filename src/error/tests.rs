@@ -28,6 +28,7 @@ fn every_reason_has_the_code_and_the_retry_of_the_contract() {
         ("UPSTREAM_THROTTLED", ResourceExhausted, true),
         ("QUOTA_EXHAUSTED", ResourceExhausted, true),
         ("OVERLOADED", ResourceExhausted, true),
+        ("RESPONSE_NOT_READ", ResourceExhausted, false),
         ("UPSTREAM_UNAVAILABLE", Unavailable, true),
         ("UPSTREAM_TIMEOUT", Unavailable, true),
         ("UPSTREAM_CREDENTIALS", Unavailable, true),

@@ -1,10 +1,10 @@
 //! The log lines of a call: one in the access log, as its setting says, and one for an error.
 //!
 //! A line names the session by its reference. It has no score, and says only whether the response
-//! had images.
+//! had images. The code is what the caller received: after a part of the images, it is not OK.
 
-use super::{response::Response, valid_request::ValidRequest};
-use crate::{client::Caller, config::AccessLog, error::Error, results::ImageSet, session::SessionRefKey};
+use super::{outcome::Outcome, response::Summary, valid_request::ValidRequest};
+use crate::{client::Caller, config::AccessLog, results::ImageSet, session::SessionRefKey};
 use std::{
     sync::{
         Arc,
@@ -30,33 +30,32 @@ impl Log {
     }
 
     /// Logs how a call ended. By default, only errors and responses with images are logged.
-    pub fn log(&self, caller: &Caller, valid: Option<&ValidRequest>, started: Instant, end: &Result<Response, Error>) {
-        let images = end.as_ref().is_ok_and(Response::has_images);
+    pub fn log(&self, caller: &Caller, valid: Option<&ValidRequest>, started: Instant, outcome: &Outcome<'_>) {
+        let (response, error) = (outcome.response(), outcome.error());
+        let images = response.is_some_and(|response| response.has_images);
         let is_accessed = self.access == AccessLog::All || (self.access == AccessLog::Images && images);
         // Most calls are not logged, and need neither the hash nor the clock.
-        if !is_accessed && end.is_ok() && !tracing::enabled!(Level::DEBUG) {
+        if !is_accessed && error.is_none() && !tracing::enabled!(Level::DEBUG) {
             return;
         }
         let session = valid.map(|valid| self.session_refs.reference(valid.session_id));
         let session = session.as_ref().map(field::display);
         let millis = started.elapsed().as_micros() as f64 / 1e3;
         if is_accessed {
-            let (code, reason) = match end {
-                Ok(_) => ("OK", None),
-                Err(error) => (error.code_name(), Some(error.reason.name())),
-            };
+            let (code, reason) = (outcome.code_name(), error.map(|error| error.reason.name()));
             let view = valid.map(|valid| view(valid.images));
             let min_confidence = valid.and_then(|valid| valid.min_confidence);
-            let source = end.as_ref().ok().map(Response::source_name);
-            let status = end.as_ref().ok().map(Response::status_name);
+            let source = response.map(|response| response.source.as_str_name());
+            let status = response.map(Summary::status_name);
             tracing::info!(target: "access", client = %caller, session, view, min_confidence, source, status, images, code, reason, millis, "call");
         }
-        match end {
-            Ok(response) => {
-                let (status, source) = (response.status_name(), response.source_name());
+        match outcome {
+            Outcome::Response(response) => {
+                let (status, source) = (response.status_name(), response.source.as_str_name());
                 tracing::debug!(session, status, source, millis, "call succeeded");
             }
-            Err(error) => {
+            Outcome::Cancelled(_) => tracing::debug!(session, millis, "call cancelled during its response"),
+            Outcome::Error(error, _) => {
                 let Some(untold) = self.failures.take_line() else { return };
                 let untold = (untold > 0).then_some(untold);
                 let (aws_code, aws_request_id) = (error.aws_code.as_deref(), error.aws_request_id.as_deref());

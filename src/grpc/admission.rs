@@ -5,7 +5,9 @@
 //! read counts, too.
 
 mod body;
+mod incomplete;
 mod layer;
+mod not_grpc;
 mod permit;
 
 pub use layer::Admitted;
@@ -18,6 +20,7 @@ use crate::{
 use permit::Permit;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tonic::{
     body::Body,
     codegen::http::{HeaderMap, Response},
@@ -81,6 +84,8 @@ impl Kind {
 pub struct Admission(Arc<Permits>);
 
 struct Permits {
+    serves_http: bool,
+    closing: CancellationToken,
     max_calls: usize,
     calls: Arc<Semaphore>,
     watches: Arc<Semaphore>,
@@ -90,21 +95,38 @@ struct Permits {
 }
 
 impl Admission {
-    /// The limits of the gRPC port. A client keeps one watch per connection.
-    pub fn grpc(max_calls: usize, max_connections: usize) -> Self {
-        Self::new(max_calls, max_connections, MAX_REFLECTIONS, MAX_SHORT_CALLS)
+    /// The limits of the gRPC port. A client keeps one watch per connection. When `closing` is
+    /// cancelled, streams whose request has not arrived end soon.
+    pub fn grpc(max_calls: usize, max_connections: usize, closing: CancellationToken) -> Self {
+        Self::new(false, closing, max_calls, [max_connections, MAX_REFLECTIONS, MAX_SHORT_CALLS])
     }
 
     /// The limits of the admin port, where every connection may have a watch and some other call.
     pub fn admin(max_connections: usize) -> Self {
-        Self::new(0, max_connections, 0, max_connections)
+        Self::new(true, CancellationToken::new(), 0, [max_connections, 0, max_connections])
     }
 
-    fn new(max_calls: usize, watches: usize, reflections: usize, short: usize) -> Self {
+    fn new(
+        serves_http: bool,
+        closing: CancellationToken,
+        max_calls: usize,
+        [watches, reflections, short]: [usize; 3],
+    ) -> Self {
         let [calls, watches, reflections, short, rejections] =
             [max_calls, watches, reflections, short, MAX_UNREAD_REJECTIONS]
                 .map(|permits| Arc::new(Semaphore::new(permits)));
-        Self(Arc::new(Permits { max_calls, calls, watches, reflections, short, rejections }))
+        Self(Arc::new(Permits { serves_http, closing, max_calls, calls, watches, reflections, short, rejections }))
+    }
+
+    /// Returns whether a request to this path must be gRPC. The admin port serves some paths over
+    /// HTTP.
+    fn is_grpc_only(&self, path: &str) -> bool {
+        !self.0.serves_http || path.starts_with("/grpc.")
+    }
+
+    /// Returns the token that is cancelled when the port begins to close.
+    fn closing(&self) -> &CancellationToken {
+        &self.0.closing
     }
 
     /// Returns the number of calls of GetLivenessResult in flight.
@@ -162,7 +184,7 @@ mod tests {
 
     #[test]
     fn headers_are_bounded_by_number_and_by_size() {
-        let admission = Admission::grpc(1, 1);
+        let admission = Admission::grpc(1, 1, CancellationToken::new());
         assert!(admission.admit(Kind::Call, &headers(MAX_HEADER_FIELDS, 1)).is_ok());
         assert!(admission.admit(Kind::Call, &headers(MAX_HEADER_FIELDS + 1, 0)).is_err());
         assert!(admission.admit(Kind::Call, &headers(1, MAX_HEADER_BYTES)).is_err());
@@ -170,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_permit_returns_when_the_status_is_dropped() {
-        let admission = Admission::grpc(1, 1);
+        let admission = Admission::grpc(1, 1, CancellationToken::new());
         let permit = admission.admit(Kind::Call, &HeaderMap::new()).expect("one is free");
         let response = Error::new(Reason::Overloaded).to_status(&Default::default()).into_http();
         let response = permit.until_written(response, None);
@@ -182,7 +204,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_stream_has_permits_of_its_own() {
-        let admission = Admission::grpc(1, 1);
+        let admission = Admission::grpc(1, 1, CancellationToken::new());
         let kinds = [Kind::Call, Kind::Watch, Kind::Reflection, Kind::Short];
         let permits: Vec<_> =
             kinds.map(|kind| admission.admit(kind, &HeaderMap::new()).ok()).into_iter().flatten().collect();

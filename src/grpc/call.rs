@@ -1,11 +1,7 @@
 //! A call of the RPC, and the limits of its request message.
 
 use super::deadline::{self, Deadline};
-use crate::{
-    client::Caller,
-    error::{Error, Reason},
-    telemetry::spans,
-};
+use crate::{client::Caller, telemetry::spans};
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
@@ -53,19 +49,6 @@ impl Call {
     /// Returns whether the request message has arrived.
     pub fn has_message(&self) -> bool {
         self.has_message.load(Relaxed)
-    }
-
-    /// Returns the time by which the message must arrive.
-    pub fn message_by(&self) -> Instant {
-        self.deadline().respond_by().min(self.arrival + MESSAGE_TIMEOUT)
-    }
-
-    /// Returns the error of a call whose message did not arrive in time.
-    pub fn late(&self) -> Error {
-        match self.deadline().respond_by() < self.arrival + MESSAGE_TIMEOUT {
-            true => Error::new(Reason::DeadlineExceeded),
-            false => Error::late("request", MESSAGE_TIMEOUT),
-        }
     }
 
     /// Notes that the end of the call is recorded.

@@ -1,7 +1,11 @@
 //! The tower layer that counts and times the calls of the gRPC port, ends its streams at a
 //! shutdown, and strips tonic's own error messages.
 
-use super::metrics::{CallMetrics, MethodMetrics};
+use super::{
+    call_count::{self, CallCount},
+    delivery::Delivery,
+    metrics::CallMetrics,
+};
 use crate::error::{Error, Reason};
 use pin_project_lite::pin_project;
 use std::{
@@ -21,9 +25,7 @@ use tonic::{
 };
 use tower::Service;
 
-/// gRPC codes by number.
-const OK: i32 = 0;
-const CANCELLED: i32 = 1;
+/// gRPC's UNKNOWN.
 const UNKNOWN: i32 = 2;
 
 /// A service whose calls are counted.
@@ -51,10 +53,10 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let end = End::of(self.metrics.method(request.uri().path()), Instant::now());
+        let count = CallCount::of(self.metrics.method(request.uri().path()), Instant::now());
         // A unary call ends by itself.
-        let shutdown = end.is_of_stream().then(|| self.shutdown.as_ref().clone());
-        CountedFuture { response: self.inner.call(request), end, shutdown }
+        let shutdown = count.is_of_stream().then(|| self.shutdown.as_ref().clone());
+        CountedFuture { response: self.inner.call(request), count, shutdown }
     }
 }
 
@@ -63,7 +65,7 @@ pin_project! {
     pub struct CountedFuture<F> {
         #[pin]
         response: F,
-        end: End,
+        count: CallCount,
         shutdown: Option<CancellationToken>,
     }
 }
@@ -79,14 +81,18 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for CountedFuture<
             && let Some(code) = code(response.headers())
         {
             strip_tonic_message(response.headers_mut());
-            this.end.with(code);
+            this.count.end(code);
+            return Poll::Ready(Ok(response));
+        }
+        if let Some(delivery) = response.extensions_mut().remove::<Delivery>() {
+            delivery.count_with(std::mem::take(this.count));
             return Poll::Ready(Ok(response));
         }
         if let Some(shutdown) = this.shutdown.take() {
-            let (end, shutdown) = (std::mem::take(this.end), shutdown.cancelled_owned());
-            return Poll::Ready(Ok(response.map(|body| Body::new(CountedBody { body, end, shutdown }))));
+            let (count, shutdown) = (std::mem::take(this.count), shutdown.cancelled_owned());
+            return Poll::Ready(Ok(response.map(|body| Body::new(CountedBody { body, count, shutdown }))));
         }
-        this.end.with(OK);
+        this.count.end(call_count::OK);
         Poll::Ready(Ok(response))
     }
 }
@@ -113,7 +119,7 @@ pin_project! {
     struct CountedBody {
         #[pin]
         body: Body,
-        end: End,
+        count: CallCount,
         // An open stream would delay the shutdown.
         #[pin]
         shutdown: WaitForCancellationFutureOwned,
@@ -142,38 +148,8 @@ impl http_body::Body for CountedBody {
         if let Some(Ok(frame)) = &frame
             && let Some(code) = frame.trailers_ref().and_then(code)
         {
-            this.end.with(code);
+            this.count.end(code);
         }
         Poll::Ready(frame)
-    }
-}
-
-/// Counts how a call ends. One that is dropped before its end was cancelled by its caller.
-#[derive(Default)]
-struct End {
-    calls: Option<(Arc<MethodMetrics>, Instant)>,
-}
-
-impl End {
-    fn of(calls: &Arc<MethodMetrics>, arrival: Instant) -> Self {
-        calls.started.inc();
-        Self { calls: Some((Arc::clone(calls), arrival)) }
-    }
-
-    fn is_of_stream(&self) -> bool {
-        self.calls.as_ref().is_some_and(|(calls, _)| calls.is_stream)
-    }
-
-    fn with(&mut self, code: i32) {
-        if let Some((calls, started)) = self.calls.take() {
-            calls.handled(code).inc();
-            calls.seconds.observe(started.elapsed().as_secs_f64());
-        }
-    }
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.with(CANCELLED);
     }
 }

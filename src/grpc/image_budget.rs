@@ -6,9 +6,9 @@
 
 use super::call::Call;
 use crate::error::{Error, Reason};
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::{Instant, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -30,10 +30,12 @@ const MAX_WAIT: Duration = Duration::from_secs(1);
 
 pub struct ImageBudget(Arc<Semaphore>);
 
-/// A response's share of the image budget. The method gives it to [`super::admission::Admitted`]
-/// in the extensions of its response, which must be `Clone`.
+/// A response's share of the image budget.
 #[derive(Clone)]
 pub struct ImagePermit(#[expect(dead_code, reason = "returns to the budget when dropped")] Arc<OwnedSemaphorePermit>);
+
+/// Completes when HTTP/2 has written a response to its connection, or dropped it.
+pub type Written = oneshot::Receiver<Infallible>;
 
 impl ImageBudget {
     pub fn new() -> Self {
@@ -60,12 +62,14 @@ impl ImagePermit {
     ///
     /// HTTP/2 does not look at the body of a client that does not read, so the response cannot end
     /// its own stream: after [`MAX_READ_TIME`] the client's connection is closed.
-    pub fn attach(self, bytes: Bytes, call: Arc<Call>) -> Bytes {
+    pub fn attach(self, bytes: Bytes, call: Arc<Call>) -> (Bytes, Written) {
         let cut_off = tokio::spawn(async move {
             tokio::time::sleep(MAX_READ_TIME).await;
             call.caller.peer().inspect(|peer| peer.close());
         });
-        Bytes::from_owner(Unread { bytes, _permit: self, _cut_off: AbortOnDropHandle::new(cut_off) })
+        let (unwritten, written) = oneshot::channel();
+        let cut_off = AbortOnDropHandle::new(cut_off);
+        (Bytes::from_owner(Unread { bytes, _permit: self, _cut_off: cut_off, _unwritten: unwritten }), written)
     }
 }
 
@@ -74,6 +78,7 @@ struct Unread {
     bytes: Bytes,
     _permit: ImagePermit,
     _cut_off: AbortOnDropHandle<()>,
+    _unwritten: oneshot::Sender<Infallible>,
 }
 
 impl AsRef<[u8]> for Unread {
@@ -119,11 +124,13 @@ mod tests {
     async fn a_share_returns_with_the_last_part_of_its_response() {
         let (budget, peer) = (ImageBudget::new(), peer());
         let permit = acquire(&budget, MAX_BYTES).await.expect("the budget is free");
-        let mut response = permit.attach(Bytes::from(vec![7; 100]), call(&peer));
+        let (mut response, mut written) = permit.attach(Bytes::from(vec![7; 100]), call(&peer));
         let part = response.split_to(10);
         drop(response);
         assert_eq!((&part[..], budget.0.available_permits()), (&[7; 10][..], 0));
+        assert_eq!(written.try_recv(), Err(oneshot::error::TryRecvError::Empty));
         drop(part);
+        assert_eq!(written.try_recv(), Err(oneshot::error::TryRecvError::Closed));
         assert_eq!(budget.0.available_permits(), MAX_BYTES / PERMIT_BYTES);
     }
 
@@ -132,7 +139,7 @@ mod tests {
         let (budget, peer) = (ImageBudget::new(), peer());
         let attach = async || {
             let permit = acquire(&budget, PERMIT_BYTES).await.expect("the budget is free");
-            permit.attach(Bytes::from_static(b"images"), call(&peer))
+            permit.attach(Bytes::from_static(b"images"), call(&peer)).0
         };
         drop(attach().await);
         tokio::time::sleep(2 * MAX_READ_TIME).await;

@@ -1,7 +1,7 @@
 //! Records each call of the RPC once: metrics, span and log lines.
 
 use super::{
-    access_log::Log, call::Call, deadline::Deadline, metrics::ResponseMetrics, response::Response,
+    access_log::Log, call::Call, deadline::Deadline, metrics::ResponseMetrics, outcome::Outcome,
     valid_request::ValidRequest,
 };
 use crate::{
@@ -35,25 +35,26 @@ impl Recorder {
     }
 
     /// Records how a call ended.
-    pub fn record(&self, call: &Call, valid: Option<&ValidRequest>, end: &Result<Response, Error>) {
-        match end {
-            Ok(response) => {
-                self.0.metrics.results(response.message.source, response.status_number()).inc();
-                spans::record_response(&call.span, response.status_name(), response.source_name());
+    pub fn record(&self, call: &Call, valid: Option<&ValidRequest>, outcome: &Outcome<'_>) {
+        match outcome {
+            Outcome::Response(response) => {
+                self.0.metrics.results(response.source.into(), response.status.into()).inc();
+                spans::record_response(&call.span, response.status_name(), response.source.as_str_name());
             }
-            Err(error) => {
+            Outcome::Cancelled(_) => spans::record_cancelled(&call.span),
+            Outcome::Error(error, _) => {
                 self.count(error);
                 spans::record_error(&call.span, error);
             }
         }
-        self.0.log.log(&call.caller, valid, call.arrival, end);
+        self.0.log.log(&call.caller, valid, call.arrival, outcome);
         call.mark_recorded();
     }
 
     /// Records a call that was rejected before its message had arrived, and returns its status.
     pub fn reject(&self, call: &Call, error: Error) -> Status {
         let status = self.status(&error, "", call.deadline());
-        self.record(call, None, &Err(error));
+        self.record(call, None, &Outcome::Error(&error, None));
         status
     }
 

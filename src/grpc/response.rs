@@ -12,7 +12,16 @@ use tonic::codegen::Bytes;
 pub struct Response {
     pub message: proto::GetLivenessResultResponse,
     /// Its share of the image budget, if there is image content in it.
-    permit: Option<ImagePermit>,
+    pub permit: Option<ImagePermit>,
+}
+
+/// What metrics, span and logs record of a response.
+pub struct Summary {
+    pub source: proto::Source,
+    pub status: proto::LivenessStatus,
+    /// AWS's own name of the status, if this version does not know it.
+    unrecognized_status: String,
+    pub has_images: bool,
 }
 
 /// Returns the size of the image content in the response, in bytes. `server_images` are the images
@@ -71,34 +80,24 @@ fn fill(result: &mut proto::LivenessResult, images: &Images, allowed: ImageSet) 
 }
 
 impl Response {
-    /// Returns tonic's response. Its extensions have its share of the image budget.
-    pub fn into_tonic(self) -> tonic::Response<proto::GetLivenessResultResponse> {
-        let mut response = tonic::Response::new(self.message);
-        if let Some(permit) = self.permit {
-            response.extensions_mut().insert(permit);
+    pub fn summary(&self) -> Summary {
+        let result = self.message.result.as_ref();
+        Summary {
+            source: self.message.source(),
+            status: result.map_or(proto::LivenessStatus::Unspecified, proto::LivenessResult::status),
+            unrecognized_status: result.map(|result| result.unrecognized_status.clone()).unwrap_or_default(),
+            has_images: self.permit.is_some(),
         }
-        response
     }
+}
 
+impl Summary {
     /// Returns the status for a log: AWS's own name, if this version does not know it.
     pub fn status_name(&self) -> &str {
-        match &self.message.result {
-            Some(result) if !result.unrecognized_status.is_empty() => &result.unrecognized_status,
-            Some(result) => result.status().as_str_name(),
-            None => proto::LivenessStatus::Unspecified.as_str_name(),
+        match self.unrecognized_status.is_empty() {
+            true => self.status.as_str_name(),
+            false => &self.unrecognized_status,
         }
-    }
-
-    pub fn status_number(&self) -> i32 {
-        self.message.result.as_ref().map_or(0, |result| result.status)
-    }
-
-    pub const fn has_images(&self) -> bool {
-        self.permit.is_some()
-    }
-
-    pub fn source_name(&self) -> &'static str {
-        self.message.source().as_str_name()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 use std::time::Duration;
 
 /// A validated request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ValidRequest {
     pub session_id: SessionId,
     /// The images whose content is requested.
@@ -26,7 +26,7 @@ impl ValidRequest {
     /// a request gets. `max_wait` is the longest wait.
     ///
     /// # Errors
-    /// INVALID_REQUEST, with the field that is malformed.
+    /// INVALID_REQUEST, with every field that is malformed.
     pub fn of(
         request: &proto::GetLivenessResultRequest,
         floor: Option<f32>,
@@ -37,26 +37,40 @@ impl ValidRequest {
                 "session_id",
                 "must be a UUID of 36 characters in lower-case hex, as CreateFaceLivenessSession returns it",
             )
-        })?;
-        let wait = request.wait.as_ref().map(check_wait).transpose()?;
-        let wait = wait.map(|wait| wait.min(max_wait)).filter(|wait| !wait.is_zero());
-        let requested = request.min_confidence;
-        requested.map(check_min_confidence).transpose()?;
-        let images = match proto::ResultView::try_from(request.view) {
-            Ok(proto::ResultView::Unspecified | proto::ResultView::Basic) => ImageSet::NONE,
-            Ok(proto::ResultView::Reference) => ImageSet::REFERENCE,
-            Ok(proto::ResultView::Full) => ImageSet::ALL,
-            Err(_) => return Err(Error::invalid("view", format!("{} is no ResultView", request.view))),
-        };
-        // A request may raise the server's threshold, never lower it.
-        let min_confidence = requested.into_iter().chain(floor).reduce(f32::max);
-        Ok(Self { session_id, images, min_confidence, wait })
+        });
+        let wait = request.wait.as_ref().map(check_wait).transpose();
+        let requested = request.min_confidence.map(check_min_confidence).transpose();
+        let images = images(request.view);
+        // By reference: a cache hit does not pay for moving errors.
+        match (&session_id, &wait, &requested, &images) {
+            (&Ok(session_id), &Ok(wait), &Ok(requested), &Ok(images)) => Ok(Self {
+                session_id,
+                images,
+                // A request may raise the server's threshold, never lower it.
+                min_confidence: requested.into_iter().chain(floor).reduce(f32::max),
+                wait: wait.map(|wait| wait.min(max_wait)).filter(|wait| !wait.is_zero()),
+            }),
+            _ => {
+                let errors = [session_id.err(), wait.err(), requested.err(), images.err()];
+                Err(errors.into_iter().flatten().reduce(Error::and).expect("one of them failed"))
+            }
+        }
     }
 }
 
-fn check_min_confidence(threshold: f32) -> Result<(), Error> {
+/// Returns the images of a view.
+fn images(view: i32) -> Result<ImageSet, Error> {
+    match proto::ResultView::try_from(view) {
+        Ok(proto::ResultView::Unspecified | proto::ResultView::Basic) => Ok(ImageSet::NONE),
+        Ok(proto::ResultView::Reference) => Ok(ImageSet::REFERENCE),
+        Ok(proto::ResultView::Full) => Ok(ImageSet::ALL),
+        Err(_) => Err(Error::invalid("view", format!("{view} is no ResultView"))),
+    }
+}
+
+fn check_min_confidence(threshold: f32) -> Result<f32, Error> {
     if is_min_confidence(threshold) {
-        return Ok(());
+        return Ok(threshold);
     }
     let meant = threshold * 100.0;
     let hint = if is_min_confidence(meant) { format!("; for {meant}% say {meant}") } else { String::new() };
@@ -155,6 +169,28 @@ mod tests {
             let status = error.to_status(&context);
             assert!(status.message().starts_with(&format!("{field}: ")), "{}", status.message());
             assert!(!status.message().contains(&ID.to_uppercase()));
+        }
+    }
+
+    #[test]
+    fn every_violation_of_a_request_is_named() {
+        let request = proto::GetLivenessResultRequest {
+            session_id: "no-uuid".into(),
+            wait: Some(prost_types::Duration { seconds: -1, nanos: 0 }),
+            view: 4,
+            min_confidence: Some(0.9),
+        };
+        let error = ValidRequest::of(&request, None, MAX_WAIT).expect_err("nothing in it is valid");
+        let status = error.to_status(&crate::error::Context::default());
+        let details = tonic_types::StatusExt::get_error_details(&status);
+        let violations = &details.bad_request().expect("a BadRequest").field_violations;
+        let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(fields, ["session_id", "wait", "min_confidence", "view"]);
+        for violation in violations {
+            assert!(
+                status.message().contains(&format!("{}: {}", violation.field, violation.description)),
+                "{status:?}"
+            );
         }
     }
 

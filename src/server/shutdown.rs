@@ -9,6 +9,11 @@ use tokio_util::sync::CancellationToken;
 /// response and can call another replica.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
+/// How often the calls of a closing port are counted. After ten counts of zero, the connections
+/// that are still open are those of clients that do not acknowledge GOAWAY.
+const COUNT_INTERVAL: Duration = Duration::from_millis(100);
+const ZERO_COUNTS: u32 = 10;
+
 /// The phases of a graceful shutdown. Each begins when its token is cancelled.
 #[derive(Clone, Default)]
 pub struct Shutdown {
@@ -18,7 +23,8 @@ pub struct Shutdown {
     pub(super) closing: CancellationToken,
     /// The last connection of the gRPC port has ended.
     pub(super) closed: CancellationToken,
-    /// The port is closed, or the drain timeout is almost over. Reads in flight are aborted.
+    /// The port is closed or quiet, or the drain timeout is almost over. Reads in flight are
+    /// aborted.
     pub aborting: CancellationToken,
 }
 
@@ -32,12 +38,14 @@ pub enum Stopped {
 }
 
 impl Shutdown {
-    /// Goes through the phases. `drained` completes when the work behind the RPC has ended.
+    /// Goes through the phases. `calls` returns how many calls are in flight, and `drained`
+    /// completes when the work behind the RPC has ended.
     pub(super) async fn run(
         &self,
         drain_delay: Duration,
         drain_timeout: Duration,
         health: &Health,
+        calls: impl Fn() -> usize,
         drained: impl Future<Output = ()>,
     ) -> Stopped {
         health.set_ready(false).await;
@@ -46,7 +54,10 @@ impl Shutdown {
         health.end_watches().await;
         self.closing.cancel();
         let closed = async {
-            self.closed.cancelled().await;
+            tokio::select! {
+                () = self.closed.cancelled() => {}
+                () = quiet(calls) => {}
+            }
             self.aborting.cancel();
         };
         let mut drained = pin!(async { tokio::join!(closed, drained) });
@@ -59,5 +70,14 @@ impl Shutdown {
             Ok(_) => Stopped::Drained,
             Err(_) => Stopped::CutOff,
         }
+    }
+}
+
+/// Completes when no call has been in flight for a while.
+async fn quiet(calls: impl Fn() -> usize) {
+    let mut zeros = 0;
+    while zeros < ZERO_COUNTS {
+        sleep(COUNT_INTERVAL).await;
+        zeros = if calls() == 0 { zeros + 1 } else { 0 };
     }
 }

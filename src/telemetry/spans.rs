@@ -59,6 +59,11 @@ pub fn record_response(call: &Span, status: &str, source: &str) {
     call.record("face_liveness.source", source);
 }
 
+/// Records that the caller cancelled a call during its response, or lost its connection.
+pub fn record_cancelled(call: &Span) {
+    call.record("rpc.response.status_code", "CANCELLED");
+}
+
 /// Records the end of a failed call. The span has the status ERROR only if this service or AWS
 /// failed.
 pub fn record_error(call: &Span, error: &Error) {

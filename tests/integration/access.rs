@@ -53,6 +53,8 @@ async fn allowed_clients_may_call_and_image_clients_may_also_read_images() {
         (CHECKOUT, true, false),
         (ONBOARDING, true, true),
         ("web.example.org", true, false),
+        ("WEB.Example.ORG", true, false),
+        ("spiffe://example.org/../ns/onboarding", false, false),
         ("other.org", false, false),
     ] {
         let mut client = FaceLivenessServiceClient::new(channel(&facade, &authority, &named(&authority, name)).await);

@@ -4,6 +4,7 @@ use crate::{
     admin::{get, value},
     facade::{eventually, id, reason, request},
     program::{Running, aws, serve, simulator},
+    specification::{CALL, CHECK, Connection, REFLECTION, WATCH, message},
 };
 use face_liveness_facade::{
     proto::{self, GetLivenessResultRequest, LivenessStatus, face_liveness_service_client::FaceLivenessServiceClient},
@@ -24,7 +25,10 @@ use tokio::{
     net::TcpStream,
     task::JoinSet,
 };
-use tonic::{codegen::http::Request, transport::Channel};
+use tonic::{
+    codegen::{Bytes, http::Request},
+    transport::Channel,
+};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 /// A session that has succeeded, and one that stays pending.
@@ -174,19 +178,73 @@ async fn a_caller_of_a_hung_read_gets_shutting_down_before_the_drain_ends() {
 }
 
 #[tokio::test]
-async fn a_request_that_never_completes_delays_shutdown_only_until_the_drain_timeout() {
-    let (_simulator, mut running) = start(&["--drain-delay", "500ms", "--drain-timeout", "1s"]).await;
-    let stream = TcpStream::connect(&running.address).await.expect("it listens");
-    let (mut sender, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
-    let connection = tokio::spawn(connection);
-    let request = Request::post("http://localhost/faceliveness.v1.FaceLivenessService/GetLivenessResult");
-    let request = request.header("content-type", "application/grpc").body(()).expect("a valid request");
-    let _incomplete = sender.send_request(request, false).expect("the connection is open");
-    eventually("the call has started", async || {
+async fn streams_without_a_whole_request_end_soon_in_a_shutdown() {
+    let (_simulator, mut running) = start(&["--drain-delay", "500ms", "--drain-timeout", "15s"]).await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut connection = Connection::open(&running.address).await;
+        for path in [CALL, CHECK, WATCH, REFLECTION] {
+            let whole = message(path);
+            for sent in [0, whole.len() / 2, whole.len()] {
+                // A message alone is a whole request of reflection.
+                if path != REFLECTION || sent < whole.len() {
+                    let stream = connection.begin(path, None, &whole[..sent]);
+                    streams.push((format!("{path}, {sent} bytes"), stream));
+                }
+            }
+        }
+    }
+    eventually("the calls have started", async || {
         let (_, metrics) = get(&running.admin_address, "/metrics").await;
-        value(&metrics, STARTED) == 1.0
+        value(&metrics, STARTED) == 6.0
     })
     .await;
+    let signalled = Instant::now();
+    running.send_sigterm();
+    for (what, stream) in streams {
+        let (_, status) = stream.status().await;
+        let actual = (status.code(), reason(&status));
+        assert_eq!(actual, (tonic::Code::Unavailable, "SHUTTING_DOWN".to_owned()), "{what}: {status:?}");
+    }
+    assert_eq!(running.wait_for_exit().await.code(), Some(0));
+    let took = signalled.elapsed();
+    assert!(took < Duration::from_millis(500) + ALLOWANCE, "shutdown took {took:?}");
+    assert!(running.log().contains(r#""message":"stopped""#), "{}", running.log());
+}
+
+#[tokio::test]
+async fn clients_that_do_not_acknowledge_the_end_of_their_connection_do_not_delay_a_shutdown() {
+    let (_simulator, mut running) = start(&["--drain-delay", "0s", "--drain-timeout", "15s"]).await;
+    // The preface and SETTINGS; then half of the headers of a call. No acknowledgment follows.
+    let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+    let half_headers = [&preface[..], &[0, 0, 20, 1, 4, 0, 0, 0, 1, 0x83, 0x86]].concat();
+    let mut silent = Vec::new();
+    for sent in [preface, half_headers] {
+        let mut stream = TcpStream::connect(&running.address).await.expect("it listens");
+        stream.write_all(&sent).await.expect("the connection is open");
+        stream.read_u8().await.expect("the server's SETTINGS");
+        silent.push(stream);
+    }
+    let signalled = Instant::now();
+    running.send_sigterm();
+    assert_eq!(running.wait_for_exit().await.code(), Some(0));
+    assert!(signalled.elapsed() < ALLOWANCE, "shutdown took {:?}", signalled.elapsed());
+    assert!(running.log().contains(r#""message":"stopped""#), "{}", running.log());
+}
+
+#[tokio::test]
+async fn a_response_that_is_not_read_delays_shutdown_only_until_the_drain_timeout() {
+    let (_simulator, mut running) = start(&["--drain-delay", "500ms", "--drain-timeout", "1s"]).await;
+    let stream = TcpStream::connect(&running.address).await.expect("it listens");
+    let mut builder = h2::client::Builder::new();
+    let connected = builder.initial_window_size(0).handshake::<_, Bytes>(stream).await;
+    let (mut sender, connection) = connected.expect("it speaks HTTP/2");
+    let connection = tokio::spawn(connection);
+    let call = Request::post(format!("http://localhost{CALL}")).header("content-type", "application/grpc");
+    let call = call.body(()).expect("a valid request");
+    let (response, mut stream) = sender.send_request(call, false).expect("the connection is open");
+    stream.send_data(message(CALL).into(), true).expect("the stream is open");
+    let _unread = response.await.expect("the headers of the response");
     let signalled = Instant::now();
     running.send_sigterm();
     assert_eq!(running.wait_for_exit().await.code(), Some(0));

@@ -1,12 +1,17 @@
 //! The two bodies of a stream: the request's, which must arrive in time, and the response's, which
 //! holds the permit.
 
-use super::permit::Permit;
+use super::{
+    Admission,
+    incomplete::{Incomplete, RequestLimit},
+    permit::Permit,
+};
 use crate::{
     error::{Context as ErrorContext, Error},
     grpc::{
-        call::{Call, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT},
-        image_budget::ImagePermit,
+        call::{Call, MAX_REQUEST_BYTES},
+        delivery::Delivery,
+        image_budget::Written,
     },
 };
 use pin_project_lite::pin_project;
@@ -16,7 +21,6 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{
     Status,
     body::Body,
@@ -33,26 +37,25 @@ const MAX_BODY_BYTES: usize = 5 + MAX_REQUEST_BYTES;
 type Frame = http_body::Frame<Bytes>;
 
 pin_project! {
-    /// A request body that ends with an error when it is too large or too late.
+    /// A request body that ends with an error when it is too large or does not arrive.
     pub struct RequestBody {
         #[pin]
         body: Body,
-        by: Instant,
-        // The timeout that `by` results from, for the error.
-        timeout: Duration,
+        limit: RequestLimit,
+        admission: Admission,
         // Created when the body is first pending.
-        timer: Option<Pin<Box<Sleep>>>,
+        incomplete: Option<Incomplete>,
         // How many more bytes the client may send; None if it may send many messages.
         left: Option<usize>,
     }
 }
 
 impl RequestBody {
-    /// Limits a body to one message, or to any number if `has_many_messages`. The first bytes must
-    /// arrive before `by`.
-    pub fn new(body: Body, has_many_messages: bool, by: Instant) -> Self {
+    /// Limits a body to one message, or to any number if `has_many_messages`. The message, or the
+    /// first bytes of many, must arrive within `limit`.
+    pub fn new(body: Body, has_many_messages: bool, limit: RequestLimit, admission: Admission) -> Self {
         let left = (!has_many_messages).then_some(MAX_BODY_BYTES);
-        Self { body, by, timeout: MESSAGE_TIMEOUT, timer: None, left }
+        Self { body, limit, admission, incomplete: None, left }
     }
 }
 
@@ -69,7 +72,7 @@ impl http_body::Body for RequestBody {
         match this.body.poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 let Some(left) = this.left else {
-                    (*this.by, *this.timeout, *this.timer) = (Instant::now() + IDLE_TIMEOUT, IDLE_TIMEOUT, None);
+                    (*this.limit, *this.incomplete) = (RequestLimit::within(IDLE_TIMEOUT), None);
                     return Poll::Ready(Some(Ok(frame)));
                 };
                 match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
@@ -80,10 +83,10 @@ impl http_body::Body for RequestBody {
             }
             Poll::Ready(end) => Poll::Ready(end),
             Poll::Pending => {
-                let by = *this.by;
-                let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(by)));
-                ready!(timer.as_mut().poll(context));
-                Poll::Ready(Some(Err(status(&Error::late("request", *this.timeout)))))
+                let incomplete = this.incomplete.get_or_insert_with(|| this.limit.wait(this.admission.closing()));
+                let error = ready!(incomplete.as_mut().poll(context));
+                *this.incomplete = None;
+                Poll::Ready(Some(Err(status(&error))))
             }
         }
     }
@@ -99,16 +102,17 @@ pin_project! {
         #[pin]
         body: B,
         permit: Option<Permit>,
-        // The call of the RPC, whose response has one frame of data, and its share of the image
-        // budget.
+        // The call of the RPC, whose response has one frame of data.
         call: Option<Arc<Call>>,
-        images: Option<ImagePermit>,
+        // Of a response with images.
+        delivery: Option<Delivery>,
+        written: Option<Written>,
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub const fn new(body: B, permit: Permit, call: Option<Arc<Call>>, images: Option<ImagePermit>) -> Self {
-        Self { body, permit: Some(permit), call, images }
+    pub const fn new(body: B, permit: Permit, call: Option<Arc<Call>>, delivery: Option<Delivery>) -> Self {
+        Self { body, permit: Some(permit), call, delivery, written: None }
     }
 }
 
@@ -118,9 +122,18 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for ResponseBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame, B::Error>>> {
         let mut this = self.project();
+        if let Some(written) = this.written.as_mut() {
+            ready!(Pin::new(written).poll(context)).ok();
+            *this.written = None;
+            // hyper polls a body only after it has looked for a reset of the stream, which drops
+            // the message, too.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let frame = ready!(this.body.as_mut().poll_frame(context));
         let Some(Ok(mut frame)) = frame else { return Poll::Ready(frame) };
         if let Some(trailers) = frame.trailers_mut() {
+            this.delivery.take().inspect(Delivery::complete);
             if let Some(permit) = this.permit.take() {
                 permit.attach(trailers);
             }
@@ -132,8 +145,12 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for ResponseBody<B> {
         {
             frame = frame.map_data(|data| permit.own(data));
         }
-        if let Some((images, call)) = this.images.take().zip(call) {
-            frame = frame.map_data(|data| images.attach(data, call));
+        if let Some(delivery) = this.delivery {
+            frame = frame.map_data(|data| {
+                let (data, written) = delivery.attach(data);
+                *this.written = Some(written);
+                data
+            });
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -148,14 +165,14 @@ impl<B: http_body::Body<Data = Bytes>> http_body::Body for ResponseBody<B> {
 }
 
 impl Permit {
-    /// Returns the permit once HTTP/2 has written or dropped the last frame of `response`, and the
-    /// share of the image budget that its extensions have once HTTP/2 has dropped its message.
+    /// Returns the permit once HTTP/2 has written or dropped the last frame of `response`. The
+    /// trailers of a response with images follow when its message is written.
     pub fn until_written(self, mut response: Response<Body>, call: Option<Arc<Call>>) -> Response<Body> {
         if http_body::Body::is_end_stream(response.body()) && response.headers().contains_key(Status::GRPC_STATUS) {
             self.attach(response.headers_mut());
             return response;
         }
-        let images = response.extensions_mut().remove::<ImagePermit>();
-        response.map(|body| Body::new(ResponseBody::new(body, self, call, images)))
+        let delivery = response.extensions().get::<Delivery>().cloned();
+        response.map(|body| Body::new(ResponseBody::new(body, self, call, delivery)))
     }
 }

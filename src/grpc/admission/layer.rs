@@ -1,11 +1,18 @@
 //! The tower layer that admits each stream of a port by its headers.
 
-use super::{Admission, Kind, body::RequestBody, permit::Permit};
+use super::{
+    Admission, Kind,
+    body::RequestBody,
+    incomplete::{Incomplete, RequestLimit},
+    not_grpc::NotGrpc,
+    permit::Permit,
+};
 use crate::{
     client::{Caller, Clients, Peer},
     error::{Context as ErrorContext, Error, Reason},
     grpc::{
-        call::{Call, MAX_REQUEST_BYTES, MESSAGE_TIMEOUT},
+        call::{Call, MAX_REQUEST_BYTES},
+        deadline::{self, Deadline},
         recorder::Recorder,
     },
 };
@@ -14,8 +21,9 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tonic::{
     Status,
     body::Body,
@@ -69,10 +77,12 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let (arrival, kind) = (Instant::now(), Kind::of(request.uri().path()));
+        let (arrival, path) = (Instant::now(), request.uri().path());
+        let kind = Kind::of(path);
+        let not_grpc = if self.admission.is_grpc_only(path) { NotGrpc::of(&request) } else { None };
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
         let headers = request.headers();
-        let permit = self.admission.admit(kind, headers);
+        let permit = not_grpc.map_or_else(|| self.admission.admit(kind, headers), |not_grpc| Err(not_grpc.error()));
         let caller = kind.is_for_allowed_clients().then(|| self.clients.caller(peer.clone(), headers));
         let permit = permit.and_then(|permit| self.authorize(caller.as_ref()).map(|()| permit));
         let caller = caller.filter(|_| kind == Kind::Call);
@@ -80,7 +90,8 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
         let permit = match permit {
             Ok(permit) => permit,
             Err(error) => {
-                let response = self.reject(error, call.as_deref(), peer.as_deref());
+                let mut response = self.reject(error, call.as_deref(), peer.as_deref());
+                not_grpc.inspect(|not_grpc| not_grpc.set_status(&mut response));
                 return AdmittedFuture::Rejected { response: Some(response) };
             }
         };
@@ -92,12 +103,16 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
             }
             // tonic bounds the message of a call, and `AdmittedStream` bounds its time.
             None => {
-                request = request.map(|body| {
-                    Body::new(RequestBody::new(body, kind.takes_many_messages(), arrival + MESSAGE_TIMEOUT))
-                })
+                // A stream of many messages may be open for longer than its client waits for one.
+                let timeout = deadline::timeout(headers).filter(|_| !kind.takes_many_messages());
+                let deadline = Deadline::of(timeout, arrival, Duration::ZERO);
+                let (limit, admission) = (RequestLimit::of(deadline, arrival), self.admission.clone());
+                request =
+                    request.map(|body| Body::new(RequestBody::new(body, kind.takes_many_messages(), limit, admission)));
             }
         }
-        let admitted = AdmittedStream { permit, call, recorder: self.recorder.clone(), message_timer: None };
+        let (recorder, admission) = (self.recorder.clone(), self.admission.clone());
+        let admitted = AdmittedStream { permit, call, recorder, admission, incomplete: None };
         AdmittedFuture::Admitted { response: self.inner.call(request), admitted: Some(admitted) }
     }
 }
@@ -108,20 +123,22 @@ struct AdmittedStream {
     /// The call of the RPC; None for a stream of another service.
     call: Option<Arc<Call>>,
     recorder: Recorder,
+    admission: Admission,
     /// Runs while the message of the call has not arrived.
-    message_timer: Option<Pin<Box<Sleep>>>,
+    incomplete: Option<Incomplete>,
 }
 
 impl AdmittedStream {
-    /// Completes when the message of the call did not arrive in time.
-    fn poll_late_message(&mut self, context: &mut Context<'_>) -> Poll<Response<Body>> {
+    /// Completes when the message of the call did not arrive.
+    fn poll_incomplete(&mut self, context: &mut Context<'_>) -> Poll<Response<Body>> {
         let Some(call) = self.call.as_deref().filter(|call| !call.has_message()) else {
-            self.message_timer = None;
+            self.incomplete = None;
             return Poll::Pending;
         };
-        let timer = self.message_timer.get_or_insert_with(|| Box::pin(sleep_until(call.message_by())));
-        ready!(timer.as_mut().poll(context));
-        Poll::Ready(self.recorder.reject(call, call.late()).into_http())
+        let limit = || RequestLimit::of(call.deadline(), call.arrival);
+        let incomplete = self.incomplete.get_or_insert_with(|| limit().wait(self.admission.closing()));
+        let error = ready!(incomplete.as_mut().poll(context));
+        Poll::Ready(self.recorder.reject(call, error).into_http())
     }
 
     fn respond(self, mut response: Response<Body>) -> Response<Body> {
@@ -157,7 +174,7 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for AdmittedFuture
                 };
                 let response = match response {
                     Poll::Ready(response) => response?,
-                    Poll::Pending => ready!(stream.poll_late_message(context)),
+                    Poll::Pending => ready!(stream.poll_incomplete(context)),
                 };
                 Poll::Ready(Ok(admitted.take().expect("it was there").respond(response)))
             }

@@ -66,9 +66,9 @@ impl Connection {
     }
 
     /// Returns the result of a read or a write, or an error once the connection is closed or its
-    /// lifetime is over. If it is pending, the end of the lifetime wakes it.
+    /// lifetime is over. If it is pending, both wake it.
     fn while_open<T>(&mut self, result: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if self.peer.is_closed() {
+        if self.peer.is_closed() || (result.is_pending() && self.peer.poll_closed(context)) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if let (Poll::Pending, Some(lifetime)) = (&result, &mut self.lifetime) {
