@@ -5,6 +5,7 @@ mod blank;
 mod credentials;
 mod names;
 mod profile;
+mod units;
 mod validate;
 
 use std::{fs, path::PathBuf};
