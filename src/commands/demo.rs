@@ -23,8 +23,8 @@ pub async fn run(config: config::Demo, warnings: &[String]) -> Result<(), String
     let telemetry = telemetry::init(Some(false), LevelFilter::INFO);
     telemetry::warn(warnings);
     process::prepare();
-    let listener = server::bind(listen, "--listen").await?;
-    let admin = server::bind(admin_listen, "--admin-listen").await?;
+    let listener = server::bind(listen, "--listen")?;
+    let admin = server::bind(admin_listen, "--admin-listen")?;
     let (address, admin_address) = (server::address(&listener)?, server::address(&admin)?);
     let aws = TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("cannot start the simulator: {error}"))?;
     let endpoint = format!("http://{}", aws.local_addr().map_err(|error| error.to_string())?);

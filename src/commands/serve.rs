@@ -28,8 +28,8 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     telemetry::warn(warnings);
     process::prepare();
     // Bind first, so that a port in use is reported before anything else happens.
-    let listener = server::bind(listen, "--listen").await?;
-    let admin = server::bind(admin_listen, "--admin-listen").await?;
+    let listener = server::bind(listen, "--listen")?;
+    let admin = server::bind(admin_listen, "--admin-listen")?;
     // Without a region in the environment, the SDK asks IMDS. Where there is none, that takes
     // seconds.
     let rekognition = Rekognition::from_environment(config.service.upstream_timeout);

@@ -3,6 +3,8 @@
 
 mod blank;
 mod credentials;
+#[cfg(target_os = "linux")]
+mod listen;
 mod names;
 mod profile;
 mod units;
