@@ -1,6 +1,6 @@
 //! Runs the service, or validates its configuration.
 
-use super::failure::Failure;
+use super::{failure::Failure, open_files};
 use crate::{
     app::App,
     config, process,
@@ -12,7 +12,10 @@ use crate::{
 use std::{cell::OnceCell, time::Instant};
 
 pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failure> {
-    let config::Serve { listen, admin_listen, server: config, log, validate: validate_only } = config;
+    let config::Serve { listen, admin_listen, server: mut config, log, validate: validate_only } = config;
+    let lowered =
+        open_files::fit(&mut config.max_connections).map_err(|sentence| Failure::Configuration(vec![sentence]))?;
+    let warnings = &[warnings, &lowered].concat();
     let paths = config.clone();
     let files = tokio::task::spawn_blocking(move || -> Result<_, String> {
         Ok((tls(&paths)?, session_refs(&paths)?, paths.shared_cache.settings()?))

@@ -6,6 +6,8 @@ mod credentials;
 #[cfg(target_os = "linux")]
 mod listen;
 mod names;
+#[cfg(target_os = "linux")]
+mod open_files;
 mod profile;
 mod units;
 mod validate;
