@@ -257,6 +257,23 @@ fn an_invalid_url_of_the_shared_cache_is_rejected_and_not_shown() {
 }
 
 #[test]
+fn an_empty_secret_of_the_shared_cache_is_rejected() {
+    for name in ["url", "username", "password"] {
+        let problems = problems_of(
+            &["--shared-cache-url=redis://cache", "--shared-cache-key-file=key", &format!("--shared-cache-{name}=")],
+            &[],
+        );
+        let sentence = "has no value: it must have one; unset it to use none";
+        assert!(
+            problems
+                .iter()
+                .any(|problem| problem.starts_with(&format!("--shared-cache-{name} (")) && problem.ends_with(sentence)),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
 fn a_ca_of_the_shared_cache_requires_tls() {
     let flags = ["--shared-cache-url", "redis://cache", "--shared-cache-key-file", "key", "--shared-cache-ca", "ca"];
     let shared = serve(&flags).expect("valid flags").server.shared_cache;

@@ -1,7 +1,7 @@
 //! Parsers of values. An error says what the value must be.
 
 use bytesize::ByteSize;
-use std::{convert::Infallible, fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 /// A text that is never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -14,10 +14,11 @@ impl Secret {
 }
 
 impl FromStr for Secret {
-    type Err = Infallible;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
+        // No other text may be an error, which is logged with the value.
+        if text.is_empty() { Err("must have one; unset it to use none") } else { Ok(Self(text.to_owned())) }
     }
 }
 

@@ -26,7 +26,7 @@ pub fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, String> {
         io::ErrorKind::AddrInUse => {
             format!("{address} is in use by another process: stop that one, or choose another address with {flag}")
         }
-        _ => format!("cannot listen on {address}: {error}"),
+        _ => format!("cannot listen on {address}: {error}: choose an address of this machine with {flag}"),
     })
 }
 

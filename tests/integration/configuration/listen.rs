@@ -1,6 +1,6 @@
 //! The unspecified IPv6 address, in a network namespace of the program's own.
 
-use crate::program::{Running, scripted};
+use crate::program::{Running, program, scripted};
 
 /// Runs `"$@"` in a new network namespace, whose sockets reject IPv4 by default. Without root, this
 /// needs a user namespace, too.
@@ -30,4 +30,15 @@ fn the_unspecified_address_accepts_ipv4_whatever_bindv6only_says() {
     let (port, admin_port) = (port(&running.address), port(&running.admin_address));
     let output = scripted(HEALTH, &[&running.pid().to_string(), &port, &admin_port]).output().expect("a shell");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "SERVING\n".repeat(4));
+}
+
+#[test]
+fn an_address_of_another_machine_exits_1_and_names_the_flag() {
+    for arguments in [["--listen", "192.0.2.1:0"], ["--admin-listen", "192.0.2.1:0"]] {
+        let own = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        let output = program(&[&own[..], &arguments].concat()).output().expect("the program runs");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
+        assert!(stderr.contains(arguments[0]) && stderr.contains(arguments[1]), "{stderr}");
+    }
 }
