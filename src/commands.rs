@@ -6,6 +6,7 @@ mod demo;
 mod environment;
 mod failure;
 mod health;
+mod open_files;
 mod serve;
 mod session_ref;
 #[cfg(feature = "simulator")]

@@ -8,12 +8,14 @@ mod health;
 mod http2;
 pub mod incoming;
 mod metrics;
+mod open_files;
 mod reflection;
 mod shutdown;
 mod socket;
 pub mod tls;
 
 pub use crate::proto::face_liveness_service_server::SERVICE_NAME;
+pub use open_files::{MAX_ADMIN_CONNECTIONS, max_connections, open_files};
 pub use shutdown::{Shutdown, Stopped};
 pub use socket::{address, bind};
 
@@ -47,9 +49,6 @@ use tower::layer::layer_fn;
 /// neither completes its request nor reads the response would keep it open. tonic's own grace
 /// period skips GOAWAY.
 const AGE_GRACE: Duration = Duration::from_secs(90);
-
-/// Probes and scrapes need few connections. HTTP/1 takes up to 400 KiB of headers on each.
-const MAX_ADMIN_CONNECTIONS: usize = 50;
 
 /// The ports, on sockets that are bound already, so that their addresses are known before they
 /// serve.

@@ -1,6 +1,7 @@
 //! The service and the simulator in one process, connected by the real AWS SDK over HTTP. A session
 //! with a fixed id shows each case that a caller can see.
 
+use super::open_files;
 use crate::{
     app::App,
     config, process, proto,
@@ -18,13 +19,14 @@ use tokio::net::TcpListener;
 use tracing::level_filters::LevelFilter;
 
 pub async fn run(config: config::Demo, warnings: &[String]) -> Result<(), String> {
-    let (listen, admin_listen, config) = (config.listen, config.admin_listen, config.server());
+    let (listen, admin_listen, mut config) = (config.listen, config.admin_listen, config.server());
+    let lowered = open_files::fit(&mut config.max_connections)?;
     let stop = process::stop_signal();
     let telemetry = telemetry::init(Some(false), LevelFilter::INFO);
-    telemetry::warn(warnings);
+    telemetry::warn(&[warnings, &lowered].concat());
     process::prepare();
-    let listener = server::bind(listen, "--listen").await?;
-    let admin = server::bind(admin_listen, "--admin-listen").await?;
+    let listener = server::bind(listen, "--listen")?;
+    let admin = server::bind(admin_listen, "--admin-listen")?;
     let (address, admin_address) = (server::address(&listener)?, server::address(&admin)?);
     let aws = TcpListener::bind("127.0.0.1:0").await.map_err(|error| format!("cannot start the simulator: {error}"))?;
     let endpoint = format!("http://{}", aws.local_addr().map_err(|error| error.to_string())?);

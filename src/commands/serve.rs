@@ -1,6 +1,6 @@
 //! Runs the service, or validates its configuration.
 
-use super::failure::Failure;
+use super::{failure::Failure, open_files};
 use crate::{
     app::App,
     config, process,
@@ -12,7 +12,10 @@ use crate::{
 use std::{cell::OnceCell, time::Instant};
 
 pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failure> {
-    let config::Serve { listen, admin_listen, server: config, log, validate: validate_only } = config;
+    let config::Serve { listen, admin_listen, server: mut config, log, validate: validate_only } = config;
+    let lowered =
+        open_files::fit(&mut config.max_connections).map_err(|sentence| Failure::Configuration(vec![sentence]))?;
+    let warnings = &[warnings, &lowered].concat();
     let paths = config.clone();
     let files = tokio::task::spawn_blocking(move || -> Result<_, String> {
         Ok((tls(&paths)?, session_refs(&paths)?, paths.shared_cache.settings()?))
@@ -28,8 +31,8 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     telemetry::warn(warnings);
     process::prepare();
     // Bind first, so that a port in use is reported before anything else happens.
-    let listener = server::bind(listen, "--listen").await?;
-    let admin = server::bind(admin_listen, "--admin-listen").await?;
+    let listener = server::bind(listen, "--listen")?;
+    let admin = server::bind(admin_listen, "--admin-listen")?;
     // Without a region in the environment, the SDK asks IMDS. Where there is none, that takes
     // seconds.
     let rekognition = Rekognition::from_environment(config.service.upstream_timeout);

@@ -11,7 +11,7 @@ pub async fn run(config: config::Simulate, warnings: &[String]) -> Result<(), St
     let stop = process::stop_signal();
     telemetry::init(log.json(), log.log_level);
     telemetry::warn(warnings);
-    let listener = server::bind(listen, "--listen").await?;
+    let listener = server::bind(listen, "--listen")?;
     let address = server::address(&listener)?;
     println!(
         "A simulated Rekognition Face Liveness listens on http://{address}. Point any AWS SDK or this service at it:

@@ -88,6 +88,70 @@ fn an_invalid_value_is_rejected_with_its_flag() {
     }
 }
 
+/// Returns each option of this kind with its command, as `(command, flag)`.
+fn options_of(kind: &str) -> Vec<(String, String)> {
+    use clap::CommandFactory;
+    let command = Cli::command();
+    let options = command.get_subcommands().flat_map(|command| {
+        let arguments =
+            command.get_arguments().filter(|argument| argument.get_value_names().is_some_and(|names| names == [kind]));
+        arguments.map(|argument| (command.get_name().to_owned(), format!("--{}", argument.get_long().expect("a flag"))))
+    });
+    options.collect()
+}
+
+fn error_of(command: &str, flag: &str, value: &str) -> Option<String> {
+    let parsed = Cli::try_parse_from(["face-liveness-facade", command, &format!("{flag}={value}")]);
+    parsed.err().map(|error| error.to_string())
+}
+
+#[test]
+fn every_duration_needs_units_that_are_not_ambiguous() {
+    let options = options_of("DURATION");
+    assert!(options.len() > 20 && options.contains(&("serve".to_owned(), "--result-ttl".to_owned())), "{options:?}");
+    for (command, flag) in options {
+        for value in [
+            "1", "00", "3600", "1M", "5M", "1H", "5S", "10Min", "5min", "1month", "1y", "2years", "1w", "1 h 30",
+            "1h30", "1 30s", "1e3s", "1.5h", "-1s", "+1s", " 5s", "5s\n", "5\ts", "500us", "5µs", "1ns", "٣s", "s",
+            "h1", "ms", "soon",
+        ] {
+            let error =
+                error_of(&command, &flag, value).unwrap_or_else(|| panic!("{command} {flag} {value:?} is accepted"));
+            assert!(error.contains("one of the units ms, s, m (minutes), h or d, such as"), "{error}");
+        }
+        for value in ["500ms", "5s", "10m", "1h", "365d", "1h30m", "1h 30m 5s 10ms", "90s "] {
+            assert_eq!(error_of(&command, &flag, value), None, "{command} {flag} {value}");
+        }
+        for value in ["366d", "8761h", "99999999999999999999s", "18446744073709551615d"] {
+            let error = error_of(&command, &flag, value).expect("more than a year");
+            assert!(error.contains("must be at most a year, 365d"), "{error}");
+        }
+    }
+    for flag in ["--result-ttl", "--max-connection-age", "--drain-delay"] {
+        assert_eq!(error_of("serve", flag, "0"), None, "{flag}");
+    }
+}
+
+#[test]
+fn every_size_needs_a_unit_that_is_not_ambiguous() {
+    let options = options_of("SIZE");
+    assert!(options.contains(&("serve".to_owned(), "--image-cache-size".to_owned())), "{options:?}");
+    for (command, flag) in options {
+        for value in [
+            "256", "00", "1m", "1M", "256k", "256K", "1G", "1g", "256 mb", "256Mb", "256mib", "256MIB", "256MIb",
+            "256KB", "1e9", "1e3MiB", "256  MiB", "256\tMiB", " 256MiB", "256MiB ", "-1MiB", "1,5GiB", "1.2.3MiB",
+            "٣MiB", "infGiB", "MiB", "1TiB", "lots",
+        ] {
+            let error =
+                error_of(&command, &flag, value).unwrap_or_else(|| panic!("{command} {flag} {value:?} is accepted"));
+            assert!(error.contains("one of the units KiB, MiB, GiB, kB, MB, GB or B, such as 256MiB"), "{error}");
+        }
+        for value in ["0", "512B", "1kB", "300MB", "1GB", "64KiB", "256MiB", "256Mi", "1.5GiB", "256 MiB"] {
+            assert_eq!(error_of(&command, &flag, value), None, "{command} {flag} {value}");
+        }
+    }
+}
+
 #[test]
 fn the_quota_is_per_account_and_replicas_share_it() {
     let quota = |flags| {
@@ -130,7 +194,7 @@ fn all_problems_are_reported_at_once_with_flag_and_variable() {
     assert_eq!(
         problems_of(&arguments, &[("FACE_LIVENESS_TLS_CRET", "cert.pem")]),
         [
-            r#"--image-ttl (FACE_LIVENESS_IMAGE_TTL) cannot be "soon": it must be a duration such as 500ms, 5s or 1h"#,
+            r#"--image-ttl (FACE_LIVENESS_IMAGE_TTL) cannot be "soon": it must be 0 or whole numbers, each with one of the units ms, s, m (minutes), h or d, such as 500ms, 5s or 1h30m"#,
             r#"--images (FACE_LIVENESS_IMAGES) cannot be "some": it must be one of full, reference, none"#,
             r#"--quota-replicas (FACE_LIVENESS_QUOTA_REPLICAS) cannot be "0": it must be a whole number from 1 to 1000000"#,
             r#"--capture (FACE_LIVENESS_CAPTURE) cannot be "perhaps": it must be one of true, false"#,
@@ -189,6 +253,23 @@ fn an_invalid_url_of_the_shared_cache_is_rejected_and_not_shown() {
             "{sentence}"
         );
         assert!(!sentence.contains("hunter2") && !sentence.contains(url), "{sentence}");
+    }
+}
+
+#[test]
+fn an_empty_secret_of_the_shared_cache_is_rejected() {
+    for name in ["url", "username", "password"] {
+        let problems = problems_of(
+            &["--shared-cache-url=redis://cache", "--shared-cache-key-file=key", &format!("--shared-cache-{name}=")],
+            &[],
+        );
+        let sentence = "has no value: it must have one; unset it to use none";
+        assert!(
+            problems
+                .iter()
+                .any(|problem| problem.starts_with(&format!("--shared-cache-{name} (")) && problem.ends_with(sentence)),
+            "{problems:?}"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! Parsers of values. An error says what the value must be.
 
 use bytesize::ByteSize;
-use std::{convert::Infallible, fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 /// A text that is never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -14,10 +14,11 @@ impl Secret {
 }
 
 impl FromStr for Secret {
-    type Err = Infallible;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
+        // No other text may be an error, which is logged with the value.
+        if text.is_empty() { Err("must have one; unset it to use none") } else { Ok(Self(text.to_owned())) }
     }
 }
 
@@ -112,16 +113,32 @@ pub fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "must be an IP address and a port, such as 0.0.0.0:50051 or [::]:50051")
 }
 
+/// The units of a size. bytesize also knows `m`, `M` and `mb`, which others read as 1024² bytes, bits
+/// or thousandths.
+const SIZE_UNITS: [&str; 10] = ["B", "kB", "MB", "GB", "KiB", "MiB", "GiB", "Ki", "Mi", "Gi"];
+
 pub fn size(text: &str) -> Result<ByteSize, &'static str> {
-    text.parse().map_err(|_| "must be a size such as 256MiB")
+    let unit = text.trim_start_matches(|character: char| character.is_ascii_digit() || character == '.');
+    let has_unit = SIZE_UNITS.contains(&unit.strip_prefix(' ').unwrap_or(unit));
+    text.parse().ok().filter(|_| has_unit || text == "0").ok_or(
+        "must be 0 or a number with one of the units KiB, MiB, GiB, kB, MB, GB or B, such as 256MiB (upper and lower case differ)",
+    )
 }
+
+/// The units of a duration. humantime also knows `M`, a month, and longer names.
+const DURATION_UNITS: [&str; 5] = ["ms", "s", "m", "h", "d"];
 
 /// At most a year, which every clock can add.
 pub fn duration(text: &str) -> Result<Duration, &'static str> {
+    // One space may follow a unit. Elsewhere, humantime joins what it separates: 1 30s is 130 s.
+    let mut units = text.split(|character: char| character.is_ascii_digit()).filter(|unit| !unit.is_empty());
+    let are_known = units.all(|unit| DURATION_UNITS.contains(&unit.strip_suffix(' ').unwrap_or(unit)));
     match humantime::parse_duration(text) {
-        Ok(duration) if duration > Duration::from_secs(365 * 24 * 3600) => Err("must be at most a year"),
-        Ok(duration) => Ok(duration),
-        Err(_) => Err("must be a duration such as 500ms, 5s or 1h"),
+        Ok(duration) if are_known && duration <= Duration::from_secs(365 * 24 * 3600) => Ok(duration),
+        Ok(_) | Err(humantime::DurationError::NumberOverflow) if are_known => Err("must be at most a year, 365d"),
+        _ => Err(
+            "must be 0 or whole numbers, each with one of the units ms, s, m (minutes), h or d, such as 500ms, 5s or 1h30m",
+        ),
     }
 }
 

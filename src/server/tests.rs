@@ -37,8 +37,8 @@ async fn run(tasks: Tasks) -> Result<Stopped, String> {
     let service = Service::server(results, settings, session_refs, recorder.clone());
     let address = "127.0.0.1:0".parse().expect("an address");
     let server = Server {
-        listener: bind(address, "--listen").await?,
-        admin_listener: bind(address, "--admin-listen").await?,
+        listener: bind(address, "--listen")?,
+        admin_listener: bind(address, "--admin-listen")?,
         tls: None,
         options: Options {
             max_requests: 1,

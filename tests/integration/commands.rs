@@ -22,7 +22,7 @@ pub struct CommandOutput {
 }
 
 impl CommandOutput {
-    fn new(output: &Output) -> Self {
+    pub fn new(output: &Output) -> Self {
         let stderr_lines = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
         Self { code: output.status.code(), stdout: String::from_utf8_lossy(&output.stdout).into_owned(), stderr_lines }
     }

@@ -3,8 +3,13 @@
 
 mod blank;
 mod credentials;
+#[cfg(target_os = "linux")]
+mod listen;
 mod names;
+#[cfg(target_os = "linux")]
+mod open_files;
 mod profile;
+mod units;
 mod validate;
 
 use std::{fs, path::PathBuf};

@@ -48,8 +48,8 @@ impl Facade {
         let Command::Serve(Serve { listen, admin_listen, server: config, .. }) = Cli::parse_from(flags).command else {
             panic!("a command other than serve");
         };
-        let listener = server::bind(listen, "--listen").await.expect("loopback has a free port");
-        let admin = server::bind(admin_listen, "--admin-listen").await.expect("loopback has a free port");
+        let listener = server::bind(listen, "--listen").expect("loopback has a free port");
+        let admin = server::bind(admin_listen, "--admin-listen").expect("loopback has a free port");
         let [address, admin_address] =
             [&listener, &admin].map(|socket| server::address(socket).expect("a bound socket has an address"));
         let rekognition = Rekognition::at(endpoint, "us-east-1", config.service.upstream_timeout);

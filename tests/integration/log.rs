@@ -2,13 +2,17 @@
 
 use crate::{
     facade::{eventually, id, request},
-    program::{Running, aws, serve, simulator},
+    program::{self, Running, aws, serve, simulator},
 };
 use face_liveness_facade::{
     proto::{self, ResultView, face_liveness_service_client::FaceLivenessServiceClient},
     simulator::{Pace, Session, Simulator, Status},
 };
 use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader},
+};
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -133,4 +137,25 @@ async fn replicas_with_the_same_key_log_the_same_session_reference() {
     }
     std::fs::remove_file(key).ok();
     assert_eq!(references[0], references[1]);
+}
+
+#[tokio::test]
+async fn the_log_of_demo_distinguishes_its_sessions_and_contains_no_whole_id() {
+    let mut demo = program::program(&["demo", "--listen", "127.0.0.1:0"]).spawn().expect("the program starts");
+    let mut guide = BufReader::new(demo.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    guide.read_line(&mut line).expect("the first line of the guide");
+    let address = line.split_whitespace().find(|word| word.starts_with("127.0.0.1:")).expect("an address");
+    let mut client = FaceLivenessServiceClient::connect(format!("http://{address}")).await.expect("it listens");
+    let ids = ["1", "2", "7", "11"].map(|number| format!("facade00-0000-4000-8000-{number:0>12}"));
+    for id in &ids {
+        client.get_liveness_result(request(id)).await.expect("a response");
+    }
+    program::signal(demo.id(), "TERM");
+    let log = String::from_utf8(demo.wait_with_output().expect("the program exits").stderr).expect("text");
+    let reads = log.lines().filter(|line| line.contains("GetFaceLivenessSessionResults"));
+    let sessions: BTreeSet<_> = reads.filter_map(|line| line.split("session=").nth(1)?.split('"').nth(1)).collect();
+    let expected = ["facade00…0001", "facade00…0002", "facade00…0007", "facade00…0011"];
+    assert_eq!(sessions, BTreeSet::from(expected), "{log}");
+    assert!(ids.iter().all(|id| !log.contains(id.as_str())), "{log}");
 }

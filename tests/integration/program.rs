@@ -28,7 +28,17 @@ pub fn is_release() -> bool {
 
 /// Returns a command for the program without the environment of this machine.
 pub fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(path());
+    isolated(Command::new(path()), arguments)
+}
+
+/// Returns a command for a shell script, which has the program and its arguments as `"$@"`.
+pub fn scripted(script: &str, arguments: &[&str]) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh"]).arg(path());
+    isolated(shell, arguments)
+}
+
+fn isolated(mut command: Command, arguments: &[&str]) -> Command {
     command.args(arguments).env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -28,10 +28,10 @@
 {{- $sum -}}
 {{- end -}}
 
-{{/* Parses bytes, in the binary's notation (256MiB) or in that of Kubernetes (256Mi). */}}
+{{/* Parses bytes, in the binary's notation (256MiB) or in that of Kubernetes (256Mi), whose m is a thousandth. */}}
 {{- define "face-liveness-facade.bytes" -}}
-{{- $units := dict "" 1 "k" 1000 "ki" 1024 "m" 1000000 "mi" 1048576 "g" 1000000000 "gi" 1073741824 -}}
-{{- $unit := regexFind "[a-zA-Z]*$" . | lower | trimSuffix "b" -}}
+{{- $units := dict "" 1 "k" 1000 "Ki" 1024 "M" 1000000 "Mi" 1048576 "G" 1000000000 "Gi" 1073741824 -}}
+{{- $unit := regexFind "[a-zA-Z]*$" . | trimSuffix "B" -}}
 {{- if not (and (hasKey $units $unit) (regexMatch "^[0-9]+(\\.[0-9]+)? ?[a-zA-Z]*$" .)) -}}
 {{- fail (printf "%q is neither a size such as 256MiB nor a quantity such as 256Mi" .) -}}
 {{- end -}}

@@ -108,3 +108,14 @@ async fn a_raw_fault_does_not_look_like_aws() {
     assert_eq!((response.status().as_u16(), &response.headers()[CONTENT_TYPE]), (429, &"text/html".parse().unwrap()));
     assert!(!response.headers().contains_key("x-amzn-requestid"));
 }
+
+#[test]
+fn a_shortened_id_has_its_first_and_its_last_characters() {
+    assert_eq!(shortened("facade00-0000-4000-8000-0000000000e1"), "facade00…00e1");
+    // Not the ids of sessions: a request can contain any text.
+    for (id, expected) in
+        [("", ""), ("short", "short"), (&"ü".repeat(40), "üüüü…üü"), (&"x".repeat(5_000), "xxxxxxxx…xxxx")]
+    {
+        assert_eq!(shortened(id), expected);
+    }
+}
