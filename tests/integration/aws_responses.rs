@@ -1,4 +1,4 @@
-//! The program and an AWS whose responses a test decides by the request.
+//! The program and an AWS whose responses a test decides by the request: error codes.
 
 mod errors;
 
@@ -9,6 +9,7 @@ use crate::{
 use axum::{
     Router,
     body::Bytes,
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use face_liveness_facade::proto::GetLivenessResultResponse;
@@ -31,6 +32,11 @@ impl AwsRead {
         let id = &self.session_id;
         format!(r#"{{"SessionId":"{id}","Status":"SUCCEEDED","Confidence":{confidence}}}"#).into_response()
     }
+}
+
+/// Returns a response with this error code.
+fn error(status: u16, code: &str) -> Response {
+    (StatusCode::from_u16(status).expect("a status"), format!(r#"{{"__type":"{code}"}}"#)).into_response()
 }
 
 /// Starts an AWS, and returns its endpoint.
