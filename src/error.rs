@@ -147,8 +147,8 @@ pub struct Error {
     pub aws_code: Option<String>,
     /// AWS's request id, which AWS support needs.
     pub aws_request_id: Option<String>,
-    /// Whether AWS rejected the signature because of clock skew. The SDK takes AWS's time from the
-    /// response, and the next read succeeds.
+    /// Whether AWS rejected the signature because of clock skew. The next read is signed with AWS's
+    /// time, and succeeds.
     pub clock_was_off: bool,
     violation: Option<Violation>,
     /// The delay before a retry, if it is not that of the row.

@@ -4,6 +4,7 @@
 //! One `read` is one HTTP attempt. The SDK's retries are off, since the rate limiter must count
 //! each attempt. Caching and retries are not known here.
 
+mod clock;
 pub mod convert;
 mod credentials;
 mod error;
@@ -26,6 +27,7 @@ use aws_sdk_rekognition::{
     operation::RequestId,
 };
 use aws_smithy_http_client::tls;
+use clock::Clock;
 use credentials::Checked;
 use futures_util::FutureExt;
 use response_limit::ResponseLimit;
@@ -64,6 +66,7 @@ pub struct Read {
 #[derive(Clone)]
 pub struct Rekognition {
     client: Client,
+    clock: Clock,
     credentials: Option<SharedCredentialsProvider>,
     region: Option<Arc<str>>,
 }
@@ -122,16 +125,19 @@ impl Rekognition {
         let identity_cache = IdentityCache::lazy().load_timeout(timeout.mul_f64(0.8)).build();
         let checked = |provider| SharedCredentialsProvider::new(Checked(provider));
         let credentials = shared.credentials_provider().map(checked);
+        let clock = Clock::default();
         // A profile can have an empty region.
         let region = shared.region().filter(|region| !region.as_ref().is_empty());
         let mut config = Builder::from(shared)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .identity_cache(identity_cache)
+            .time_source(clock.clone())
+            .disable_clock_skew_correction(true)
             .interceptor(ResponseLimit);
         config.set_credentials_provider(credentials.clone()).set_region(region.cloned());
         let region = region.map(|region| region.as_ref().into());
-        Self { client: Client::from_conf(config.build()), credentials, region }
+        Self { client: Client::from_conf(config.build()), clock, credentials, region }
     }
 
     /// Returns the configured region.
@@ -155,13 +161,18 @@ impl Rekognition {
     pub async fn read(&self, id: SessionId, caller: &spans::Caller) -> Result<Read, Error> {
         let span = spans::read(caller);
         let session_id = id.to_wire();
+        let correction = self.clock.correction();
         let response = self.client.get_face_liveness_session_results().session_id(&session_id).send();
         // The panic hook has logged where the SDK panicked.
         let response = AssertUnwindSafe(response).catch_unwind().await;
         let request_id = response.as_ref().ok().and_then(|response| response.request_id()).map(sanitized_request_id);
         let read = match response {
-            Ok(response) => {
-                response.map_err(error::from_sdk).and_then(|output| convert::liveness_result(&session_id, output))
+            Ok(Ok(output)) => convert::liveness_result(&session_id, output),
+            Ok(Err(sdk_error)) => {
+                let mut error = error::from_sdk(&sdk_error);
+                let rejection = error::rejected_signature(&sdk_error, error.aws_code.as_deref());
+                error.clock_was_off = rejection.is_some_and(|response| self.clock.learn(response, correction));
+                Err(error)
             }
             Err(_) => Err(Error::new(Reason::Internal)),
         };

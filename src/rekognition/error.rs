@@ -9,21 +9,16 @@ use aws_sdk_rekognition::{
     config::http::HttpResponse,
     error::{ConnectorError, ProvideErrorMetadata, SdkError},
     operation::{RequestId, get_face_liveness_session_results::GetFaceLivenessSessionResultsError},
-    primitives::{DateTime, DateTimeFormat},
 };
 use http_body_util::LengthLimitError;
-use std::{error, iter, time::SystemTime};
-
-/// The clock skew from which the SDK corrects its clock. AWS accepts signatures up to five minutes
-/// off.
-const MAX_SKEW_SECONDS: u64 = 4 * 60;
+use std::{error, iter};
 
 /// Returns the error of a failed read.
-pub fn from_sdk(error: SdkError<GetFaceLivenessSessionResultsError, HttpResponse>) -> Error {
+pub fn from_sdk(error: &SdkError<GetFaceLivenessSessionResultsError, HttpResponse>) -> Error {
     let code = error.code().or_else(|| error.raw_response().and_then(code_in_header));
     let aws_code = code.map(sanitized).filter(|code| !code.is_empty());
     let known = aws_code.as_deref().and_then(reason_of_code);
-    let reason = match &error {
+    let reason = match error {
         SdkError::ServiceError(context) => {
             known.unwrap_or_else(|| reason_of_http_status(context.raw().status().as_u16()))
         }
@@ -32,7 +27,7 @@ pub fn from_sdk(error: SdkError<GetFaceLivenessSessionResultsError, HttpResponse
             failure.as_connector_error().map_or(Reason::UpstreamCredentials, reason_of_connector)
         }
         // No result is that large. It is the page of a proxy, whose status has the reason.
-        SdkError::ResponseError(context) if is_too_large(&error) => {
+        SdkError::ResponseError(context) if is_too_large(error) => {
             known.unwrap_or_else(|| reason_of_http_status(context.raw().status().as_u16()))
         }
         // The response was cut off.
@@ -40,23 +35,27 @@ pub fn from_sdk(error: SdkError<GetFaceLivenessSessionResultsError, HttpResponse
         // The SDK could not build the request, or has a new kind of error. AWS did not respond.
         _ => Reason::Internal,
     };
-    let is_rejected = matches!(reason, Reason::UpstreamCredentials | Reason::UpstreamAccessDenied);
     let mut result = Error::new(reason);
     result.aws_code = aws_code;
     result.aws_request_id = error.request_id().map(sanitized_request_id).filter(|id| !id.is_empty());
-    result.clock_was_off = is_rejected && error.raw_response().is_some_and(has_clock_skew);
     result
+}
+
+/// Returns AWS's response if it rejects the signature, so that its time may be the cause.
+pub fn rejected_signature<'a, E>(error: &'a SdkError<E, HttpResponse>, code: Option<&str>) -> Option<&'a HttpResponse> {
+    let codes = [
+        "AccessDeniedException",
+        "AuthFailure",
+        "InvalidSignatureException",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    ];
+    error.raw_response().filter(|_| code.is_some_and(|code| codes.contains(&code)))
 }
 
 fn is_too_large(error: &(dyn error::Error + 'static)) -> bool {
     iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
-}
-
-/// Whether this machine's clock and AWS's differ by more than [`MAX_SKEW_SECONDS`].
-fn has_clock_skew(response: &HttpResponse) -> bool {
-    let date = response.headers().get("date").and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
-    let now = DateTime::from(SystemTime::now());
-    date.is_some_and(|date| date.secs().abs_diff(now.secs()) > MAX_SKEW_SECONDS)
 }
 
 /// Returns the error code in a response whose body is not JSON: without it, the SDK does not read
