@@ -147,9 +147,9 @@ pub struct Error {
     pub aws_code: Option<String>,
     /// AWS's request id, which AWS support needs.
     pub aws_request_id: Option<String>,
-    /// Whether AWS rejected the signature because of clock skew. The next read is signed with AWS's
-    /// time, and succeeds.
-    pub clock_was_off: bool,
+    /// Whether the cause has been corrected since: after AWS rejected a signature, the next read is
+    /// signed with AWS's time or with reloaded credentials.
+    pub is_corrected: bool,
     violation: Option<Violation>,
     /// The delay before a retry, if it is not that of the row.
     retry_after: Option<Duration>,
@@ -165,7 +165,7 @@ struct Violation {
 impl Error {
     /// Returns an error without details.
     pub const fn new(reason: Reason) -> Self {
-        Self { reason, aws_code: None, aws_request_id: None, clock_was_off: false, violation: None, retry_after: None }
+        Self { reason, aws_code: None, aws_request_id: None, is_corrected: false, violation: None, retry_after: None }
     }
 
     /// Returns INVALID_REQUEST with a malformed field and the rule that it violates.

@@ -1,7 +1,8 @@
-//! The program and an AWS whose responses a test decides by the request: error codes and the time
-//! of a signature.
+//! The program and an AWS whose responses a test decides by the request: error codes, credentials,
+//! and the time of a signature.
 
 mod clock;
+mod credentials;
 mod errors;
 
 use crate::{
@@ -22,6 +23,7 @@ use tokio::net::TcpListener;
 /// A read that reached AWS.
 struct AwsRead {
     session_id: String,
+    access_key_id: String,
     /// Seconds since the epoch.
     signed_at: i64,
 }
@@ -29,6 +31,7 @@ struct AwsRead {
 impl AwsRead {
     fn new(headers: &HeaderMap, body: &[u8]) -> Self {
         let header = |name| headers[name].to_str().expect("a header is ASCII");
+        let key = header("authorization").split_once("Credential=").expect("a signature names its key").1;
         // The format is 20261123T153117Z.
         let date = header("x-amz-date");
         let [day, time] = [&date[..8], &date[9..15]];
@@ -36,6 +39,7 @@ impl AwsRead {
         let body: serde_json::Value = serde_json::from_slice(body).expect("the request is JSON");
         Self {
             session_id: body["SessionId"].as_str().expect("a session id").to_owned(),
+            access_key_id: key.split('/').next().unwrap_or_default().to_owned(),
             signed_at: DateTime::from_str(&date, DateTimeFormat::DateTime).expect("it is a date").secs(),
         }
     }
