@@ -1,12 +1,12 @@
 //! The wiring: turns the configuration into the modules of the service, and runs them.
 
 mod options;
+mod readiness;
 
 use crate::{
     config,
-    error::Reason,
     grpc::{Recorder, Service, metrics::ResponseMetrics},
-    rekognition::{NoCredentials, Rekognition},
+    rekognition::Rekognition,
     results::{SessionReader, SharedCacheSettings},
     server::{Rpc, Server, Shutdown, Stopped, tls::Tls},
     session::SessionRefKey,
@@ -14,12 +14,8 @@ use crate::{
     tasks::Tasks,
     telemetry::metrics::Registry,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::net::TcpListener;
-
-/// How often the credential chain is tried while it has no credentials: a sidecar or an agent may
-/// start after this service.
-const CREDENTIALS_RETRY: Duration = Duration::from_secs(2);
+use std::sync::Arc;
+use tokio::{net::TcpListener, sync::watch};
 
 /// A service that is configured and has bound its sockets.
 pub struct App {
@@ -55,6 +51,8 @@ impl App {
 
         let mut tasks = Tasks::default();
         results.spawn_tasks(&mut tasks);
+        let (ready, is_ready) = watch::channel(false);
+        tasks.spawn("credentials", readiness::follow_credentials(rekognition, results.clone(), ready));
         let measured = results.clone();
         let measure = Box::new(move || measured.measure());
         let shutdown = Shutdown::default();
@@ -65,33 +63,8 @@ impl App {
             results.give_up();
             results.stopped().await;
         };
-        let ready = async {
-            // The shared cache comes first: AWS may have deleted a result that only the cache has.
-            results.connected().await;
-            wait_for_credentials(&rekognition).await;
-        };
         let rpc = Rpc { service, clients, recorder, registry, measure };
         let server = Server { listener, admin_listener: admin, tls, options: config.options() };
-        server.run(rpc, tasks, shutdown.clone(), ready, drained, stop).await
-    }
-}
-
-/// Completes when the credential chain has credentials. Logs once why it has none.
-async fn wait_for_credentials(rekognition: &Rekognition) {
-    let mut is_logged = false;
-    while let Err(error) = rekognition.check_credentials().await {
-        let reason = Reason::UpstreamCredentials;
-        match error {
-            _ if is_logged => {}
-            NoCredentials::NoRegion => {
-                tracing::error!("not ready, and never will be: set AWS_REGION, and start again");
-            }
-            NoCredentials::NotFound => tracing::warn!(%reason, "no AWS credentials yet: not ready until there are"),
-            NoCredentials::Malformed { .. } => {
-                tracing::warn!(%reason, "{error}: not ready until their source is corrected");
-            }
-        }
-        is_logged = true;
-        tokio::time::sleep(CREDENTIALS_RETRY).await;
+        server.run(rpc, tasks, shutdown.clone(), is_ready, drained, stop).await
     }
 }

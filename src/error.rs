@@ -152,9 +152,9 @@ pub struct Error {
     pub aws_code: Option<String>,
     /// AWS's request id, which AWS support needs.
     pub aws_request_id: Option<String>,
-    /// Whether AWS rejected the signature because of clock skew. The SDK takes AWS's time from the
-    /// response, and the next read succeeds.
-    pub clock_was_off: bool,
+    /// Whether the cause has been corrected since: after AWS rejected a signature, the next read is
+    /// signed with AWS's time or with reloaded credentials.
+    pub is_corrected: bool,
     violations: Vec<Violation>,
     /// The delay before a retry, if it is not that of the row.
     retry_after: Option<Duration>,
@@ -174,7 +174,7 @@ impl Error {
             reason,
             aws_code: None,
             aws_request_id: None,
-            clock_was_off: false,
+            is_corrected: false,
             violations: Vec::new(),
             retry_after: None,
         }

@@ -4,9 +4,11 @@
 //! One `read` is one HTTP attempt. The SDK's retries are off, since the rate limiter must count
 //! each attempt. Caching and retries are not known here.
 
+mod clock;
 pub mod convert;
 mod credentials;
 mod error;
+mod reload;
 mod response_limit;
 mod settings;
 
@@ -19,17 +21,19 @@ use crate::{
     session::SessionId,
     telemetry::spans,
 };
-use aws_config::{BehaviorVersion, SdkConfig, identity::IdentityCache, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_rekognition::{
-    Client,
     config::{Builder, Credentials, HttpClient, ProvideCredentials, Region, SharedCredentialsProvider},
     operation::RequestId,
 };
 use aws_smithy_http_client::tls;
-use credentials::Checked;
+use clock::Clock;
+use credentials::{Chain, Checked};
 use futures_util::FutureExt;
+use reload::ReloadingClient;
 use response_limit::ResponseLimit;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use tokio::sync::watch;
 
 /// The regions with a default quota of 25 reads per second and account. In the others it is 5.
 const LARGE_QUOTA_REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
@@ -63,7 +67,8 @@ pub struct Read {
 /// A client of Amazon Rekognition in one region, with one set of credentials. Cheap to clone.
 #[derive(Clone)]
 pub struct Rekognition {
-    client: Client,
+    client: Arc<ReloadingClient>,
+    clock: Clock,
     credentials: Option<SharedCredentialsProvider>,
     region: Option<Arc<str>>,
 }
@@ -79,7 +84,8 @@ impl Rekognition {
         // value, and the variable has no meaning here.
         let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).retry_config(RetryConfig::disabled());
         let shared = loader.load().await;
-        let rekognition = Self::new(&shared, timeout);
+        let chain = SharedCredentialsProvider::new(Chain::new(&shared));
+        let rekognition = Self::new(&shared, Some(chain), timeout);
         let (mut missing, mut warnings) = (Vec::new(), Vec::new());
         match settings::check_region(rekognition.region()) {
             Ok(warning) => warnings.extend(warning),
@@ -108,30 +114,34 @@ impl Rekognition {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(http)
             .build();
-        Self::new(&config, timeout)
+        Self::new(&config, None, timeout)
     }
 
-    fn new(shared: &SdkConfig, timeout: Duration) -> Self {
+    /// Without a `chain`, the credentials are those of `shared`.
+    fn new(shared: &SdkConfig, chain: Option<SharedCredentialsProvider>, timeout: Duration) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
             .read_timeout(timeout)
             .operation_attempt_timeout(timeout)
             .operation_timeout(timeout)
             .build();
-        // Shorter than the read, to distinguish a slow credential provider from a slow AWS.
-        let identity_cache = IdentityCache::lazy().load_timeout(timeout.mul_f64(0.8)).build();
-        let checked = |provider| SharedCredentialsProvider::new(Checked(provider));
-        let credentials = shared.credentials_provider().map(checked);
+        let can_reload = chain.is_some();
+        let checked = |provider| SharedCredentialsProvider::new(Checked::new(provider));
+        let credentials = chain.or_else(|| shared.credentials_provider()).map(checked);
+        let clock = Clock::default();
         // A profile can have an empty region.
         let region = shared.region().filter(|region| !region.as_ref().is_empty());
         let mut config = Builder::from(shared)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
-            .identity_cache(identity_cache)
+            .time_source(clock.clone())
+            .disable_clock_skew_correction(true)
             .interceptor(ResponseLimit);
         config.set_credentials_provider(credentials.clone()).set_region(region.cloned());
         let region = region.map(|region| region.as_ref().into());
-        Self { client: Client::from_conf(config.build()), credentials, region }
+        // Shorter than the read, to distinguish a slow credential provider from a slow AWS.
+        let client = ReloadingClient::new(config, timeout.mul_f64(0.8), can_reload);
+        Self { client: Arc::new(client), clock, credentials, region }
     }
 
     /// Returns the configured region.
@@ -155,13 +165,22 @@ impl Rekognition {
     pub async fn read(&self, id: SessionId, caller: &spans::Caller) -> Result<Read, Error> {
         let span = spans::read(caller);
         let session_id = id.to_wire();
-        let response = self.client.get_face_liveness_session_results().session_id(&session_id).send();
+        let ((client, generation), correction) = (self.client.current(), self.clock.correction());
+        let response = client.get_face_liveness_session_results().session_id(&session_id).send();
         // The panic hook has logged where the SDK panicked.
         let response = AssertUnwindSafe(response).catch_unwind().await;
         let request_id = response.as_ref().ok().and_then(|response| response.request_id()).map(sanitized_request_id);
         let read = match response {
-            Ok(response) => {
-                response.map_err(error::from_sdk).and_then(|output| convert::liveness_result(&session_id, output))
+            Ok(Ok(output)) => {
+                self.client.record(generation, None);
+                convert::liveness_result(&session_id, output)
+            }
+            Ok(Err(sdk_error)) => {
+                let mut error = error::from_sdk(&sdk_error);
+                let rejection = error::rejected_signature(&sdk_error, error.aws_code.as_deref());
+                error.is_corrected = rejection.is_some_and(|response| self.clock.learn(response, correction))
+                    || self.client.record(generation, Some(&error));
+                Err(error)
             }
             Err(_) => Err(Error::new(Reason::Internal)),
         };
@@ -169,7 +188,13 @@ impl Rekognition {
         read.map(|result| Read { result, aws_request_id: request_id })
     }
 
-    /// Loads credentials once, as a read would. Sends nothing to Rekognition.
+    /// Returns whether AWS rejects the credentials also after a reload, or none can be loaded.
+    pub fn rejected(&self) -> watch::Receiver<bool> {
+        self.client.is_rejected.subscribe()
+    }
+
+    /// Loads credentials once, as a read would. Sends nothing to Rekognition. They count as accepted
+    /// until a read is rejected.
     ///
     /// # Errors
     /// The chain has no credentials that can sign a read, or no region is configured.
@@ -179,7 +204,9 @@ impl Rekognition {
         // A provider such as a process may never return.
         let provided = tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await;
         let provided = provided.map_err(|_| NoCredentials::NotFound)?;
-        provided.map(drop).map_err(|error| NoCredentials::of(&error))
+        provided.map_err(|error| NoCredentials::of(&error))?;
+        self.client.set_rejected(false);
+        Ok(())
     }
 }
 

@@ -41,7 +41,7 @@ use std::{
     time::Duration,
 };
 use tls::Tls;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tower::layer::layer_fn;
 
 /// How long a connection at its maximum age may stay open beyond the longest wait: the deadline of
@@ -88,8 +88,8 @@ pub struct Rpc {
 }
 
 impl Server {
-    /// Serves until `stop` completes, and then shuts down gracefully. The service is ready when
-    /// `ready` completes. `drained` follows the phases of `shutdown`, and completes when the work
+    /// Serves until `stop` completes, and then shuts down gracefully. The service is ready while
+    /// `is_ready` is true. `drained` follows the phases of `shutdown`, and completes when the work
     /// behind the RPC has ended.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl Server {
         rpc: Rpc,
         mut tasks: Tasks,
         shutdown: Shutdown,
-        ready: impl Future<Output = ()>,
+        is_ready: watch::Receiver<bool>,
         drained: impl Future<Output = ()>,
         stop: impl Future<Output = ()>,
     ) -> Result<Stopped, String> {
@@ -169,15 +169,9 @@ impl Server {
 
         let life = async {
             let mut stop = pin!(stop);
-            // Once ready, always ready: if AWS fails later, it fails for all replicas, and cached
-            // results do not need it.
             tokio::select! {
                 () = &mut stop => {}
-                () = ready => {
-                    health.set_ready(true).await;
-                    tracing::info!("ready");
-                    stop.await;
-                }
+                () = health.follow(is_ready) => stop.await,
             }
             shutdown.run(options.drain_delay, options.drain_timeout, &health, || admission.calls(), drained).await
         };

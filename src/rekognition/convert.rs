@@ -15,16 +15,20 @@ use aws_sdk_rekognition::{
 /// The SDK's value of a required enum that AWS did not send.
 const NO_VALUE: &str = "no value was set";
 
+/// How far a confidence may be outside its range. AWS's arithmetic can yield 100.0000076.
+const CONFIDENCE_TOLERANCE: f32 = 0.001;
+
 /// Returns the contract's message for `output`, with image content.
 ///
 /// # Errors
 /// UPSTREAM_MALFORMED if `output` is empty, of another session, has no printable status, or has a
-/// confidence that is not a number from 0 to 100.
+/// confidence that is not a number from 0 to 100, within [`CONFIDENCE_TOLERANCE`].
 pub fn liveness_result(
     session_id: &str,
     output: GetFaceLivenessSessionResultsOutput,
 ) -> Result<proto::LivenessResult, Error> {
-    let is_valid_confidence = output.confidence.is_none_or(|score| (0.0..=100.0).contains(&score));
+    let valid = -CONFIDENCE_TOLERANCE..=100.0 + CONFIDENCE_TOLERANCE;
+    let is_valid_confidence = output.confidence.is_none_or(|score| valid.contains(&score));
     // A status without a valid character could not be returned.
     let has_status = output.status.as_str() != NO_VALUE && !sanitized(output.status.as_str()).is_empty();
     if output.session_id != session_id || !has_status || !is_valid_confidence {
@@ -40,7 +44,7 @@ pub fn liveness_result(
         },
         session_id: output.session_id,
         status: status.into(),
-        confidence: output.confidence,
+        confidence: output.confidence.map(|score| score.clamp(0.0, 100.0)),
         reference_image: output.reference_image.map(image),
         audit_images: output.audit_images.unwrap_or_default().into_iter().map(image).collect(),
         challenge: output

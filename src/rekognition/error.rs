@@ -1,68 +1,75 @@
 //! Classifies the errors of the AWS SDK.
 //!
-//! A known AWS error code decides. Only without a code does the HTTP status decide: AWS returns 400
-//! for a missing session, a denied role and a throttled account. SDK errors are never formatted:
-//! their `Debug` prints the raw body, faces included.
+//! A known AWS error code decides: AWS returns 400 for a missing session, a denied role and a
+//! throttled account. For an unknown code or none, the HTTP status decides. SDK errors are never
+//! formatted: their `Debug` prints the raw body, faces included.
 
 use crate::error::{Error, Reason, sanitized, sanitized_request_id};
 use aws_sdk_rekognition::{
     config::http::HttpResponse,
     error::{ConnectorError, ProvideErrorMetadata, SdkError},
     operation::{RequestId, get_face_liveness_session_results::GetFaceLivenessSessionResultsError},
-    primitives::{DateTime, DateTimeFormat},
 };
 use http_body_util::LengthLimitError;
-use std::{error, iter, time::SystemTime};
-
-/// The clock skew from which the SDK corrects its clock. AWS accepts signatures up to five minutes
-/// off.
-const MAX_SKEW_SECONDS: u64 = 4 * 60;
+use std::{error, iter};
 
 /// Returns the error of a failed read.
-pub fn from_sdk(error: SdkError<GetFaceLivenessSessionResultsError, HttpResponse>) -> Error {
-    let aws_code = error.code().map(sanitized).filter(|code| !code.is_empty());
-    let reason = match &error {
-        SdkError::ServiceError(context) => match &aws_code {
-            Some(code) => reason_of_code(code),
-            None => reason_of_http_status(context.raw().status().as_u16()),
-        },
+pub fn from_sdk(error: &SdkError<GetFaceLivenessSessionResultsError, HttpResponse>) -> Error {
+    let code = error.code().or_else(|| error.raw_response().and_then(code_in_header));
+    let aws_code = code.map(sanitized).filter(|code| !code.is_empty());
+    let known = aws_code.as_deref().and_then(reason_of_code);
+    let reason = match error {
+        SdkError::ServiceError(context) => {
+            known.unwrap_or_else(|| reason_of_http_status(context.raw().status().as_u16()))
+        }
         SdkError::TimeoutError(_) => Reason::UpstreamTimeout,
         SdkError::DispatchFailure(failure) => {
             failure.as_connector_error().map_or(Reason::UpstreamCredentials, reason_of_connector)
         }
         // No result is that large. It is the page of a proxy, whose status has the reason.
-        SdkError::ResponseError(context) if is_too_large(&error) => {
-            reason_of_http_status(context.raw().status().as_u16())
+        SdkError::ResponseError(context) if is_too_large(error) => {
+            known.unwrap_or_else(|| reason_of_http_status(context.raw().status().as_u16()))
         }
         // The response was cut off.
-        SdkError::ResponseError(_) => Reason::UpstreamUnavailable,
+        SdkError::ResponseError(_) => known.unwrap_or(Reason::UpstreamUnavailable),
         // The SDK could not build the request, or has a new kind of error. AWS did not respond.
         _ => Reason::Internal,
     };
-    let is_rejected = matches!(reason, Reason::UpstreamCredentials | Reason::UpstreamAccessDenied);
     let mut result = Error::new(reason);
     result.aws_code = aws_code;
     result.aws_request_id = error.request_id().map(sanitized_request_id).filter(|id| !id.is_empty());
-    result.clock_was_off = is_rejected && error.raw_response().is_some_and(has_clock_skew);
     result
+}
+
+/// Returns AWS's response if it rejects the signature, so that its time may be the cause.
+pub fn rejected_signature<'a, E>(error: &'a SdkError<E, HttpResponse>, code: Option<&str>) -> Option<&'a HttpResponse> {
+    let codes = [
+        "AccessDeniedException",
+        "AuthFailure",
+        "InvalidSignatureException",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    ];
+    error.raw_response().filter(|_| code.is_some_and(|code| codes.contains(&code)))
 }
 
 fn is_too_large(error: &(dyn error::Error + 'static)) -> bool {
     iter::successors(Some(error), |error| error.source()).any(|error| error.is::<LengthLimitError>())
 }
 
-/// Whether this machine's clock and AWS's differ by more than [`MAX_SKEW_SECONDS`].
-fn has_clock_skew(response: &HttpResponse) -> bool {
-    let date = response.headers().get("date").and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
-    let now = DateTime::from(SystemTime::now());
-    date.is_some_and(|date| date.secs().abs_diff(now.secs()) > MAX_SKEW_SECONDS)
+/// Returns the error code in a response whose body is not JSON: without it, the SDK does not read
+/// the header. A value can be `namespace#ThrottlingException:http://internal.amazon.com/coral/`.
+fn code_in_header(response: &HttpResponse) -> Option<&str> {
+    let code = response.headers().get("x-amzn-errortype")?.split(':').next()?;
+    code.rsplit('#').next()
 }
 
-/// Returns the reason of an AWS error code: the codes of Face Liveness, the common ones of AWS, and
-/// all their spellings in the SDKs.
+/// Returns the reason of a known AWS error code: the codes of Face Liveness, the common ones of
+/// AWS, and all their spellings in the SDKs.
 /// <https://docs.aws.amazon.com/rekognition/latest/APIReference/CommonErrors.html>
-fn reason_of_code(code: &str) -> Reason {
-    match code {
+fn reason_of_code(code: &str) -> Option<Reason> {
+    let reason = match code {
         "SessionNotFoundException" => Reason::SessionNotFound,
         "AccessDeniedException" | "AccessDenied" | "NotAuthorized" | "OptInRequired" => Reason::UpstreamAccessDenied,
         "InvalidParameterException" | "ValidationException" | "ValidationError" => Reason::UpstreamInvalidParameter,
@@ -85,24 +92,28 @@ fn reason_of_code(code: &str) -> Reason {
         | "RequestAbortedException"
         | "RequestTimeout"
         | "RequestTimeoutException" => Reason::UpstreamUnavailable,
-        "ExpiredToken"
+        "AuthFailure"
+        | "ExpiredToken"
         | "ExpiredTokenException"
         | "IncompleteSignature"
         | "IncompleteSignatureException"
+        | "InvalidAccessKeyId"
         | "InvalidClientTokenId"
         | "InvalidSignatureException"
+        | "InvalidToken"
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException"
         | "RequestExpired"
         | "RequestTimeTooSkewed"
         | "SignatureDoesNotMatch"
         | "UnrecognizedClientException" => Reason::UpstreamCredentials,
-        _ => Reason::UpstreamUnknown,
-    }
+        _ => return None,
+    };
+    Some(reason)
 }
 
-/// Returns the reason of a response without a code. It comes from a proxy or a mesh, or is a 200
-/// that the SDK could not parse.
+/// Returns the reason of a response without a known code. It comes from a proxy or a mesh, is a
+/// 200 that the SDK could not parse, or has a code newer than this version.
 fn reason_of_http_status(status: u16) -> Reason {
     match status {
         200..=299 => Reason::UpstreamMalformed,
@@ -154,15 +165,16 @@ mod tests {
             ("InvalidSignatureException", UpstreamCredentials),
             ("IncompleteSignature", UpstreamCredentials),
             ("MissingAuthenticationToken", UpstreamCredentials),
-            ("UnknownOperationException", UpstreamUnknown),
-            ("SomethingOfTomorrow", UpstreamUnknown),
         ] {
-            assert_eq!(reason_of_code(code), reason, "{code}");
+            assert_eq!(reason_of_code(code), Some(reason), "{code}");
+        }
+        for code in ["UnknownOperationException", "SomethingOfTomorrow", ""] {
+            assert_eq!(reason_of_code(code), None, "{code}");
         }
     }
 
     #[test]
-    fn without_a_code_the_http_status_decides() {
+    fn without_a_known_code_the_http_status_decides() {
         for (status, reason) in [
             (200, Reason::UpstreamMalformed),
             (204, Reason::UpstreamMalformed),

@@ -9,6 +9,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
+use tokio::sync::watch;
 use tonic_health::{
     ServingStatus,
     pb::health_server::HealthServer,
@@ -42,6 +43,17 @@ impl Health {
         let status = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };
         for reporter in [&self.grpc, &self.admin] {
             reporter.set_service_status(SERVICE_NAME, status).await;
+        }
+    }
+
+    /// Sets the service's status to each value of `is_ready`, until its sender is dropped.
+    pub async fn follow(&self, mut is_ready: watch::Receiver<bool>) {
+        while is_ready.changed().await.is_ok() {
+            let is_ready = *is_ready.borrow_and_update();
+            self.set_ready(is_ready).await;
+            if is_ready {
+                tracing::info!("ready");
+            }
         }
     }
 

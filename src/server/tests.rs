@@ -52,7 +52,7 @@ async fn run(tasks: Tasks) -> Result<Stopped, String> {
     };
     let rpc = Rpc { service, clients, recorder, registry, measure: Box::new(|| ()) };
     let stop = tokio::time::sleep(Duration::from_millis(100));
-    server.run(rpc, tasks, Shutdown::default(), pending(), async {}, stop).await
+    server.run(rpc, tasks, Shutdown::default(), watch::channel(false).1, async {}, stop).await
 }
 
 #[tokio::test]

@@ -15,21 +15,21 @@ mod validate;
 use std::{fs, path::PathBuf};
 
 /// A folder for the files of a test. It is removed when this is dropped.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("the folder is writable");
         Self(folder)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.0.join(name).to_str().expect("the path is text").to_owned()
     }
 
     /// Replaces a file atomically, and returns its path.
-    fn write(&self, name: &str, content: &str) -> String {
+    pub fn write(&self, name: &str, content: &str) -> String {
         let (new, path) = (self.path("new"), self.path(name));
         fs::write(&new, content).expect("the folder is writable");
         fs::rename(&new, &path).expect("both are in one folder");

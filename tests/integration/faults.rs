@@ -107,6 +107,8 @@ fn error_code_rows() -> Vec<Row> {
         ("SerializationException", 400, UNKNOWN),
         ("UnknownOperationException", 404, UNKNOWN),
         ("SomethingOfTomorrowException", 400, UNKNOWN),
+        ("SomethingOfTomorrowException", 503, UNAVAILABLE),
+        ("SomethingOfTomorrowException", 429, THROTTLED),
     ];
     let rows = rows.map(|(code, status, expected)| {
         let message = Some("arn:aws:iam::123456789012:role/secret".into());

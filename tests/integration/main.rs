@@ -3,6 +3,7 @@
 
 mod access;
 mod admin;
+mod aws_responses;
 mod binary;
 mod cache;
 mod certificates;

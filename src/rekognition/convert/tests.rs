@@ -117,10 +117,11 @@ fn an_incomplete_bounding_box_is_omitted() {
 
 proptest! {
     #[test]
-    fn a_confidence_is_unchanged_or_the_output_is_malformed(score: f32) {
+    fn a_confidence_is_unchanged_or_the_output_is_malformed(score in prop_oneof![any::<f32>(), -0.01f32..=100.01]) {
+        let is_valid = (-0.001..=100.001).contains(&score);
         match converted(output("SUCCEEDED", Some(score))) {
-            Ok(result) => prop_assert!(result.confidence == Some(score) && (0.0..=100.0).contains(&score)),
-            Err(reason) => prop_assert!(reason == Reason::UpstreamMalformed && !(0.0..=100.0).contains(&score)),
+            Ok(result) => prop_assert!(result.confidence == Some(score.clamp(0.0, 100.0)) && is_valid),
+            Err(reason) => prop_assert!(reason == Reason::UpstreamMalformed && !is_valid),
         }
     }
 

@@ -54,9 +54,9 @@ impl State {
             self.on_throttled(error, now);
         } else if error.is_transient() {
             self.on_transient_failure(error, now);
-        } else if error.clock_was_off && self.attempts == 0 {
-            // The SDK signs the next read with AWS's time. If published and cached, this error
-            // would cost callers the seconds that credentials take.
+        } else if error.is_corrected && self.attempts == 0 {
+            // The next read is signed with AWS's time or with reloaded credentials. If published
+            // and cached, this error would cost callers the seconds that credentials take.
             self.attempts += 1;
             self.not_before = now;
         } else {

@@ -262,7 +262,7 @@ impl World {
             ReadKind::Error(reason) => return Err(Error::new(reason)),
             ReadKind::ClockOff => {
                 let mut error = Error::new(Reason::UpstreamCredentials);
-                error.clock_was_off = true;
+                error.is_corrected = true;
                 return Err(error);
             }
         };
