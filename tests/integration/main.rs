@@ -32,3 +32,4 @@ mod sharing;
 mod stalled_log;
 mod tls;
 mod traces;
+mod upstream;

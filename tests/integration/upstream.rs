@@ -1,0 +1,6 @@
+//! Connections to AWS: silent ones, proxies, CAs and endpoints, with the program over real sockets.
+
+mod network;
+mod proxy;
+mod silent;
+mod tls;
