@@ -83,7 +83,12 @@ impl Rekognition {
         // The retry setting keeps the SDK from reading AWS_MAX_ATTEMPTS: it panics on an invalid
         // value, and the variable has no meaning here.
         let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).retry_config(RetryConfig::disabled());
-        let http = Http::new(TlsContext::default(), ProxyConfig::from_env());
+        let profiles = settings::profiles().await;
+        let (tls, bad_bundle) = match settings::trust(profiles.as_ref().ok()).await {
+            Ok(tls) => (tls, None),
+            Err(sentence) => (TlsContext::default(), Some(sentence)),
+        };
+        let http = Http::new(tls, ProxyConfig::from_env());
         let shared = loader.http_client(http.clone()).load().await;
         let rekognition = Self::new(&shared, timeout, Some(http));
         let (mut missing, mut warnings) = (Vec::new(), Vec::new());
@@ -91,9 +96,10 @@ impl Rekognition {
             Ok(warning) => warnings.extend(warning),
             Err(sentence) => missing.push(sentence),
         }
-        let profile = settings::check_profile().await;
+        let profile = profiles.and_then(|profiles| settings::check_profile(&profiles)).err();
         if settings::environment_has_key() { &mut warnings } else { &mut missing }.extend(profile);
-        Loaded { rekognition, malformed: settings::malformed(&shared), missing, warnings }
+        let malformed = bad_bundle.into_iter().chain(settings::malformed(&shared)).collect();
+        Loaded { rekognition, malformed, missing, warnings }
     }
 
     /// Returns a client of another endpoint, such as the simulator. It uses fake credentials, and

@@ -1,8 +1,9 @@
 //! The HTTP client of Rekognition and of the sources of credentials (STS, SSO, IMDS, agents).
 //!
 //! The SDK's own client stays on a connection that has gone silent, connects to one address of a
-//! name only, and sends the tokens of credential agents to a proxy.
+//! name only, sends the tokens of credential agents to a proxy, and ignores `AWS_CA_BUNDLE`.
 
+pub mod ca_bundle;
 mod resolver;
 mod silent;
 
