@@ -60,7 +60,15 @@ pub(super) fn malformed(shared: &SdkConfig) -> Vec<String> {
             shown(endpoint)
         )
     });
-    region.into_iter().chain(endpoint).collect()
+    let variants = [
+        (shared.use_fips(), "AWS_USE_FIPS_ENDPOINT (use_fips_endpoint)"),
+        (shared.use_dual_stack(), "AWS_USE_DUALSTACK_ENDPOINT (use_dualstack_endpoint)"),
+    ];
+    let variants = variants.into_iter().filter(|(is_used, _)| configured.is_some() && *is_used == Some(true));
+    let variants = variants.map(|(_, name)| {
+        format!("{name} cannot be true while AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_REKOGNITION or endpoint_url names another endpoint")
+    });
+    region.into_iter().chain(endpoint).chain(variants).collect()
 }
 
 /// Returns the text of the endpoint that the SDK would use.
