@@ -48,6 +48,8 @@ const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client configured by AWS's standard chain, and one sentence for each problem.
 pub struct Loaded {
     pub rekognition: Rekognition,
+    /// The URL that reads are sent to.
+    pub endpoint: Option<String>,
     /// Invalid values: the SDK would panic, or read from an endpoint that the operator did not
     /// choose.
     pub malformed: Vec<String>,
@@ -99,7 +101,7 @@ impl Rekognition {
         let profile = profiles.and_then(|profiles| settings::check_profile(&profiles)).err();
         if settings::environment_has_key() { &mut warnings } else { &mut missing }.extend(profile);
         let malformed = bad_bundle.into_iter().chain(settings::malformed(&shared)).collect();
-        Loaded { rekognition, malformed, missing, warnings }
+        Loaded { rekognition, endpoint: settings::endpoint_in_use(&shared).await, malformed, missing, warnings }
     }
 
     /// Returns a client of another endpoint, such as the simulator. It uses fake credentials, and

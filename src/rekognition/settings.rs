@@ -3,6 +3,7 @@
 use super::http::ca_bundle;
 use aws_config::{SdkConfig, profile::ProfileSet};
 use aws_runtime::env_config::file::EnvConfigFiles;
+use aws_sdk_rekognition::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_smithy_http_client::tls::TlsContext;
 use aws_types::{
     os_shim_internal::{Env, Fs},
@@ -71,6 +72,27 @@ pub(super) fn malformed(shared: &SdkConfig) -> Vec<String> {
     region.into_iter().chain(endpoint).chain(variants).collect()
 }
 
+/// Returns the URL that reads are sent to, without a password, unless a setting is missing or
+/// malformed.
+pub(super) async fn endpoint_in_use(shared: &SdkConfig) -> Option<String> {
+    let configured = endpoint(shared);
+    // The SDK panics on an empty one.
+    if configured.as_ref().is_some_and(|endpoint| !is_url(endpoint)) {
+        return None;
+    }
+    let params = Params::builder()
+        .set_region(shared.region().map(ToString::to_string))
+        .set_use_fips(shared.use_fips())
+        .set_use_dual_stack(shared.use_dual_stack())
+        .set_endpoint(configured);
+    let resolved = DefaultResolver::new().resolve_endpoint(&params.build().ok()?).await;
+    let url = resolved.ok()?.url().to_owned();
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => Some(format!("{scheme}://{host}")),
+        _ => Some(url),
+    }
+}
+
 /// Returns the text of the endpoint that the SDK would use.
 fn endpoint(shared: &SdkConfig) -> Option<String> {
     let key = ServiceConfigKey::builder().service_id("Rekognition").env("AWS_ENDPOINT_URL").profile("endpoint_url");
@@ -105,15 +127,20 @@ pub(super) async fn profiles() -> Result<ProfileSet, String> {
     })
 }
 
-/// Returns an error if no file has the profile in AWS_PROFILE. If the SDK finds credentials
-/// elsewhere, it may fail to refresh them later.
+/// Returns an error if AWS_PROFILE, or the source of the profile in use, does not exist. If the SDK
+/// finds credentials elsewhere, it may fail to refresh them later.
 pub(super) fn check_profile(profiles: &ProfileSet) -> Result<(), String> {
-    match variable("AWS_PROFILE").filter(|named| profiles.get_profile(named).is_none()) {
-        None => Ok(()),
-        Some(named) => Err(format!(
-            "AWS_PROFILE is {named:?}, and no AWS configuration file has that profile: add it, or unset AWS_PROFILE"
-        )),
-    }
+    let named = variable("AWS_PROFILE");
+    let source = profiles.get("source_profile").map(ToOwned::to_owned);
+    let fix = [(named, "AWS_PROFILE", "unset AWS_PROFILE"), (source, "source_profile", "change source_profile")];
+    let missing = fix.into_iter().find_map(|(name, setting, fix)| {
+        name.filter(|name| profiles.get_profile(name).is_none()).map(|name| (name, setting, fix))
+    });
+    let Some((name, setting, fix)) = missing else { return Ok(()) };
+    let config = variable("AWS_CONFIG_FILE").unwrap_or_else(|| "~/.aws/config".to_owned());
+    let credentials = variable("AWS_SHARED_CREDENTIALS_FILE").unwrap_or_else(|| "~/.aws/credentials".to_owned());
+    let name = name.escape_debug();
+    Err(format!("{setting}: profile {name} does not exist in {config} or {credentials}: add it, or {fix}"))
 }
 
 /// Returns the CAs that AWS's endpoints are verified with: those of AWS_CA_BUNDLE, else of the

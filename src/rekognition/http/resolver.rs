@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_an_address_that_refuses_connections_the_next_one_is_used_at_once() {
+    async fn after_an_address_without_a_listener_the_next_one_is_used_at_once() {
         let port = simulate(0).await;
         let reasons = reads(vec![DEAD.into(), LIVE.into()], port).await;
         assert_eq!(reasons, [Reason::SessionNotFound; 2]);

@@ -85,7 +85,7 @@ async fn aws_ca_bundle_and_ca_bundle_of_the_profile_are_trusted() {
     let other = other.mutual().client_ca.expect("the secret has a CA");
     let setting = ("AWS_CA_BUNDLE", other.to_str().expect("the path is text"));
     let output = run(&["check"], &[&aws(&endpoint)[..], &[setting]].concat()).await;
-    output.assert_error(1, &["cannot be reached"]);
+    output.assert_error(1, &["cannot be reached", "AWS_CA_BUNDLE"]);
 }
 
 #[tokio::test]
