@@ -24,7 +24,9 @@ use crate::{
 pub fn problems(command: &Command, variables: &Variables) -> Vec<String> {
     match command {
         Command::Serve(config) => [environment::problems(variables), serve::problems(&config.server)].concat(),
-        Command::Check(_) => environment::problems(variables),
+        Command::Check(config) => {
+            environment::problems(variables).into_iter().chain(config.shared_cache.settings().err()).collect()
+        }
         Command::SessionRef(config) => session_ref::problems(config),
         _ => Vec::new(),
     }

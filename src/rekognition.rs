@@ -8,6 +8,7 @@ mod clock;
 pub mod convert;
 mod credentials;
 mod error;
+mod http;
 mod reload;
 mod response_limit;
 mod settings;
@@ -23,13 +24,16 @@ use crate::{
 };
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_rekognition::{
-    config::{Builder, Credentials, HttpClient, ProvideCredentials, Region, SharedCredentialsProvider},
+    config::{
+        Builder, Credentials, HttpClient, ProvideCredentials, Region, SharedCredentialsProvider, SharedInterceptor,
+    },
     operation::RequestId,
 };
-use aws_smithy_http_client::tls;
+use aws_smithy_http_client::{proxy::ProxyConfig, tls::TlsContext};
 use clock::Clock;
 use credentials::{Chain, Checked};
 use futures_util::FutureExt;
+use http::{Http, ReplaceSilent};
 use reload::ReloadingClient;
 use response_limit::ResponseLimit;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
@@ -38,8 +42,9 @@ use tokio::sync::watch;
 /// The regions with a default quota of 25 reads per second and account. In the others it is 5.
 const LARGE_QUOTA_REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
 
-/// The timeout of a connection: the SDK's own default.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
+/// The timeout of a connection. TCP repeats a lost packet after one second. A longer timeout would
+/// leave a caller no time for the next address.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The timeout of the credential chain. It is above that of IMDS: three attempts of one second.
 const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,6 +52,8 @@ const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client configured by AWS's standard chain, and one sentence for each problem.
 pub struct Loaded {
     pub rekognition: Rekognition,
+    /// The URL that reads are sent to.
+    pub endpoint: Option<String>,
     /// Invalid values: the SDK would panic, or read from an endpoint that the operator did not
     /// choose.
     pub malformed: Vec<String>,
@@ -83,44 +90,55 @@ impl Rekognition {
         // The retry setting keeps the SDK from reading AWS_MAX_ATTEMPTS: it panics on an invalid
         // value, and the variable has no meaning here.
         let loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).retry_config(RetryConfig::disabled());
-        let shared = loader.load().await;
+        let profiles = settings::profiles().await;
+        let (tls, bad_bundle) = match settings::trust(profiles.as_ref().ok()).await {
+            Ok(tls) => (tls, None),
+            Err(sentence) => (TlsContext::default(), Some(sentence)),
+        };
+        let http = Http::new(tls, ProxyConfig::from_env());
+        let shared = loader.http_client(http.clone()).load().await;
         let chain = SharedCredentialsProvider::new(Chain::new(&shared));
-        let rekognition = Self::new(&shared, Some(chain), timeout);
+        let rekognition = Self::new(&shared, Some(chain), timeout, Some(http));
         let (mut missing, mut warnings) = (Vec::new(), Vec::new());
         match settings::check_region(rekognition.region()) {
             Ok(warning) => warnings.extend(warning),
             Err(sentence) => missing.push(sentence),
         }
-        let profile = settings::check_profile().await;
+        let profile = profiles.and_then(|profiles| settings::check_profile(&profiles)).err();
         if settings::environment_has_key() { &mut warnings } else { &mut missing }.extend(profile);
-        Loaded { rekognition, malformed: settings::malformed(&shared), missing, warnings }
+        let malformed = bad_bundle.into_iter().chain(settings::malformed(&shared)).collect();
+        Loaded { rekognition, endpoint: settings::endpoint_in_use(&shared).await, malformed, missing, warnings }
     }
 
     /// Returns a client of another endpoint, such as the simulator. It uses fake credentials, and
     /// ignores the proxy of the environment.
     pub fn at(endpoint: &str, region: &str, timeout: Duration) -> Self {
-        let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
-        let http = aws_smithy_http_client::Builder::new().tls_provider(provider).build_https();
-        Self::with_http_client(http, endpoint, region, timeout)
+        let http = Http::new(TlsContext::default(), ProxyConfig::disabled());
+        Self::new(&Self::fake(http.clone(), endpoint, region), None, timeout, Some(http))
     }
 
-    /// Returns a client with this HTTP client and fake credentials.
-    fn with_http_client(http: impl HttpClient + 'static, endpoint: &str, region: &str, timeout: Duration) -> Self {
+    /// Returns the configuration of a client with this HTTP client and fake credentials.
+    fn fake(http: impl HttpClient + 'static, endpoint: &str, region: &str) -> SdkConfig {
         let credentials = Credentials::new("simulator", "simulator", None, None, "simulator");
-        let config = SdkConfig::builder()
+        SdkConfig::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new(region.to_owned()))
             .endpoint_url(endpoint)
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(http)
-            .build();
-        Self::new(&config, None, timeout)
+            .build()
     }
 
-    /// Without a `chain`, the credentials are those of `shared`.
-    fn new(shared: &SdkConfig, chain: Option<SharedCredentialsProvider>, timeout: Duration) -> Self {
+    /// Without a `chain`, the credentials are those of `shared`. Reconnects `http`, if that is its
+    /// HTTP client.
+    fn new(
+        shared: &SdkConfig,
+        chain: Option<SharedCredentialsProvider>,
+        timeout: Duration,
+        http: Option<Http>,
+    ) -> Self {
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT.min(timeout))
+            .connect_timeout(CONNECT_TIMEOUT.min(timeout / 2))
             .read_timeout(timeout)
             .operation_attempt_timeout(timeout)
             .operation_timeout(timeout)
@@ -137,6 +155,9 @@ impl Rekognition {
             .time_source(clock.clone())
             .disable_clock_skew_correction(true)
             .interceptor(ResponseLimit);
+        if let Some(http) = http {
+            config.push_interceptor(SharedInterceptor::new(ReplaceSilent(http)));
+        }
         config.set_credentials_provider(credentials.clone()).set_region(region.cloned());
         let region = region.map(|region| region.as_ref().into());
         // Shorter than the read, to distinguish a slow credential provider from a slow AWS.

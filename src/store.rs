@@ -130,7 +130,7 @@ impl Store {
         let breaker = &self.0.breaker;
         let (mut delay, mut used_credentials, mut is_logged) = (MIN_RETRY_DELAY, None, false);
         loop {
-            let attempt = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await;
+            let attempt = tokio::time::timeout(CONNECT_TIMEOUT, connect(&self.0.settings)).await;
             match attempt.unwrap_or(Err(StoreError::TimedOut)) {
                 // During a rotation, the username file can change before the password file or the
                 // server's users.
@@ -173,27 +173,40 @@ impl Store {
             }
         }
     }
+}
 
-    /// Returns the credentials, a connection that was probed, and the reason if it is read-only.
-    async fn connect(&self) -> Result<(Credentials, MultiplexedConnection, Option<StoreError>), StoreError> {
-        let settings = self.0.settings.clone();
-        let timeout = settings.timeout;
-        let read_files = move || {
-            let credentials = settings.credentials.read()?;
-            Ok((settings.client(&credentials)?, credentials))
-        };
-        let files = spawn_blocking(read_files).await.expect("reading files does not panic");
-        let (client, credentials) = files.map_err(StoreError::Rejected)?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(timeout));
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        let mut probe = redis::cmd("EVAL");
-        probe.arg(PROBE).arg(1).arg(format!("{PREFIX}probe"));
-        match probe.query_async(&mut connection).await.map_err(StoreError::from) {
-            Ok(()) => Ok((credentials, connection, None)),
-            Err(error @ StoreError::ReadOnly(_)) => Ok((credentials, connection, Some(error))),
-            Err(error) => Err(error),
-        }
+/// Connects once, and probes that the server accepts reads and writes.
+///
+/// # Errors
+/// One sentence for an operator.
+pub async fn check(settings: &StoreSettings) -> Result<(), String> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, connect(settings)).await {
+        Ok(Ok((_, _, None))) => Ok(()),
+        Ok(Ok((_, _, Some(error))) | Err(error)) => Err(error.to_string()),
+        Err(_) => Err(StoreError::TimedOut.to_string()),
+    }
+}
+
+/// Returns the credentials, a connection that was probed, and the reason if it is read-only.
+async fn connect(
+    settings: &StoreSettings,
+) -> Result<(Credentials, MultiplexedConnection, Option<StoreError>), StoreError> {
+    let settings = settings.clone();
+    let timeout = settings.timeout;
+    let read_files = move || {
+        let credentials = settings.credentials.read()?;
+        Ok((settings.client(&credentials)?, credentials))
+    };
+    let files = spawn_blocking(read_files).await.expect("reading files does not panic");
+    let (client, credentials) = files.map_err(StoreError::Rejected)?;
+    let config =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT)).set_response_timeout(Some(timeout));
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+    let mut probe = redis::cmd("EVAL");
+    probe.arg(PROBE).arg(1).arg(format!("{PREFIX}probe"));
+    match probe.query_async(&mut connection).await.map_err(StoreError::from) {
+        Ok(()) => Ok((credentials, connection, None)),
+        Err(error @ StoreError::ReadOnly(_)) => Ok((credentials, connection, Some(error))),
+        Err(error) => Err(error),
     }
 }

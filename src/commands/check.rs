@@ -1,5 +1,6 @@
 //! Checks that reads from AWS work, by reading a session that cannot exist. SESSION_NOT_FOUND is
-//! the proof: AWS accepted the credentials, and its policy allows the read.
+//! the proof: AWS accepted the credentials, and its policy allows the read. Then tries the shared
+//! cache, also if the read failed.
 
 use super::failure::Failure;
 use crate::{
@@ -7,20 +8,42 @@ use crate::{
     error::{Error, Reason},
     rekognition::{Loaded, NoCredentials, Rekognition},
     session::SessionId,
+    store,
     telemetry::spans,
 };
 
 pub async fn run(config: config::Check, warnings: &[String]) -> Result<(), Failure> {
-    let loaded = Rekognition::from_environment(config.upstream_timeout).await;
-    let Loaded { rekognition, malformed, missing, warnings: aws_warnings } = loaded;
-    if !malformed.is_empty() {
-        return Err(Failure::Configuration(malformed));
+    let mut loaded = Rekognition::from_environment(config.upstream_timeout).await;
+    if !loaded.malformed.is_empty() {
+        return Err(Failure::Configuration(loaded.malformed));
     }
-    warnings.iter().chain(&aws_warnings).for_each(|sentence| println!("warning      {sentence}"));
+    loaded.warnings.splice(0..0, warnings.iter().cloned());
+    loaded.warnings.iter().for_each(|sentence| println!("warning      {sentence}"));
+    let problems: Vec<_> = [check_read(loaded).await, check_shared_cache(&config.shared_cache).await]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
+}
+
+async fn check_shared_cache(config: &config::SharedCache) -> Result<(), String> {
+    let Some((settings, _)) = config.settings()? else { return Ok(()) };
+    let checked = store::check(&settings).await;
+    checked.map_err(|error| format!("the shared cache at {} cannot be used: {error}", settings.address()))?;
+    println!("shared cache {} accepts reads and writes", settings.address());
+    Ok(())
+}
+
+async fn check_read(loaded: Loaded) -> Result<(), String> {
+    let Loaded { rekognition, endpoint, missing, .. } = loaded;
     let Some(region) = rekognition.region().filter(|_| missing.is_empty()) else {
-        return Err(Failure::Other(missing.join("; ")));
+        return Err(missing.join("; "));
     };
+    let endpoint = endpoint.ok_or_else(|| {
+        format!("AWS has no FIPS or dual-stack endpoint in {region}: unset AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT")
+    })?;
     println!("region       {region}");
+    println!("endpoint     {endpoint}");
     rekognition.check_credentials().await.map_err(|error| match error {
         NoCredentials::NotFound => format!(
             "{error}: give the process a role (IRSA, EKS Pod Identity, an instance profile), or set \
@@ -35,12 +58,12 @@ pub async fn run(config: config::Check, warnings: &[String]) -> Result<(), Failu
             println!("permission   rekognition:GetFaceLivenessSessionResults is granted");
             Ok(())
         }
-        Ok(_) => Err("the endpoint returns a result for a session that cannot exist: it is not AWS".to_owned().into()),
-        Err(error) => Err(format!("{}{}", advice(&error, region), aws_ids(&error)).into()),
+        Ok(_) => Err(format!("{endpoint} returns a result for a session that cannot exist: it is not AWS")),
+        Err(error) => Err(format!("{}{}", advice(&error, region, &endpoint), aws_ids(&error))),
     }
 }
 
-fn advice(error: &Error, region: &str) -> String {
+fn advice(error: &Error, region: &str, endpoint: &str) -> String {
     match error.reason {
         Reason::UpstreamAccessDenied => format!(
             "AWS denies the read: allow rekognition:GetFaceLivenessSessionResults on \"*\" to this role. If it is allowed, either \
@@ -57,16 +80,17 @@ fn advice(error: &Error, region: &str) -> String {
                 .to_owned()
         }
         Reason::UpstreamTimeout => {
-            "AWS does not respond in time: is there a route to it (a NAT gateway, a VPC endpoint, HTTPS_PROXY)?"
-                .to_owned()
+            format!(
+                "{endpoint} does not respond in time: is there a route to it (a NAT gateway, a VPC endpoint, HTTPS_PROXY)?"
+            )
         }
         Reason::UpstreamUnavailable => format!(
-            "AWS cannot be reached, or has an internal error: is there a route to rekognition.{region}.amazonaws.com (DNS, a NAT \
-             gateway, a VPC endpoint, HTTPS_PROXY), or to the endpoint in AWS_ENDPOINT_URL_REKOGNITION?"
+            "{endpoint} cannot be reached, or has an internal error: is there a route to it (DNS, a NAT gateway, a VPC endpoint, \
+             HTTPS_PROXY), is its CA trusted (AWS_CA_BUNDLE), and is it the endpoint that you want (AWS_REGION is {region}; \
+             AWS_ENDPOINT_URL_REKOGNITION)?"
         ),
         Reason::UpstreamMalformed => {
-            "the endpoint does not respond like AWS: check AWS_ENDPOINT_URL_REKOGNITION, and the proxy if any"
-                .to_owned()
+            format!("{endpoint} does not respond like AWS: check AWS_ENDPOINT_URL_REKOGNITION, and the proxy if any")
         }
         Reason::Internal => "this program has a defect: report the lines above".to_owned(),
         _ => "AWS rejects the read with an error that this version does not know".to_owned(),

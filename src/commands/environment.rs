@@ -43,7 +43,14 @@ fn matches(pattern: &str, name: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
 }
 
-const ENDPOINTS: &[&str] = &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_REKOGNITION"];
+/// The endpoints of Rekognition and of the sources of credentials.
+const ENDPOINTS: &[&str] = &[
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_REKOGNITION",
+    "AWS_ENDPOINT_URL_SSO",
+    "AWS_ENDPOINT_URL_SSO_OIDC",
+    "AWS_ENDPOINT_URL_STS",
+];
 
 /// Variables whose empty value the AWS SDK uses: it hides the variable, file or provider that is
 /// next in the chain, and an empty endpoint makes the SDK panic.

@@ -37,7 +37,7 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     // seconds.
     let rekognition = Rekognition::from_environment(config.service.upstream_timeout);
     let mut stop = std::pin::pin!(stop);
-    let Loaded { rekognition, malformed, missing, warnings } = tokio::select! {
+    let Loaded { rekognition, malformed, missing, warnings, .. } = tokio::select! {
         loaded = rekognition => loaded,
         () = &mut stop => return Ok(()),
     };

@@ -4,6 +4,7 @@
 use super::simulator::{Demo, Simulate};
 use super::{
     serve::{self, Serve},
+    shared_cache::SharedCache,
     value,
 };
 use clap::{Args, Parser, Subcommand};
@@ -36,10 +37,10 @@ pub enum Command {
     /// Runs the simulated Rekognition alone, for any AWS SDK.
     #[cfg(feature = "simulator")]
     Simulate(Simulate),
-    /// Checks credentials, region and permission with one read of a random session id, and prints
-    /// what to fix.
+    /// Checks credentials, region and permission with one read of a random session id, and the
+    /// shared cache if there is one. Prints what to fix.
     ///
-    /// Uses the same AWS settings as `serve`. Exits 0 if a read is possible, and 1 if not.
+    /// Uses the same settings as `serve`. Exits 0 if all of them work, and 1 if not.
     Check(Check),
     /// Checks the health of a running server. Exits 0 if it is serving, and 1 if not.
     Health(Health),
@@ -52,6 +53,8 @@ pub struct Check {
     /// Timeout of the read, including credentials and connection.
     #[arg(long, env = "FACE_LIVENESS_UPSTREAM_TIMEOUT", default_value = "5s", value_name = "DURATION", value_parser = value::positive_duration)]
     pub upstream_timeout: Duration,
+    #[command(flatten)]
+    pub shared_cache: SharedCache,
 }
 
 #[derive(Args, Debug)]

@@ -52,8 +52,10 @@ pub fn read(
             subcommand.mut_args(|arg| if arg.get_long() == Some(flag) { arg.env(None::<&'static str>) } else { arg })
         });
     };
-    if let Command::Serve(serve) = &cli.command {
-        problems.extend(serve.problems());
+    match &cli.command {
+        Command::Serve(serve) => problems.extend(serve.problems()),
+        Command::Check(check) => problems.extend(check.shared_cache.problems()),
+        _ => {}
     }
     let mut warnings = Vec::new();
     // A misspelled name does not make a running server unhealthy.

@@ -70,4 +70,9 @@ impl SharedCache {
             ),
         ]
     }
+
+    /// Returns one sentence for each violated rule.
+    pub(super) fn problems(&self) -> impl Iterator<Item = String> {
+        self.rules().into_iter().filter(|(broken, _)| *broken).map(|(_, sentence)| sentence.to_owned())
+    }
 }

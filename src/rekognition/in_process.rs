@@ -23,7 +23,7 @@ impl Rekognition {
     pub fn with_router(router: Router, timeout: Duration) -> Self {
         let connector = SharedHttpConnector::new(Connector(router));
         let http = http_client_fn(move |_, _| connector.clone());
-        Self::with_http_client(http, "http://simulator", "us-east-1", timeout)
+        Self::new(&Self::fake(http, "http://simulator", "us-east-1"), None, timeout, None)
     }
 }
 

@@ -1,12 +1,15 @@
 //! Validates the settings that AWS's standard chain loads, including those of a profile.
 
-use aws_config::SdkConfig;
+use super::http::ca_bundle;
+use aws_config::{SdkConfig, profile::ProfileSet};
 use aws_runtime::env_config::file::EnvConfigFiles;
+use aws_sdk_rekognition::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_smithy_http_client::tls::TlsContext;
 use aws_types::{
     os_shim_internal::{Env, Fs},
     service_config::ServiceConfigKey,
 };
-use std::{error, iter};
+use std::{error, iter, path::PathBuf};
 use tonic::codegen::http::Uri;
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
@@ -51,13 +54,43 @@ pub(super) fn malformed(shared: &SdkConfig) -> Vec<String> {
         shared.region().map(|region| region.as_ref()).filter(|region| !region.is_empty() && !is_region(region));
     let region = region
         .map(|region| format!("the region of the AWS profile must be a region such as us-east-1{}", shown(region)));
-    let endpoint = endpoint(shared).filter(|endpoint| !is_url(endpoint)).map(|endpoint| {
+    let configured = endpoint(shared);
+    let endpoint = configured.as_ref().filter(|endpoint| !is_url(endpoint)).map(|endpoint| {
         format!(
             "the endpoint_url of the AWS profile must be a URL such as https://rekognition.us-east-1.amazonaws.com{}",
-            shown(&endpoint)
+            shown(endpoint)
         )
     });
-    region.into_iter().chain(endpoint).collect()
+    let variants = [
+        (shared.use_fips(), "AWS_USE_FIPS_ENDPOINT (use_fips_endpoint)"),
+        (shared.use_dual_stack(), "AWS_USE_DUALSTACK_ENDPOINT (use_dualstack_endpoint)"),
+    ];
+    let variants = variants.into_iter().filter(|(is_used, _)| configured.is_some() && *is_used == Some(true));
+    let variants = variants.map(|(_, name)| {
+        format!("{name} cannot be true while AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_REKOGNITION or endpoint_url names another endpoint")
+    });
+    region.into_iter().chain(endpoint).chain(variants).collect()
+}
+
+/// Returns the URL that reads are sent to, without a password, unless a setting is missing or
+/// malformed.
+pub(super) async fn endpoint_in_use(shared: &SdkConfig) -> Option<String> {
+    let configured = endpoint(shared);
+    // The SDK panics on an empty one.
+    if configured.as_ref().is_some_and(|endpoint| !is_url(endpoint)) {
+        return None;
+    }
+    let params = Params::builder()
+        .set_region(shared.region().map(ToString::to_string))
+        .set_use_fips(shared.use_fips())
+        .set_use_dual_stack(shared.use_dual_stack())
+        .set_endpoint(configured);
+    let resolved = DefaultResolver::new().resolve_endpoint(&params.build().ok()?).await;
+    let url = resolved.ok()?.url().to_owned();
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => Some(format!("{scheme}://{host}")),
+        _ => Some(url),
+    }
 }
 
 /// Returns the text of the endpoint that the SDK would use.
@@ -79,25 +112,53 @@ pub(super) fn check_region(region: Option<&str>) -> Result<Option<String>, Strin
     }
 }
 
-/// Returns why AWS's files give no credentials: one cannot be parsed, or none has the profile in
-/// AWS_PROFILE. If the SDK finds credentials elsewhere, it may fail to refresh them later.
-pub(super) async fn check_profile() -> Option<String> {
-    // The SDK has loaded the same files before, and logged their errors.
+/// Loads AWS's configuration files.
+///
+/// # Errors
+/// One cannot be parsed.
+pub(super) async fn profiles() -> Result<ProfileSet, String> {
+    // The SDK loads the same files, and logs their errors.
     let (fs, env, files) = (Fs::real(), Env::real(), EnvConfigFiles::default());
     let loaded = aws_config::profile::load(&fs, &env, &files, None).with_subscriber(NoSubscriber::default());
-    match loaded.await {
-        Ok(profiles) => {
-            let named = std::env::var("AWS_PROFILE").ok().filter(|named| profiles.get_profile(named).is_none());
-            named.map(|named| {
-                format!("AWS_PROFILE is {named:?}, and no AWS configuration file has that profile: add it, or unset AWS_PROFILE")
-            })
-        }
-        Err(error) => {
-            let causes = iter::successors(Some(&error as &dyn error::Error), |error| error.source());
-            let causes: Vec<_> = causes.map(|cause| cause.to_string().replace("\n ", "")).collect();
-            Some(format!("an AWS configuration file cannot be used: {}", causes.join(": ")))
-        }
-    }
+    loaded.await.map_err(|error| {
+        let causes = iter::successors(Some(&error as &dyn error::Error), |error| error.source());
+        let causes: Vec<_> = causes.map(|cause| cause.to_string().replace("\n ", "")).collect();
+        format!("an AWS configuration file cannot be used: {}", causes.join(": "))
+    })
+}
+
+/// Returns an error if AWS_PROFILE, or the source of the profile in use, does not exist. If the SDK
+/// finds credentials elsewhere, it may fail to refresh them later.
+pub(super) fn check_profile(profiles: &ProfileSet) -> Result<(), String> {
+    let named = variable("AWS_PROFILE");
+    let source = profiles.get("source_profile").map(ToOwned::to_owned);
+    let fix = [(named, "AWS_PROFILE", "unset AWS_PROFILE"), (source, "source_profile", "change source_profile")];
+    let missing = fix.into_iter().find_map(|(name, setting, fix)| {
+        name.filter(|name| profiles.get_profile(name).is_none()).map(|name| (name, setting, fix))
+    });
+    let Some((name, setting, fix)) = missing else { return Ok(()) };
+    let config = variable("AWS_CONFIG_FILE").unwrap_or_else(|| "~/.aws/config".to_owned());
+    let credentials = variable("AWS_SHARED_CREDENTIALS_FILE").unwrap_or_else(|| "~/.aws/credentials".to_owned());
+    let name = name.escape_debug();
+    Err(format!("{setting}: profile {name} does not exist in {config} or {credentials}: add it, or {fix}"))
+}
+
+/// Returns the CAs that AWS's endpoints are verified with: those of AWS_CA_BUNDLE, else of the
+/// profile's ca_bundle, else the system's.
+pub(super) async fn trust(profiles: Option<&ProfileSet>) -> Result<TlsContext, String> {
+    let in_profile = || profiles.and_then(|profiles| profiles.get("ca_bundle")).map(ToOwned::to_owned);
+    let Some(path) = variable("AWS_CA_BUNDLE").or_else(in_profile).map(PathBuf::from) else {
+        return Ok(TlsContext::default());
+    };
+    let shown = path.display().to_string();
+    let trust = tokio::task::spawn_blocking(move || ca_bundle::trust(&path)).await;
+    let trust = trust.expect("reading a file does not panic");
+    trust.map_err(|flaw| format!("AWS_CA_BUNDLE (ca_bundle of the AWS profile): {shown} {flaw}"))
+}
+
+/// Returns a variable that has a value.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Whether the environment itself has a key. Then the SDK does not use a profile's.

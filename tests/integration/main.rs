@@ -35,3 +35,4 @@ mod specification;
 mod stalled_log;
 mod tls;
 mod traces;
+mod upstream;

@@ -52,7 +52,7 @@ async fn a_missing_profile_is_rejected_unless_the_environment_has_a_key() {
     let settings = [("AWS_REGION", "us-east-1"), ("AWS_PROFILE", "nope")];
     for files in [&[][..], &[("AWS_CONFIG_FILE", other.as_str())]] {
         let settings = [&settings[..], files].concat();
-        let words = ["AWS_PROFILE", "\"nope\"", "unset AWS_PROFILE"];
+        let words = ["AWS_PROFILE", "profile nope does not exist in", "unset AWS_PROFILE"];
         run(&["serve", "--validate"], &settings).await.assert_error(64, &words);
         run(&["check"], &settings).await.assert_error(1, &words);
         let running = serve(&[], &settings);
