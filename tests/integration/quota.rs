@@ -213,7 +213,7 @@ async fn poll_sessions_and_unknown_ids(
     wait: Option<i64>,
 ) -> Result<(), String> {
     const UNKNOWN: u32 = 60;
-    aws_side.place(1..60, &Status::InProgress);
+    aws_side.place(1..60, &Status::Created);
     let mut unknown = Vec::new();
     for program in polluted {
         unknown.push(poll_unknown_ids(program, 10_000..10_000 + UNKNOWN, wait).await);
@@ -222,6 +222,8 @@ async fn poll_sessions_and_unknown_ids(
     // Each id has had its first read, which nothing tells from that of a session.
     let all_read = async || (10_000..10_000 + UNKNOWN).all(|number| aws_side.simulator.reads_of(&id(number)) > 0);
     eventually("each id has been read", all_read).await;
+    // The old ids are urgent by their age.
+    tokio::time::sleep(15 * SECOND).await;
     let _waits = wait_for(real, 1..60).await;
     eventually("each session has been read", async || (1..60).all(|n| aws_side.simulator.reads_of(&id(n)) > 0)).await;
     let (reads, unknown_before) = (aws_side.simulator.reads(), not_found());
@@ -235,7 +237,7 @@ async fn poll_sessions_and_unknown_ids(
 async fn unknown_ids_get_at_most_a_tenth_of_the_reads_while_sessions_wait() {
     for wait in [None, Some(20)] {
         let aws_side = RecordingAws::start().await;
-        let program = serve(&["--quota-tps", "40", "--not-found-ttl", "50ms"], &aws(&aws_side.endpoint));
+        let program = serve(&["--quota-tps", "40", "--not-found-ttl", "15s"], &aws(&aws_side.endpoint));
         poll_sessions_and_unknown_ids(&aws_side, &program, &[&program], wait).await.expect("at most a tenth");
     }
 }
@@ -248,7 +250,7 @@ async fn unknown_ids_on_all_replicas_get_at_most_a_tenth_of_the_reads_together()
     std::fs::write(&key, BASE64_STANDARD.encode([1; 32])).expect("the folder is writable");
     let (url, key) = (redis.url(), key.display().to_string());
     let shared = ["--shared-cache-url", &url, "--shared-cache-key-file", &key, "--shared-cache-timeout", "1s"];
-    let flags = [&shared[..], &["--quota-tps", "40", "--not-found-ttl", "50ms"]].concat();
+    let flags = [&shared[..], &["--quota-tps", "40", "--not-found-ttl", "15s"]].concat();
     let replicas = [(); 3].map(|()| serve(&flags, &aws(&aws_side.endpoint)));
     let polluted: Vec<_> = replicas.iter().collect();
     poll_sessions_and_unknown_ids(&aws_side, &replicas[0], &polluted, None).await.expect("at most a tenth");
