@@ -58,7 +58,7 @@ impl SessionReader {
         let metrics = ResultsMetrics::new(registry);
         let (store, shared) = shared.unzip();
         let quota = |rate| store.clone().map(|store| SharedQuota::new(store, rate, rekognition.region()));
-        let limiter = settings.rate.map(|rate| Limiter::new(rate / f64::from(settings.replicas), quota(rate)));
+        let limiter = settings.rate.map(|rate| Limiter::new(rate, settings.replicas, quota(rate)));
         let shared = shared.zip(store.clone()).map(|(shared, store)| {
             Arc::new(SharedCache::new(store, shared, settings.limits, metrics.shared_cache_lookups.clone()))
         });
@@ -132,7 +132,7 @@ impl SessionReader {
         let not_before = cached_error.as_ref().map(|cached_error| cached_error.expires_at);
         let not_found = cached_error.filter(|cached_error| cached_error.error.is_not_found());
         let last_read = match (&not_found, &pending) {
-            (Some(not_found), _) => LastRead::NotFound { read_at: not_found.since },
+            (Some(_), _) => LastRead::NotFound,
             (None, Some(pending)) => LastRead::Pending(Arc::clone(&pending.result)),
             (None, None) => LastRead::Never,
         };

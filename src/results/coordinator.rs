@@ -70,6 +70,8 @@ pub enum RemoteState {
     Final(SessionResult),
     /// AWS did not know the session a short while ago.
     NotFound,
+    /// AWS did not know the session minutes ago.
+    WasNotFound,
 }
 
 /// What the other replicas learn when the lease is released.

@@ -4,7 +4,7 @@ use crate::{error::Reason, telemetry::metrics::Registry};
 use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// What a permit is for, as the label `need` names it.
-pub const NEEDS: [&str; 3] = ["first_read", "re_read", "capture"];
+pub const NEEDS: [&str; 4] = ["first_read", "re_read", "capture", "not_found"];
 
 const READ_SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const LIMITER_SECONDS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];

@@ -21,7 +21,13 @@ use crate::{
     session::SessionId,
 };
 use context::Poll;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use subscription::{Progress, Subscription};
 use task::PollTask;
 use tokio::{sync::watch, time::Instant};
@@ -45,8 +51,10 @@ pub fn subscribe(
     let now = Instant::now();
     let mut polls = context.registry.lock();
     if let Some(poll) = polls.get(&id) {
-        if poll.progress.borrow().pending.is_none() && poll.first_read > respond_by {
-            return Err(Error::quota_exhausted(poll.first_read - now));
+        let limiter = context.limiter.as_ref().filter(|_| poll.progress.borrow().pending.is_none());
+        let delay = limiter.and_then(|limiter| limiter.delay_of(poll.ticket.load(Ordering::Relaxed)));
+        if let Some(delay) = delay.filter(|delay| !delay.is_zero() && now + *delay > respond_by) {
+            return Err(Error::quota_exhausted(delay));
         }
         context.metrics.polls_shared.inc();
         return Ok(poll.subscribe());
@@ -67,7 +75,8 @@ pub fn subscribe(
     let ticket = limiter.map(|limiter| limiter.queue_first_read(context.shared.is_none()));
     let pending = last_read.pending_response();
     let progress = watch::Sender::new(Progress { pending, ..Progress::default() });
-    let poll = Poll { progress, subscribed: Arc::default(), first_read: now + delay };
+    let number = AtomicU64::new(ticket.as_ref().map_or(u64::MAX, |ticket| ticket.number));
+    let poll = Poll { progress, subscribed: Arc::default(), ticket: Arc::new(number) };
     let subscription = poll.subscribe();
     context.tasks.spawn(PollTask::new(id, context, poll.clone(), last_read, not_before, ticket).run());
     polls.insert(id, poll);

@@ -4,20 +4,21 @@
 //! is seconds from its final result: its user is in front of the camera. The user of a CREATED
 //! session has not begun, and the check then takes seconds of movement and lights
 //! (<https://docs.aws.amazon.com/rekognition/latest/dg/face-liveness-diagrams.html>, steps 3 to 6):
-//! a read every few seconds still finds it IN_PROGRESS before it is final. An id that AWS did not
-//! know rarely becomes valid, and any client can invent one.
+//! a read every few seconds still finds it IN_PROGRESS before it is final.
 //!
 //! At a full quota the weights divide the reads in proportion. No session starves, since the time
 //! since its last read grows. `make bench-throttling` chose the weights: with a lower weight for
 //! CREATED, too many IN_PROGRESS sessions are detected too late; a higher one takes reads from
 //! sessions that are almost final.
+//!
+//! An id that AWS did not know rarely becomes valid, and any client can invent thousands. All of
+//! them together get one permit of ten while others wait.
 
 use crate::proto::LivenessStatus;
 use tokio::time::Instant;
 
 const IN_PROGRESS: f64 = 1.0;
 const CREATED: f64 = 0.17;
-const NOT_FOUND: f64 = 0.02;
 
 /// The priority of a permit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +29,8 @@ pub enum Priority {
     ReRead(ReReadPriority),
     /// The session has no subscribers.
     Capture,
+    /// AWS did not know the id at the last read.
+    NotFound,
 }
 
 /// The priority of a re-read. It grows with time.
@@ -45,11 +48,6 @@ impl ReReadPriority {
             _ => IN_PROGRESS,
         };
         Self { weight, last_read }
-    }
-
-    /// Returns the priority of an id that AWS did not know.
-    pub const fn of_not_found(last_read: Instant) -> Self {
-        Self { weight: NOT_FOUND, last_read }
     }
 
     /// Returns the priority at this time, to be compared with others.

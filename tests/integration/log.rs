@@ -1,17 +1,18 @@
 //! The messages of the log, and their levels.
 
 use crate::{
-    facade::{eventually, id, request},
+    facade::{eventually, id, request, within},
     program::{self, Running, aws, serve, simulator},
 };
 use face_liveness_facade::{
     proto::{self, ResultView, face_liveness_service_client::FaceLivenessServiceClient},
-    simulator::{Pace, Session, Simulator, Status},
+    simulator::{Fault, FaultKind, Pace, Session, Simulator, Status},
 };
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader},
+    time::Duration,
 };
 use tonic::transport::Channel;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -19,7 +20,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 struct Program {
     running: Running,
     client: FaceLivenessServiceClient<Channel>,
-    _simulator: Simulator,
+    simulator: Simulator,
 }
 
 impl Program {
@@ -30,7 +31,7 @@ impl Program {
         simulator.place(Session { pace: Pace::Frozen(Status::InProgress), ..Session::new(id(2)) });
         let running = serve(flags, &aws(&endpoint));
         let client = running.client().await;
-        Self { running, client, _simulator: simulator }
+        Self { running, client, simulator }
     }
 
     async fn call(&mut self, number: u32, view: ResultView) {
@@ -76,6 +77,26 @@ async fn the_access_log_records_client_view_code_and_reason() {
     }
     assert_eq!(lines[0]["session"], lines[1]["session"]);
     assert_ne!(lines[0]["session"], lines[2]["session"]);
+}
+
+#[tokio::test]
+async fn throttling_is_logged_once_when_it_begins_and_once_when_it_has_ended() {
+    let mut program = Program::start(&["--quota-tps", "10"]).await;
+    program.simulator.script(Fault {
+        times: Some(3),
+        ..Fault::new(FaultKind::Error { code: "ThrottlingException".into(), status: 400, message: None })
+    });
+    program.call(1, ResultView::Basic).await;
+    assert_eq!(program.simulator.reads_with_outcome("fault: error"), 3);
+    let begins = "AWS throttles reads; the rate falls, and recovers when AWS no longer throttles";
+    let begun = program.lines(begins, |lines| !lines.is_empty()).await;
+    assert_eq!((begun.len(), &begun[0]["level"], &begun[0]["rate"]), (1, &"WARN".into(), &8.0.into()));
+    assert!(!program.running.log().contains("AWS no longer throttles reads\""));
+    let ended = async || program.running.log().contains("AWS no longer throttles reads\"");
+    within(Duration::from_secs(40), "AWS no longer throttles", ended).await;
+    let ended = program.lines("AWS no longer throttles reads", |lines| !lines.is_empty()).await;
+    assert_eq!((ended.len(), &ended[0]["level"], &ended[0]["rate"]), (1, &"INFO".into(), &10.0.into()));
+    assert_eq!(program.lines(begins, |lines| !lines.is_empty()).await.len(), 1);
 }
 
 #[tokio::test]

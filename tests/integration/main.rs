@@ -25,6 +25,7 @@ mod memory;
 mod port;
 mod privacy;
 mod program;
+mod quota;
 mod redis;
 mod reflection;
 mod results;

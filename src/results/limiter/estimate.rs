@@ -1,5 +1,6 @@
 //! An estimate of when reservations of the shared quota come.
 
+use super::window::{Limit, Window};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -7,32 +8,36 @@ use tokio::time::Instant;
 const RECENT: Duration = Duration::from_secs(2);
 
 /// Estimates the time of this replica's next reservations from its last ones.
-#[derive(Default)]
 pub struct ReservationEstimate {
     last: Option<Instant>,
-    /// The average interval between two of this replica's reservations, with those of other
-    /// replicas between them.
+    /// The average interval between two of this replica's reservations that had to wait, with those
+    /// of other replicas between them. Zero if reservations do not wait.
     interval: Duration,
-    /// The interval if no other replica reserves.
-    min_interval: Duration,
+    /// The other replicas may need nothing: then this replica's reservations fill the quota.
+    window: Window,
 }
 
 impl ReservationEstimate {
-    /// Records a reservation at `at`.
-    pub fn record(&mut self, at: Instant, min_interval: Duration) {
-        let since = self.last.map_or(min_interval, |last| at.saturating_duration_since(last));
-        // During a longer pause this replica needed no reservation.
-        let interval = if since > RECENT { min_interval } else { since };
-        self.interval = ((self.interval + interval) / 2).max(min_interval);
-        (self.last, self.min_interval) = (Some(at), min_interval);
+    pub fn new(limit: Limit) -> Self {
+        Self { last: None, interval: Duration::ZERO, window: Window::new(limit) }
+    }
+
+    /// Records that `at` was reserved.
+    pub fn record(&mut self, now: Instant, at: Instant) {
+        let since = self.last.map(|last| at.saturating_duration_since(last));
+        let interval = since.filter(|since| at > now && *since <= RECENT).unwrap_or_default();
+        self.interval = (self.interval + interval) / 2;
+        self.last = Some(at);
+        self.window.record(at);
     }
 
     /// Returns the time until the reservation after `ahead` others.
     pub fn delay(&self, now: Instant, ahead: usize) -> Duration {
-        let Some(last) = self.last else { return Duration::ZERO };
-        let is_recent = now.saturating_duration_since(last) <= RECENT;
-        let interval = if is_recent { self.interval } else { self.min_interval };
-        last.saturating_duration_since(now) + interval * u32::try_from(ahead).unwrap_or(u32::MAX)
+        let Some(last) = self.last.filter(|last| now.saturating_duration_since(*last) <= RECENT) else {
+            return self.window.delay(now, ahead);
+        };
+        let queue = last.saturating_duration_since(now) + self.interval * u32::try_from(ahead).unwrap_or(u32::MAX);
+        queue.max(self.window.delay(now, ahead))
     }
 }
 
@@ -42,16 +47,29 @@ mod tests {
 
     #[test]
     fn the_delay_counts_permits_of_other_replicas_until_a_pause() {
+        let limit = Limit::new(40.0, 1.0);
         let interval = Duration::from_millis(25);
-        let (mut estimate, mut at) = (ReservationEstimate::default(), Instant::now());
-        assert_eq!(estimate.delay(at, 10), Duration::ZERO);
+        let (mut estimate, mut now) = (ReservationEstimate::new(limit), Instant::now());
+        assert_eq!(estimate.delay(now, 10), Duration::ZERO);
         // The other replica has every second reservation.
         for _ in 0..40 {
-            at += 2 * interval;
-            estimate.record(at, interval);
+            now += 2 * interval;
+            estimate.record(now, now + interval);
         }
-        let delay = estimate.delay(at, 10);
+        let delay = estimate.delay(now + interval, 10);
         assert!(delay.abs_diff(20 * interval) < Duration::from_millis(1), "{delay:?}");
-        assert_eq!(estimate.delay(at + RECENT + interval, 10), 10 * interval);
+        assert_eq!(estimate.delay(now + RECENT + 2 * interval, 10), Duration::ZERO);
+    }
+
+    #[test]
+    fn reservations_that_do_not_wait_predict_no_delay_up_to_the_quota() {
+        let limit = Limit::new(25.0, 1.0);
+        let (mut estimate, mut now) = (ReservationEstimate::new(limit), Instant::now());
+        for _ in 0..20 {
+            now += Duration::from_millis(500);
+            estimate.record(now, now);
+        }
+        assert_eq!(estimate.delay(now, 20), Duration::ZERO);
+        assert!(estimate.delay(now, 30) > Duration::from_millis(900), "{:?}", estimate.delay(now, 30));
     }
 }

@@ -1,50 +1,39 @@
-//! The queues of the rate limiter, and this replica's own permits: a token bucket with a rate that
-//! adapts to throttling.
+//! The queues of the rate limiter: which read gets the next permit, and when.
 
-use super::estimate::ReservationEstimate;
+use super::{
+    estimate::ReservationEstimate,
+    permits::{Permit, Permits},
+    window::{JITTER, LATENESS, Limit},
+};
 use crate::results::priority::{Priority, ReReadPriority};
 use std::{collections::VecDeque, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
-/// The size of the bucket: half a second of permits. AWS does not document its own. A bucket of one
-/// second is usual there, and requests can arrive closer together than they were sent.
-const BURST_SECONDS: f64 = 0.5;
-
 /// First reads granted in a row while re-reads wait.
 const FIRST_READS_IN_A_ROW: usize = 3;
 
-/// The factor of the multiplicative decrease.
-const DECREASE: f64 = 0.8;
+/// Other reads granted in a row while reads of unknown ids wait.
+const OTHERS_IN_A_ROW: usize = 9;
 
-/// The time of the additive increase from zero to the full rate: slow enough that AWS does not
-/// throttle all the time, and fast enough after a burst of another user of the account.
-pub const RECOVERY: Duration = Duration::from_secs(30);
-
-/// The smallest rate, as a fraction of the full rate. Some reads are needed to find that AWS no
-/// longer throttles.
-pub const FLOOR: f64 = 0.02;
-
-/// The right to one HTTP attempt.
-#[derive(Debug)]
-pub struct Permit {
-    pub granted: Instant,
-}
+/// How long this replica stays within its own share after Redis was unavailable. Then the other
+/// replicas have connected again too, and count their reads in Redis.
+const RETURN: Duration = Duration::from_secs(3);
 
 pub struct Queues {
     first_reads: VecDeque<Ticket>,
     re_reads: Vec<(Ticket, ReReadPriority)>,
     captures: VecDeque<Ticket>,
+    /// Reads of ids that AWS did not know.
+    not_found: VecDeque<Ticket>,
     first_reads_in_a_row: usize,
+    others_in_a_row: usize,
+    /// When a read of an unknown id can have its turn again.
+    not_found_deferred: Instant,
     next_number: u64,
-    /// This replica's own permits that are available now.
-    pub permits: f64,
-    /// Permits per second, now and while AWS does not throttle.
-    pub rate: f64,
-    full_rate: f64,
-    refilled: Instant,
-    last_decrease: Instant,
+    pub own: Permits,
     /// None while the shared quota is not in use.
-    pub reservations: Option<ReservationEstimate>,
+    reservations: Option<ReservationEstimate>,
+    own_until: Instant,
 }
 
 struct Ticket {
@@ -55,20 +44,21 @@ struct Ticket {
 }
 
 impl Queues {
-    pub fn new(rate: f64) -> Self {
+    /// `rate` is this replica's own share.
+    pub fn new(rate: f64, limit: Limit) -> Self {
         let now = Instant::now();
         Self {
             first_reads: VecDeque::new(),
             re_reads: Vec::new(),
             captures: VecDeque::new(),
+            not_found: VecDeque::new(),
             first_reads_in_a_row: 0,
+            others_in_a_row: 0,
+            not_found_deferred: now,
             next_number: 0,
-            permits: burst(rate),
-            rate,
-            full_rate: rate,
-            refilled: now,
-            last_decrease: now,
+            own: Permits::new(rate, limit),
             reservations: None,
+            own_until: now,
         }
     }
 
@@ -81,6 +71,7 @@ impl Queues {
             Priority::FirstRead => self.first_reads.push_back(ticket),
             Priority::ReRead(priority) => self.re_reads.push((ticket, priority)),
             Priority::Capture => self.captures.push_back(ticket),
+            Priority::NotFound => self.not_found.push_back(ticket),
         }
         number
     }
@@ -95,92 +86,162 @@ impl Queues {
         self.first_reads.retain(|ticket| ticket.number != number);
         self.re_reads.retain(|(ticket, _)| ticket.number != number);
         self.captures.retain(|ticket| ticket.number != number);
+        self.not_found.retain(|ticket| ticket.number != number);
     }
 
-    /// Returns the lengths of the queues: first reads, re-reads, captures.
-    pub fn lengths(&self) -> [usize; 3] {
-        [self.first_reads.len(), self.re_reads.len(), self.captures.len()]
+    /// Returns the lengths of the queues: first reads, re-reads, captures, unknown ids.
+    pub fn lengths(&self) -> [usize; 4] {
+        [self.first_reads.len(), self.re_reads.len(), self.captures.len(), self.not_found.len()]
     }
 
     /// Returns how long a first read that is queued now waits for its permit, if no other one is
-    /// queued after it. The re-reads of the sessions ahead of it get their share meanwhile.
+    /// queued after it.
     pub fn first_read_delay(&mut self) -> Duration {
-        let ahead = self.first_reads.len();
-        let in_a_row = if self.re_reads.is_empty() { 0 } else { self.first_reads_in_a_row.min(FIRST_READS_IN_A_ROW) };
-        let ahead = ahead + (ahead + in_a_row) / FIRST_READS_IN_A_ROW;
-        if let Some(reservations) = &self.reservations {
-            return reservations.delay(Instant::now(), ahead);
-        }
-        self.refill();
-        Duration::from_secs_f64((((ahead + 1) as f64 - self.permits) / self.rate).max(0.0))
+        self.delay_behind(self.first_reads.len())
     }
 
-    /// Decreases the rate. Permits that were granted before the last decrease do not count.
-    pub fn throttled(&mut self, permit: &Permit) {
-        self.refill();
-        if permit.granted >= self.last_decrease {
-            self.rate = (self.rate * DECREASE).max(self.full_rate * FLOOR);
-            self.permits = self.permits.min(0.0);
-            self.last_decrease = self.refilled;
+    /// Returns how long the first read with this ticket still waits. None if it is not in the queue.
+    pub fn delay_of(&mut self, number: u64) -> Option<Duration> {
+        let ahead = self.first_reads.binary_search_by_key(&number, |ticket| ticket.number).ok()?;
+        Some(self.delay_behind(ahead))
+    }
+
+    /// Returns how long a first read waits behind `ahead` others. Re-reads and unknown ids get their
+    /// share meanwhile.
+    fn delay_behind(&mut self, ahead: usize) -> Duration {
+        let in_a_row = if self.re_reads.is_empty() { 0 } else { self.first_reads_in_a_row.min(FIRST_READS_IN_A_ROW) };
+        let ahead = ahead + (ahead + in_a_row) / FIRST_READS_IN_A_ROW;
+        let ahead = if self.not_found.is_empty() { ahead } else { ahead + ahead / OTHERS_IN_A_ROW };
+        let now = Instant::now();
+        match &self.reservations {
+            Some(reservations) if now >= self.own_until => reservations.delay(now, ahead),
+            _ => self.own.delay(ahead),
         }
+    }
+
+    /// Returns whether permits come from the shared quota.
+    pub const fn is_shared(&self) -> bool {
+        self.reservations.is_some()
     }
 
     /// Grants this replica's own permits. Returns the time until the next grant if a ticket waits.
     pub fn grant_own(&mut self) -> Option<Duration> {
-        self.refill();
         loop {
-            let needed = match self.next_priority()? {
-                Priority::FirstRead | Priority::ReRead(_) => 1.0,
-                Priority::Capture => burst(self.rate),
-            };
+            let priority = self.next_priority()?;
+            let (due, now) = (self.due(priority), Instant::now());
             // The timer may fire a nanosecond early.
-            if self.permits + 1e-6 < needed {
-                return Some(Duration::from_secs_f64((needed - self.permits) / self.rate));
+            if due > now + Duration::from_micros(1) {
+                return Some(due - now);
             }
-            self.grant_next();
+            // A late timer does not delay the grants after this one.
+            self.grant(priority, due.max(now - LATENESS));
         }
     }
 
-    /// Grants a permit of the shared quota. This replica's own permits do not become fewer than
-    /// none, since they are the fallback.
-    pub fn grant_reserved(&mut self) {
-        self.grant_next();
-        self.permits = self.permits.max(0.0);
+    /// Returns when this replica can grant its own next permit.
+    fn due(&mut self, priority: Priority) -> Instant {
+        match priority {
+            Priority::FirstRead => self.own.available_at(),
+            // Its turn, while first reads wait.
+            Priority::ReRead(_) if self.has_ready_first_read() => self.own.available_at(),
+            Priority::ReRead(_) => self.own.paced_at(),
+            Priority::NotFound if self.others_in_a_row >= OTHERS_IN_A_ROW => self.own.available_at(),
+            Priority::NotFound | Priority::Capture => self.own.spare_at(),
+        }
     }
 
-    /// Grants an unused permit again, except to a capture, which needs a full bucket.
-    pub fn regrant(&mut self) {
-        self.permits += 1.0;
-        if self.next_priority().is_some_and(|priority| priority != Priority::Capture) {
-            self.grant_reserved();
+    /// Returns how long no permit of the shared quota can be reserved for this priority. For a short
+    /// while after Redis was unavailable, this replica stays within its own share too.
+    pub fn reservation_delay(&mut self, priority: Priority) -> Option<Duration> {
+        let now = Instant::now();
+        let own = if now < self.own_until { self.due(priority) } else { now };
+        let deferred = if priority == Priority::NotFound { self.not_found_deferred } else { now };
+        let delay = own.max(deferred).saturating_duration_since(now);
+        (!delay.is_zero()).then_some(delay)
+    }
+
+    /// Returns whether the next permit is for a first read, and can be reserved in the shared quota.
+    pub fn first_read_can_be_reserved(&mut self) -> bool {
+        self.next_priority() == Some(Priority::FirstRead) && self.reservation_delay(Priority::FirstRead).is_none()
+    }
+
+    /// Records a reservation of the shared quota.
+    pub fn reserved(&mut self, at: Instant, limit: Limit) {
+        self.reservations.get_or_insert_with(|| ReservationEstimate::new(limit)).record(Instant::now(), at);
+    }
+
+    /// Uses this replica's own share, since Redis is unavailable. For a second, the reads of all
+    /// replicas from before fill the quota.
+    pub fn use_own_share(&mut self) {
+        if self.reservations.take().is_some() {
+            self.own.fill_window();
         }
+        self.own_until = Instant::now() + RETURN;
+    }
+
+    /// Grants a permit of the shared quota that was reserved for this priority, or a more urgent
+    /// one.
+    pub fn grant_reserved(&mut self, reserved: Priority) {
+        let known = self.next_known().filter(|_| reserved != Priority::NotFound);
+        self.grant(known.unwrap_or(reserved), Instant::now());
+        self.own.clear_debt();
+    }
+
+    /// Takes an unused permit back. One of the shared quota is granted again, if that is not too
+    /// late, and not to a capture.
+    pub fn pass_on(&mut self, permit: &Permit) {
+        self.own.give_back(permit);
+        if self.is_shared()
+            && permit.granted.elapsed() <= JITTER
+            && let Some(priority) = self.next_known().filter(|priority| *priority != Priority::Capture)
+        {
+            self.grant_reserved(priority);
+        }
+    }
+
+    /// Delays reads of unknown ids, for which the shared quota has no permit now. Returns whether
+    /// other reads wait.
+    pub fn defer_not_found(&mut self, delay: Duration) -> bool {
+        self.not_found_deferred = Instant::now() + delay;
+        self.next_known().is_some()
     }
 
     /// Returns the priority of the ticket that gets the next permit.
     pub fn next_priority(&self) -> Option<Priority> {
+        let not_found = (!self.not_found.is_empty()).then_some(Priority::NotFound);
+        let has_turn = self.others_in_a_row >= OTHERS_IN_A_ROW && self.not_found_deferred <= Instant::now();
+        not_found.filter(|_| has_turn).or_else(|| self.next_known()).or(not_found)
+    }
+
+    /// Returns the priority of the next ticket, except those of unknown ids.
+    fn next_known(&self) -> Option<Priority> {
         let re_read = self.re_reads.first().map(|(_, priority)| Priority::ReRead(*priority));
         let is_turn_of_re_read = self.first_reads_in_a_row >= FIRST_READS_IN_A_ROW && re_read.is_some();
-        let first_read = self.first_reads.iter().any(|ticket| ticket.is_ready).then_some(Priority::FirstRead);
+        let first_read = self.has_ready_first_read().then_some(Priority::FirstRead);
         let capture = self.captures.front().map(|_| Priority::Capture);
         first_read.filter(|_| !is_turn_of_re_read).or(re_read).or(capture)
     }
 
-    /// Returns the rate as a fraction of the full rate.
-    pub fn rate_fraction(&mut self) -> f64 {
-        self.refill();
-        self.rate / self.full_rate
+    fn has_ready_first_read(&self) -> bool {
+        self.first_reads.iter().any(|ticket| ticket.is_ready)
     }
 
-    fn grant_next(&mut self) {
-        let permit = Permit { granted: Instant::now() };
-        if self.pop().is_some_and(|ticket| ticket.grant.send(permit).is_ok()) {
-            self.permits -= 1.0;
+    fn grant(&mut self, priority: Priority, due: Instant) {
+        let Some(ticket) = self.pop(priority) else { return };
+        let permit = self.own.take(due, priority != Priority::FirstRead);
+        match ticket.grant.send(permit) {
+            Ok(()) => {}
+            Err(permit) => return self.own.give_back(&permit),
         }
+        match priority {
+            Priority::FirstRead => self.first_reads_in_a_row += 1,
+            Priority::ReRead(_) | Priority::Capture => self.first_reads_in_a_row = 0,
+            Priority::NotFound => {}
+        }
+        self.others_in_a_row = if priority == Priority::NotFound { 0 } else { self.others_in_a_row + 1 };
     }
 
-    fn pop(&mut self) -> Option<Ticket> {
-        let priority = self.next_priority()?;
-        self.first_reads_in_a_row = if priority == Priority::FirstRead { self.first_reads_in_a_row + 1 } else { 0 };
+    fn pop(&mut self, priority: Priority) -> Option<Ticket> {
         match priority {
             Priority::FirstRead => {
                 let first = self.first_reads.iter().position(|ticket| ticket.is_ready)?;
@@ -193,21 +254,7 @@ impl Queues {
                 Some(self.re_reads.swap_remove(highest).0)
             }
             Priority::Capture => self.captures.pop_front(),
+            Priority::NotFound => self.not_found.pop_front(),
         }
     }
-
-    fn refill(&mut self) {
-        let now = Instant::now();
-        let seconds = (now - self.refilled).as_secs_f64();
-        let permits = self.permits + seconds * self.rate;
-        self.rate = (self.rate + self.full_rate * seconds / RECOVERY.as_secs_f64()).min(self.full_rate);
-        // The burst of the new rate: with the old one a capture would never find a full bucket.
-        self.permits = permits.min(burst(self.rate));
-        self.refilled = now;
-    }
-}
-
-/// Returns the permits that can be granted at once after an idle time.
-pub fn burst(rate: f64) -> f64 {
-    (rate * BURST_SECONDS).max(1.0)
 }

@@ -1,32 +1,55 @@
--- Reserves one read of the quota that replicas share: a rate limiter of virtual time (GCRA).
+-- Reserves one read of the quota that replicas share: a rate limiter of virtual time (GCRA), and a
+-- window that bounds the reads of a second.
 --
--- KEYS: the quota, a hash of two times in microseconds of Redis's clock. `all` is when the next
--- read is free, `re` the same for re-reads.
--- ARGV: the kind of read ('first_read', 're_read', 'capture'); the interval between two reads and
--- the burst, both in microseconds; the share of re-reads, from 0 to 1.
+-- KEYS: the quota, a hash. Its times are in microseconds of Redis's clock: `all` is when the rate
+-- has the next read, `re` when the next read is due that is not a first read, `first` is the last
+-- first read, `waited` the last first read or re-read that had to wait. `count` is the number of
+-- reads so far, `not_found` this number after the last read of an unknown id. The fields 0, 1, …
+-- are the times of the last reads, of number n in field n modulo their number.
+-- ARGV: the kind of read ('first_read', 're_read', 'capture', 'not_found'); the interval between two
+-- reads and the burst, in microseconds; the share of re-reads, from 0 to 1; the window: its number
+-- of reads, and its length in microseconds.
 -- Returns {1, microseconds until the reserved read}, or {0, microseconds until a retry}.
 --
--- After an idle time reads can come in a burst. A re-read can exceed its share while half of the
--- burst is unused. A capture gets a read only if the whole burst is unused. A time that is a minute
--- ahead comes from another server's clock, after a failover, and is ignored.
+-- A read is at least one window after the read that many before it. First reads can come in a
+-- burst, and the others are paced evenly; they get their share while a first read waits. A capture
+-- gets a read only if half of the window is unused, and no other read had to wait in it. So does an
+-- unknown id, which also gets one read of ten. A time that is a minute ahead comes from another
+-- server's clock, after a failover, and is ignored.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local kind, interval, burst, share = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local saved = redis.call('HMGET', KEYS[1], 'all', 're')
+local grants, window = tonumber(ARGV[5]), tonumber(ARGV[6])
 local function time_of(text)
   local time = tonumber(text) or 0
-  if time > now + 60000000 then time = 0 end
-  return math.max(time, now - burst)
+  return time > now + 60000000 and 0 or time
 end
-local all, re = time_of(saved[1]), time_of(saved[2])
-local at = math.max(all, now)
-if kind == 'capture' and all > now - burst then return {0, math.ceil(all - now + burst)} end
-if kind == 're_read' and all > now - burst / 2 then
-  at = math.max(at, re)
-  re = re + interval / share
+local function text(number) return string.format('%.0f', number) end
+local saved = redis.call('HMGET', KEYS[1], 'all', 're', 'first', 'count', 'not_found', 'waited')
+local count, not_found = tonumber(saved[4]) or 0, tonumber(saved[5]) or 0
+local oldest, half = count % grants, (count - math.max(math.floor(grants / 2), 1)) % grants
+local reads = redis.call('HMGET', KEYS[1], oldest, half)
+local all = math.max(time_of(saved[1]), now - burst)
+local at = math.max(all, now, time_of(reads[1]) + window)
+if kind == 'capture' or kind == 'not_found' then
+  local spare = math.max(time_of(reads[2]), time_of(saved[6])) + window
+  local turns = kind == 'not_found' and 10 - (count - not_found) or 10
+  if spare > now and turns > 0 then return {0, math.ceil(math.min(spare - now, turns * interval))} end
 end
-all = all + interval
-redis.call('HSET', KEYS[1], 'all', string.format('%.0f', all), 're', string.format('%.0f', re))
-redis.call('PEXPIRE', KEYS[1], math.ceil((math.max(all, re) - now + burst) / 1000) + 1000)
+if kind == 'first_read' then
+  redis.call('HSET', KEYS[1], 'first', text(at))
+else
+  at = math.max(at, time_of(saved[2]))
+  local pace = time_of(saved[3]) > now and interval / share or interval
+  redis.call('HSET', KEYS[1], 're', text(at + pace))
+end
+if at > now and (kind == 'first_read' or kind == 're_read') then
+  redis.call('HSET', KEYS[1], 'waited', text(at))
+end
+if kind == 'not_found' then not_found = count + 1 end
+all = math.max(all, at - burst) + interval
+local counts = {'count', text(count + 1), 'not_found', text(not_found)}
+redis.call('HSET', KEYS[1], 'all', text(all), oldest, text(at), unpack(counts))
+redis.call('PEXPIRE', KEYS[1], math.ceil((math.max(all, at + window) - now + burst) / 1000) + 1000)
 return {1, math.ceil(at - now)}

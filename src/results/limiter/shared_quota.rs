@@ -1,6 +1,6 @@
 //! The quota that replicas share: each reserves one read at a time in Redis, by Redis's clock.
 
-use super::queues::burst;
+use super::{permits::burst, window::Limit};
 use crate::{
     results::priority::Priority,
     store::{Operation, PREFIX, Store},
@@ -8,7 +8,7 @@ use crate::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The share of the quota for the re-reads of all replicas. First reads always get the rest.
+/// The share of the quota for the re-reads of all replicas, while first reads wait.
 const RE_READ_SHARE: f64 = 0.8;
 
 const RESERVE: &str = include_str!("reserve.lua");
@@ -39,9 +39,8 @@ impl SharedQuota {
         self.rate
     }
 
-    /// Returns the time between two reads at this fraction of the rate.
-    pub fn interval(&self, fraction: f64) -> Duration {
-        Duration::from_secs_f64(1.0 / (self.rate * fraction))
+    pub fn limit(&self) -> Limit {
+        Limit::new(self.rate, 1.0)
     }
 
     /// Reserves one read at this fraction of the rate.
@@ -50,12 +49,15 @@ impl SharedQuota {
             Priority::FirstRead => "first_read",
             Priority::ReRead(_) => "re_read",
             Priority::Capture => "capture",
+            Priority::NotFound => "not_found",
         };
-        let interval = self.interval(fraction).as_micros() as u64;
-        let burst = (burst(self.rate * fraction) - 1.0) * interval as f64;
+        let Limit { grants, length } = self.limit();
+        let interval = 1e6 / (self.rate * fraction);
+        let burst = (burst(self.rate, fraction) - 1.0) * interval;
         let mut reserve = redis::cmd("EVAL");
-        reserve.arg(RESERVE).arg(1).arg(&self.key).arg(kind).arg(interval).arg(burst as u64).arg(RE_READ_SHARE);
-        match self.store.query::<(bool, u64)>(Operation::Quota, &reserve).await {
+        reserve.arg(RESERVE).arg(1).arg(&self.key).arg(kind).arg(interval as u64).arg(burst as u64).arg(RE_READ_SHARE);
+        reserve.arg(grants).arg(length.as_micros() as u64);
+        match self.store.query_with_retries::<(bool, u64)>(Operation::Quota, &reserve).await {
             Some((true, micros)) => Reservation::Granted(Instant::now() + Duration::from_micros(micros)),
             Some((false, micros)) => Reservation::Denied(Duration::from_micros(micros)),
             None => Reservation::Unavailable,

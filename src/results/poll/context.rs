@@ -14,13 +14,10 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64},
     time::Duration,
 };
-use tokio::{
-    sync::{Notify, Semaphore, watch},
-    time::Instant,
-};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How results are read and cached.
@@ -73,8 +70,8 @@ pub struct Poll {
     pub progress: watch::Sender<Progress>,
     /// Notifies the poll task of each new subscriber.
     pub subscribed: Arc<Notify>,
-    /// When the first read is expected to get its permit.
-    pub first_read: Instant,
+    /// The number of the last ticket in the queue of the rate limiter.
+    pub ticket: Arc<AtomicU64>,
 }
 
 impl Poll {

@@ -19,9 +19,7 @@ const IDLE_LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// The result of the last read of a session, by any replica.
 pub enum LastRead {
     Never,
-    NotFound {
-        read_at: Instant,
-    },
+    NotFound,
     Pending(Arc<SessionResult>),
     /// The session was final before the poll. Only its images are read.
     Final(Arc<SessionResult>),
@@ -38,7 +36,7 @@ impl LastRead {
     pub fn priority(&self, started: Instant) -> Priority {
         match self {
             Self::Never => Priority::FirstRead,
-            Self::NotFound { read_at } => Priority::ReRead(ReReadPriority::of_not_found(*read_at)),
+            Self::NotFound => Priority::NotFound,
             Self::Pending(result) => Priority::ReRead(ReReadPriority::of(result.message.status(), result.read_at)),
             Self::Final(result) => Priority::ReRead(ReReadPriority::of(result.message.status(), started)),
         }

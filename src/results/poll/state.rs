@@ -95,7 +95,7 @@ impl State {
     ) -> Self {
         let stale_at = match &last_read {
             LastRead::Pending(result) | LastRead::Final(result) => result.read_at + settings.pending_ttl,
-            LastRead::Never | LastRead::NotFound { .. } => now,
+            LastRead::Never | LastRead::NotFound => now,
         };
         Self {
             started: now,
@@ -131,7 +131,7 @@ impl State {
                 }
             }
             (Event::Remote(remote), Phase::Waiting(priority) | Phase::Queued(priority)) => {
-                match self.take_over(remote) {
+                match self.take_over(remote, now) {
                     true => self.reschedule(now),
                     false => self.next_look = Some(now + self.last_read.look_period(priority)),
                 }

@@ -18,7 +18,10 @@ use crate::{
     session::SessionId,
     telemetry::spans,
 };
-use std::{pin::Pin, sync::Arc};
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+};
 use tokio::time::Instant;
 
 pub struct PollTask {
@@ -104,7 +107,11 @@ impl PollTask {
         let Some(limiter) = &self.io.context.limiter else { return Some(Event::PermitGranted) };
         match &self.ticket {
             Some(ticket) => ticket.ready(),
-            None => self.ticket = Some(limiter.queue(priority)),
+            None => {
+                let ticket = limiter.queue(priority);
+                self.poll.ticket.store(ticket.number, Ordering::Relaxed);
+                self.ticket = Some(ticket);
+            }
         }
         None
     }
@@ -145,7 +152,7 @@ impl PollTask {
             }
             Action::PassOnPermit => {
                 if let (Some(limiter), Some(permit)) = (limiter, self.permit.take()) {
-                    limiter.pass_on(permit);
+                    limiter.pass_on(&permit);
                 }
             }
             Action::Release(release) => io.coordinator.release(release).await,

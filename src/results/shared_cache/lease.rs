@@ -69,15 +69,16 @@ impl Lease {
         let Self { cache, id, name } = self;
         let key = cache.settings.keyring.newest();
         let mut claim = redis::cmd("EVAL");
-        claim.arg(CLAIM).arg(3);
-        for value in ["result", "state", "lease"] {
+        claim.arg(CLAIM).arg(4);
+        for value in ["result", "state", "lease", "unknown"] {
             claim.arg(key_name(key, *id, value));
         }
         claim.arg(name).arg(ttl.as_millis() as u64).arg(kind);
-        let (reply, value, status_ttl) =
-            cache.store.query_with_retries::<(u8, Option<Vec<u8>>, u64)>(Operation::Lease, &claim).await?;
+        let (reply, value, status_ttl, is_unknown) =
+            cache.store.query_with_retries::<(u8, Option<Vec<u8>>, u64, bool)>(Operation::Lease, &claim).await?;
         let Some(value) = value else {
-            return Some(Claim { is_granted: reply == 1, remote: RemoteState::Unknown });
+            let remote = if is_unknown { RemoteState::WasNotFound } else { RemoteState::Unknown };
+            return Some(Claim { is_granted: reply == 1, remote });
         };
         if reply != 2 {
             return Some(Claim { is_granted: reply == 1, remote: self.status(value, status_ttl) });
@@ -100,14 +101,17 @@ impl Lease {
         }
     }
 
-    async fn release_with(&self, record: Option<Record>, ttl: Duration) {
+    async fn release_with(&self, record: Option<Record>, ttl: Duration, unknown_ttl: Duration) {
         let Self { cache, id, name } = self;
         let key = cache.settings.keyring.newest();
         let value =
             record.map(|record| key.encrypt(*id, ValueKind::Status, record.encode_to_vec())).unwrap_or_default();
         let mut release = redis::cmd("EVAL");
-        release.arg(RELEASE).arg(2).arg(key_name(key, *id, "lease")).arg(key_name(key, *id, "state"));
-        release.arg(name).arg(value).arg(ttl.as_millis().max(1) as u64);
+        release.arg(RELEASE).arg(3);
+        for value in ["lease", "state", "unknown"] {
+            release.arg(key_name(key, *id, value));
+        }
+        release.arg(name).arg(value).arg(ttl.as_millis().max(1) as u64).arg(unknown_ttl.as_millis() as u64);
         cache.store.query_with_retries::<()>(Operation::Lease, &release).await;
     }
 }
@@ -139,17 +143,18 @@ impl Coordinator for Lease {
         })
     }
 
-    /// Releases the lease and saves what was read. NotFound is shared for a short time only.
+    /// Releases the lease and saves what was read. NotFound is a response for a short time only.
+    /// After that, no replica takes the id for a new one.
     fn release(&self, release: Release) -> BoxFuture<'_, ()> {
-        let (record, ttl) = match release {
-            Release::Nothing => (None, Duration::ZERO),
-            Release::Pending(result) => (Some(Record::of(&result)), STATUS_TTL),
+        let (record, ttl, unknown_ttl) = match release {
+            Release::Nothing => (None, Duration::ZERO, Duration::ZERO),
+            Release::Pending(result) => (Some(Record::of(&result)), STATUS_TTL, Duration::ZERO),
             Release::NotFound => {
                 let ttl = self.cache.limits.not_found_ttl.min(STATUS_TTL);
-                ((!ttl.is_zero()).then(Record::default), ttl)
+                ((!ttl.is_zero()).then(Record::default), ttl, STATUS_TTL)
             }
         };
-        Box::pin(self.release_with(record, ttl))
+        Box::pin(self.release_with(record, ttl, unknown_ttl))
     }
 
     fn save<'a>(&'a self, result: &'a SessionResult, images: &'a Images) -> BoxFuture<'a, Option<SessionResult>> {

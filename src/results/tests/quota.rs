@@ -40,6 +40,24 @@ async fn a_first_read_that_would_miss_its_deadline_is_rejected_with_the_queue_de
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_caller_gets_the_estimate_of_its_own_time() {
+    let settings = ReaderSettings { rate: Some(1.0), ..SETTINGS };
+    let fixture = Fixture::with(settings, simulator::Config::default());
+    let callers: Vec<_> = (1..=30).map(|number| fixture.wait(number, 50)).collect();
+    tokio::task::yield_now().await;
+    fixture.freeze(99, Status::Created);
+    let first = fixture.wait(99, 50);
+    tokio::time::sleep(SECOND).await;
+    let too_early = fixture.get(99, 5 * SECOND).await.map(drop).expect_err("thirty reads are ahead");
+    assert_eq!(too_early.reason, Reason::QuotaExhausted);
+    // The others hang up, and their polls end after the grace period.
+    callers.iter().for_each(JoinHandle::abort);
+    tokio::time::sleep(3 * SECOND).await;
+    assert_eq!(status(&fixture.get(99, 5 * SECOND).await), Ok(LivenessStatus::Created));
+    first.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn unknown_ids_do_not_delay_real_sessions() {
     let settings = ReaderSettings { rate: Some(5.0), ..SETTINGS };
     let fixture = Fixture::with(

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Reason},
     results::{
         coordinator::{Claim, Release, RemoteState},
-        poll::last_read::LOOK_PERIOD,
+        poll::{last_read::LOOK_PERIOD, subscription::Recipients},
         priority::Priority,
     },
 };
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 impl State {
     pub(super) fn on_claim(&mut self, claim: Claim, phase: Phase, now: Instant) {
         self.is_leased = claim.is_granted;
-        let is_new = self.take_over(claim.remote);
+        let is_new = self.take_over(claim.remote, now);
         match phase {
             _ if self.phase == Phase::Ended => {}
             Phase::ClaimingQueue if is_new || self.is_stopping || !self.is_subscribed => self.reschedule(now),
@@ -40,9 +40,9 @@ impl State {
         }
     }
 
-    /// Takes over what another replica has read. Returns whether that is a new pending status. A
-    /// final result and NotFound end the poll.
-    pub(super) fn take_over(&mut self, remote: RemoteState) -> bool {
+    /// Takes over what another replica has read. Returns whether that changes the next read: a new
+    /// pending status, or a NotFound. A final result and a current NotFound end the poll.
+    pub(super) fn take_over(&mut self, remote: RemoteState, now: Instant) -> bool {
         match remote {
             RemoteState::Unknown => {}
             RemoteState::Pending(result) => {
@@ -55,6 +55,15 @@ impl State {
                 return is_new;
             }
             RemoteState::Final(result) => self.end(LastResponse::RemoteFinal(result)),
+            RemoteState::WasNotFound => {
+                let is_new = matches!(self.last_read, LastRead::Never);
+                if is_new {
+                    self.last_read = LastRead::NotFound;
+                    // What a subscriber gets that cannot wait for the read.
+                    self.publish_failure(Error::new(Reason::SessionNotFound), Recipients::None, now);
+                }
+                return is_new;
+            }
             RemoteState::NotFound => self.end(LastResponse::NotFound(Error::new(Reason::SessionNotFound))),
         }
         false

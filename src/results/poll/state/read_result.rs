@@ -105,7 +105,7 @@ impl State {
         self.publish_failure(error, Recipients::WithoutWait, now);
     }
 
-    fn publish_failure(&mut self, error: Error, recipients: Recipients, now: Instant) {
+    pub(super) fn publish_failure(&mut self, error: Error, recipients: Recipients, now: Instant) {
         self.actions.push(Action::PublishFailure(ReadFailure { error, at: now, recipients }));
     }
 }

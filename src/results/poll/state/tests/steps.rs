@@ -48,6 +48,7 @@ pub enum RemoteKind {
     Pending(u64),
     Final,
     NotFound,
+    WasNotFound,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,6 +66,7 @@ fn remote_kind() -> impl Strategy<Value = RemoteKind> {
         3 => (0..2_000_u64).prop_map(RemoteKind::Pending),
         1 => Just(RemoteKind::Final),
         1 => Just(RemoteKind::NotFound),
+        1 => Just(RemoteKind::WasNotFound),
     ]
 }
 

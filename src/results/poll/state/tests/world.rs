@@ -73,7 +73,7 @@ impl World {
         let known = |status| Arc::new(result(status, now, 100));
         let (last_read, is_known) = match setup.start {
             0 => (LastRead::Never, false),
-            1 => (LastRead::NotFound { read_at: now }, false),
+            1 => (LastRead::NotFound, false),
             2 => (LastRead::Pending(known(LivenessStatus::InProgress)), true),
             _ => (LastRead::Final(known(LivenessStatus::Succeeded)), true),
         };
@@ -251,6 +251,7 @@ impl World {
             }
             RemoteKind::Final => RemoteState::Final(result(LivenessStatus::Succeeded, self.now, 0)),
             RemoteKind::NotFound => RemoteState::NotFound,
+            RemoteKind::WasNotFound => RemoteState::WasNotFound,
         }
     }
 
