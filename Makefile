@@ -26,7 +26,7 @@ test: ## All tests. Needs cargo, a C compiler and redis-server, which it install
 test-release: ## The tests that start the program, with its release build.
 	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory tools-test
 	cargo build --release
-	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- hostile:: stalled_log:: memory:: configuration:: binary:: log::
+	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- hostile:: signals:: stalled_log:: memory:: configuration:: binary:: log::
 
 check: tools-check ## Format, lints, contract, licenses, imports between modules, documentation.
 	cargo fmt --all --check

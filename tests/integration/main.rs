@@ -29,6 +29,8 @@ mod results;
 mod rotation;
 mod shared_cache;
 mod sharing;
+#[cfg(target_os = "linux")]
+mod signals;
 mod stalled_log;
 mod tls;
 mod traces;
