@@ -9,6 +9,7 @@ mod http2;
 pub mod incoming;
 mod metrics;
 mod reflection;
+mod scrapes;
 mod shutdown;
 mod socket;
 pub mod tls;
@@ -32,12 +33,7 @@ use crate::{
 use health::Health;
 use incoming::{Incoming, Limits, Protocol};
 use metrics::ServerMetrics;
-use std::{
-    future::pending,
-    pin::pin,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 use tls::Tls;
 use tokio::net::TcpListener;
 use tower::layer::layer_fn;
@@ -143,23 +139,22 @@ impl Server {
             pending().await
         });
 
-        let scrape = {
-            let (health, metrics, registry) = (health.clone(), Arc::clone(&metrics), Arc::new(Mutex::new(registry)));
-            let measure = Arc::new(measure);
+        let (scrapes, render_metrics) = scrapes::scrapes({
+            let (health, metrics) = (health.clone(), Arc::clone(&metrics));
             move || {
-                let registry = registry.lock().expect("nothing panics under this lock");
                 measure();
                 metrics.ready.set(health.is_ready().into());
                 metrics.requests_in_flight.set(admission.calls() as i64);
                 metrics.set_connections(&connections);
                 registry.text()
             }
-        };
+        });
+        tasks.spawn("metrics", render_metrics);
         let max_lifetime = Some(2 * http2::ADMIN_CONNECTION_AGE);
         let limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, max_lifetime, ..Limits::default() };
         let incoming = Incoming::new(admin_listener, None, Protocol::Any, limits);
         let admit = admit(Admission::admin(MAX_ADMIN_CONNECTIONS));
-        let admin_port = admin::services(health.clone(), admin_health, scrape, admit).serve_with_incoming(incoming);
+        let admin_port = admin::services(health.clone(), admin_health, scrapes, admit).serve_with_incoming(incoming);
         tasks.spawn("admin port", async move {
             admin_port.await.expect("the stream of connections yields no error");
         });
