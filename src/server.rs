@@ -151,9 +151,11 @@ impl Server {
         });
         tasks.spawn("metrics", render_metrics);
         let max_lifetime = Some(2 * http2::ADMIN_CONNECTION_AGE);
-        let limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, max_lifetime, ..Limits::default() };
+        let max_connections = MAX_ADMIN_CONNECTIONS;
+        let limits = Limits { max_connections, max_lifetime, evicts_oldest: true, ..Limits::default() };
         let incoming = Incoming::new(admin_listener, None, Protocol::Any, limits);
-        let admit = admit(Admission::admin(MAX_ADMIN_CONNECTIONS));
+        // The eviction of connections frees their streams, so streams have no limit below theirs.
+        let admit = admit(Admission::admin(limits.hard_limit() * http2::MAX_ADMIN_STREAMS as usize));
         let admin_port = admin::services(health.clone(), admin_health, scrapes, admit).serve_with_incoming(incoming);
         tasks.spawn("admin port", async move {
             admin_port.await.expect("the stream of connections yields no error");
