@@ -26,7 +26,7 @@ test: ## All tests. Needs cargo, a C compiler and redis-server, which it install
 test-release: ## The tests that start the program, with its release build.
 	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory tools-test
 	cargo build --release
-	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- aws_responses:: upstream:: hostile:: stalled_log:: memory:: configuration:: binary:: log:: drain:: specification:: deliveries::
+	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- aws_responses:: upstream:: hostile:: signals:: stalled_log:: memory:: configuration:: binary:: log:: drain:: specification:: deliveries::
 	@# One after the other: they count reads within a second.
 	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- quota:: --test-threads 1
 

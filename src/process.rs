@@ -1,9 +1,14 @@
 //! The process: its limits, and the signals that stop it.
 
-use tokio::signal::unix::{SignalKind, signal};
+use std::{future::poll_fn, task::Poll, time::Duration};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The exit code of a process that SIGINT ended, as shells report it: 128 plus the signal.
 const STOPPED_AT_ONCE: i32 = 130;
+
+/// A parent can send one signal twice: to this process, and to its group, as timeout(1) does. A
+/// copy within this time is not a second signal.
+const COPIES: Duration = Duration::from_millis(50);
 
 /// Disables core dumps and debuggers of other users, since memory contains faces.
 pub fn prepare() {
@@ -31,26 +36,62 @@ pub fn raise_open_files() -> Option<u64> {
     None
 }
 
-/// Returns a future that completes at the first SIGINT (Ctrl-C) or SIGTERM (Kubernetes) after this
-/// call. A second signal ends the process at once.
+/// Returns a future that completes at the first SIGINT (Ctrl-C), SIGTERM (Kubernetes), SIGQUIT or
+/// SIGHUP after this call. A second signal ends the process at once, unless it is SIGHUP. From
+/// this call on, the other signals that end a process by default are ignored.
 pub fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
-    let mut interrupt = signal(SignalKind::interrupt()).expect("the runtime has signals");
-    let mut terminate = signal(SignalKind::terminate()).expect("the runtime has signals");
+    let stops = || [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()].into_iter();
+    // nohup(1) has it ignored. It is no second signal, since a terminal that closes sends it twice.
+    let hangup = (!is_hangup_ignored()).then(SignalKind::hangup);
+    let mut first = listen(stops().chain(hangup));
+    #[cfg(target_os = "linux")]
+    ignore_signals();
     let (stop, stopped) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
-        for signal in [Some(stop), None] {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            match signal {
-                Some(stop) => stop.send(()).ok(),
-                None => std::process::exit(STOPPED_AT_ONCE),
-            };
-        }
+        next(&mut first).await;
+        tokio::time::sleep(COPIES).await;
+        let mut second = listen(stops());
+        stop.send(()).ok();
+        next(&mut second).await;
+        std::process::exit(STOPPED_AT_ONCE);
     });
     async move {
         stopped.await.ok();
         tracing::info!("stopping; a second signal stops at once");
+    }
+}
+
+fn listen(kinds: impl Iterator<Item = SignalKind>) -> Vec<Signal> {
+    kinds.map(|kind| signal(kind).expect("the runtime has signals")).collect()
+}
+
+/// Waits for one of the signals.
+async fn next(signals: &mut [Signal]) {
+    poll_fn(|context| match signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
+}
+
+/// Returns whether this process was started with SIGHUP ignored. False if the system does not
+/// report it.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Bit 0 is signal 1, SIGHUP.
+    ignored.is_some_and(|mask| mask & 1 == 1)
+}
+
+/// Ignores the signals that end a process by default, other than those of faults. They are caught,
+/// since a child process would inherit that they are ignored.
+#[cfg(target_os = "linux")]
+fn ignore_signals() {
+    /// SIGUSR1, SIGUSR2, SIGALRM, SIGSTKFLT, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGIO, SIGPWR.
+    const NAMED: [i32; 10] = [10, 12, 14, 16, 24, 25, 26, 27, 29, 30];
+    // The C library has some real-time signals for itself, and rejects them.
+    for number in NAMED.into_iter().chain(32..=64) {
+        signal(SignalKind::from_raw(number)).ok();
     }
 }

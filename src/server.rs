@@ -10,6 +10,7 @@ pub mod incoming;
 mod metrics;
 mod open_files;
 mod reflection;
+mod scrapes;
 mod shutdown;
 mod socket;
 pub mod tls;
@@ -34,12 +35,7 @@ use crate::{
 use health::Health;
 use incoming::{Incoming, Limits, Protocol};
 use metrics::ServerMetrics;
-use std::{
-    future::pending,
-    pin::pin,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 use tls::Tls;
 use tokio::{net::TcpListener, sync::watch};
 use tower::layer::layer_fn;
@@ -142,24 +138,24 @@ impl Server {
             pending().await
         });
 
-        let scrape = {
-            let (health, metrics, registry) = (health.clone(), Arc::clone(&metrics), Arc::new(Mutex::new(registry)));
-            let measure = Arc::new(measure);
-            let admission = admission.clone();
+        let (scrapes, render_metrics) = scrapes::scrapes({
+            let (health, metrics, admission) = (health.clone(), Arc::clone(&metrics), admission.clone());
             move || {
-                let registry = registry.lock().expect("nothing panics under this lock");
                 measure();
                 metrics.ready.set(health.is_ready().into());
                 metrics.requests_in_flight.set(admission.calls() as i64);
                 metrics.set_connections(&connections);
                 registry.text()
             }
-        };
+        });
+        tasks.spawn("metrics", render_metrics);
         let max_lifetime = Some(2 * http2::ADMIN_CONNECTION_AGE);
-        let limits = Limits { max_connections: MAX_ADMIN_CONNECTIONS, max_lifetime, ..Limits::default() };
+        let max_connections = MAX_ADMIN_CONNECTIONS;
+        let limits = Limits { max_connections, max_lifetime, evicts_oldest: true, ..Limits::default() };
         let incoming = Incoming::new(admin_listener, None, Protocol::Any, limits);
-        let admit = admit(Admission::admin(MAX_ADMIN_CONNECTIONS));
-        let admin_port = admin::services(health.clone(), admin_health, scrape, admit).serve_with_incoming(incoming);
+        // The eviction of connections frees their streams, so streams have no limit below theirs.
+        let admit = admit(Admission::admin(limits.hard_limit() * http2::MAX_ADMIN_STREAMS as usize));
+        let admin_port = admin::services(health.clone(), admin_health, scrapes, admit).serve_with_incoming(incoming);
         tasks.spawn("admin port", async move {
             admin_port.await.expect("the stream of connections yields no error");
         });

@@ -101,9 +101,9 @@ impl Admission {
         Self::new(false, closing, max_calls, [max_connections, MAX_REFLECTIONS, MAX_SHORT_CALLS])
     }
 
-    /// The limits of the admin port, where every connection may have a watch and some other call.
-    pub fn admin(max_connections: usize) -> Self {
-        Self::new(true, CancellationToken::new(), 0, [max_connections, 0, max_connections])
+    /// The limits of the admin port, where each of `max_streams` may be a watch or some other call.
+    pub fn admin(max_streams: usize) -> Self {
+        Self::new(true, CancellationToken::new(), 0, [max_streams, 0, max_streams])
     }
 
     fn new(

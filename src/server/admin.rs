@@ -3,7 +3,7 @@
 //!
 //! It serves until the process ends. No response contains personal data.
 
-use super::{health::Health, http2};
+use super::{health::Health, http2, scrapes::Scrapes};
 use crate::telemetry::metrics;
 use axum::{Router, http::StatusCode, http::header::CONTENT_TYPE, routing::get};
 use tonic::{service::Routes, transport::server::Router as Services};
@@ -16,12 +16,11 @@ const INDEX: &str = "/metrics  Prometheus metrics
 gRPC      grpc.health.v1.Health
 ";
 
-/// Returns the services of the port. `scrape` returns the metrics as text, and `admit` limits the
-/// streams.
+/// Returns the services of the port. `admit` limits the streams.
 pub fn services<L: Clone>(
     health: Health,
     health_service: HealthServer<HealthService>,
-    scrape: impl Fn() -> String + Clone + Send + Sync + 'static,
+    scrapes: Scrapes,
     admit: L,
 ) -> Services<Stack<L, Identity>> {
     let ready = move || async move {
@@ -30,9 +29,10 @@ pub fn services<L: Clone>(
             false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         }
     };
+    let metrics = || async { ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], scrapes.text().await) };
     let router = Router::new()
         .route("/", get(|| async { INDEX }))
-        .route("/metrics", get(move || async move { ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], scrape()) }))
+        .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready));
     http2::admin_port().layer(admit).add_routes(Routes::from(router)).add_service(health_service)

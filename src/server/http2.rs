@@ -21,12 +21,12 @@ const MAX_STREAMS: u32 = 2_000;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(45);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Streams on one connection of the admin port.
-const MAX_ADMIN_STREAMS: u32 = 20;
+/// Streams on one connection of the admin port: a few health checks and a watch.
+pub const MAX_ADMIN_STREAMS: u32 = 4;
 
-/// A connection of the admin port is drained at this age, and closed at twice that, so that none
-/// keeps its permit for ever.
-pub const ADMIN_CONNECTION_AGE: Duration = Duration::from_secs(60);
+/// A connection of the admin port is drained at this age, and closed at twice that: also one that
+/// sends its headers slowly, or does not read its responses.
+pub const ADMIN_CONNECTION_AGE: Duration = Duration::from_secs(10);
 
 /// Returns a tonic server with the HTTP/2 settings of the gRPC port.
 pub fn grpc_port(max_age: Option<Duration>) -> Server {

@@ -70,13 +70,14 @@ impl Incoming {
     }
 
     fn admit(&mut self, stream: TcpStream, address: SocketAddr) {
-        let Some(permit) = self.connections.admit() else {
-            if self.limit_log.is_due() {
-                let limit = self.limits.hard_limit();
-                tracing::warn!(limit, "too many connections: new ones are closed until others end");
+        if self.connections.is_full() && self.limit_log.is_due() {
+            let limit = self.limits.hard_limit();
+            match self.limits.evicts_oldest {
+                true => tracing::warn!(limit, "too many connections of the admin port: the oldest are closed"),
+                false => tracing::warn!(limit, "too many connections: new ones are closed until others end"),
             }
-            return;
-        };
+        }
+        let Some(permit) = self.connections.admit() else { return };
         // This fails only if the peer has left, which the first read finds.
         stream.set_nodelay(true).ok();
         let handshake = Handshake {
@@ -116,6 +117,10 @@ impl Stream for Incoming {
             if let Some(pause) = &mut this.pause {
                 ready!(pause.as_mut().poll(context));
                 this.pause = None;
+            }
+            if let Some(next) = this.connections.next_eviction() {
+                this.pause = Some(Box::pin(tokio::time::sleep_until(next)));
+                continue;
             }
             match ready!(this.listener.poll_accept(context)) {
                 Ok((stream, address)) => this.admit(stream, address),
@@ -206,9 +211,6 @@ mod tests {
     #[test]
     fn the_hard_limit_is_a_tenth_and_sixteen_above_the_limit() {
         let hard = |max_connections| Limits { max_connections, ..Limits::default() }.hard_limit();
-        assert_eq!(
-            [hard(0), hard(1), hard(10_000), hard(usize::MAX)],
-            [16, 17, 11_016, tokio::sync::Semaphore::MAX_PERMITS]
-        );
+        assert_eq!([hard(0), hard(1), hard(10_000), hard(usize::MAX)], [16, 17, 11_016, usize::MAX]);
     }
 }

@@ -26,7 +26,13 @@ const NEVER: Duration = Duration::from_secs(3600);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn limits(max_connections: usize, time: Duration) -> Limits {
-    Limits { max_connections, handshake_timeout: time, first_bytes_timeout: time, max_lifetime: None }
+    Limits {
+        max_connections,
+        handshake_timeout: time,
+        first_bytes_timeout: time,
+        max_lifetime: None,
+        evicts_oldest: false,
+    }
 }
 
 /// Reads until the server closes the connection. Panics after ten seconds.

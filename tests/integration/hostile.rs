@@ -3,6 +3,7 @@
 //!
 //! Linux only: it reads the program's memory from `/proc`.
 
+mod admin_port;
 mod frame_floods;
 mod headers;
 mod limits;

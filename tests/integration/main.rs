@@ -32,6 +32,8 @@ mod results;
 mod rotation;
 mod shared_cache;
 mod sharing;
+#[cfg(target_os = "linux")]
+mod signals;
 mod specification;
 mod stalled_log;
 mod tls;

@@ -1,6 +1,6 @@
 //! A connection that has passed the handshake, as tonic serves it.
 
-use super::limit::ConnectionPermit;
+use super::limit::{ConnectionPermit, Limits};
 use crate::client::Peer;
 use std::{
     io,
@@ -8,7 +8,6 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -16,7 +15,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
-use tokio_util::{either::Either, task::AbortOnDropHandle};
+use tokio_util::{either::Either, sync::WaitForCancellationFutureOwned, task::AbortOnDropHandle};
 use tonic::transport::server::Connected;
 
 /// The first bytes of an HTTP/2 client (RFC 9113, section 3.4).
@@ -39,6 +38,8 @@ pub struct Connection {
     peer: Arc<Peer>,
     /// Ends the connection, with all requests on it.
     lifetime: Option<Pin<Box<Sleep>>>,
+    /// Ends it when a newer connection needs the permit. None on a port that evicts none.
+    evicted: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// Bytes of the quantum that have been read.
     read: usize,
     /// The pause after a quantum.
@@ -52,23 +53,29 @@ impl Connection {
         read_ahead: &'static [u8],
         peer: Peer,
         permit: ConnectionPermit,
-        max_lifetime: Option<Duration>,
+        limits: Limits,
     ) -> Self {
         Self {
             read_ahead,
             stream,
             peer: Arc::new(peer),
-            lifetime: max_lifetime.map(|max_lifetime| Box::pin(sleep(max_lifetime))),
+            lifetime: limits.max_lifetime.map(|max_lifetime| Box::pin(sleep(max_lifetime))),
+            evicted: limits.evicts_oldest.then(|| Box::pin(permit.evicted.clone().cancelled_owned())),
             read: 0,
             pause: None,
             _permit: permit,
         }
     }
 
-    /// Returns the result of a read or a write, or an error once the connection is closed or its
-    /// lifetime is over. If it is pending, both wake it.
+    /// Returns the result of a read or a write, or an error once the connection is closed or
+    /// evicted, or its lifetime is over. If it is pending, each of these wakes it.
     fn while_open<T>(&mut self, result: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if self.peer.is_closed() || (result.is_pending() && self.peer.poll_closed(context)) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if let (Poll::Pending, Some(evicted)) = (&result, &mut self.evicted)
+            && evicted.as_mut().poll(context).is_ready()
+        {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if let (Poll::Pending, Some(lifetime)) = (&result, &mut self.lifetime) {

@@ -37,7 +37,7 @@ const LEFT: Failed = Failed(CloseReason::Left, "the peer closed the connection")
 
 impl Handshake {
     /// Returns the connection, ready to be served. Returns None, and counts the reason, if it was
-    /// closed.
+    /// closed. The limit counts the connections that it evicts.
     pub(super) async fn run(
         self,
         stream: TcpStream,
@@ -45,11 +45,11 @@ impl Handshake {
         permit: ConnectionPermit,
     ) -> Option<Connection> {
         let (limits, connections) = (self.limits, self.connections.clone());
-        match self.complete(stream).await {
+        match permit.evicted.run_until_cancelled(self.complete(stream)).await? {
             Ok((stream, names, read_ahead)) => {
                 let exceeds_limit = permit.exceeds_limit;
                 let peer = Peer::new(address, names, move || exceeds_limit && connections.is_over_limit());
-                Some(Connection::new(stream, read_ahead, peer, permit, limits.max_lifetime))
+                Some(Connection::new(stream, read_ahead, peer, permit, limits))
             }
             Err(Failed(close_reason, reason)) => {
                 tracing::debug!(%address, reason, "a connection was closed before it was served");

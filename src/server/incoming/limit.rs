@@ -1,13 +1,19 @@
 //! The connection limits of a port, and how many connections were closed before they were served.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A connection younger than this is not evicted, so that there is time to serve a probe. A full
+/// port accepts some 700 connections per second.
+const MIN_EVICTION_AGE: Duration = Duration::from_millis(100);
 
 /// The limits of a port.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +26,8 @@ pub struct Limits {
     pub first_bytes_timeout: Duration,
     /// The age at which a connection is closed, with all requests on it. None: no limit.
     pub max_lifetime: Option<Duration>,
+    /// Whether the oldest connection is closed at the hard limit. Otherwise the new one is.
+    pub evicts_oldest: bool,
 }
 
 impl Default for Limits {
@@ -33,16 +41,17 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             first_bytes_timeout: Duration::from_secs(10),
             max_lifetime: None,
+            evicts_oldest: false,
         }
     }
 }
 
 impl Limits {
-    /// Returns the number of connections from which on a new one is closed at once. The tenth above
-    /// the limit lets clients get OVERLOADED, with a retry delay, where a closed connection would
+    /// Returns the number of connections from which on a new one is closed at once, or the oldest. The
+    /// tenth above the limit lets clients get OVERLOADED, with a retry delay, where a closed connection would
     /// make them reconnect.
     pub fn hard_limit(&self) -> usize {
-        self.max_connections.saturating_add(self.max_connections / 10 + 16).min(Semaphore::MAX_PERMITS)
+        self.max_connections.saturating_add(self.max_connections / 10 + 16)
     }
 }
 
@@ -73,22 +82,30 @@ impl CloseReason {
     }
 }
 
+/// The open connections by number, each with the time when it was accepted and the token that evicts
+/// it.
+#[derive(Debug, Default)]
+struct Open {
+    by_number: BTreeMap<u64, (Instant, CancellationToken)>,
+    accepted: u64,
+}
+
 /// The connections of a port. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Connections {
     limits: Limits,
-    permits: Arc<Semaphore>,
+    open: Arc<Mutex<Open>>,
     closed: Arc<[AtomicU64; CloseReason::ALL.len()]>,
 }
 
 impl Connections {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, permits: Arc::new(Semaphore::new(limits.hard_limit())), closed: Arc::default() }
+        Self { limits, open: Arc::default(), closed: Arc::default() }
     }
 
     /// Returns the number of open connections, including those in the handshake.
     pub fn live(&self) -> usize {
-        self.limits.hard_limit() - self.permits.available_permits()
+        self.open().by_number.len()
     }
 
     /// Returns how many connections were closed for this reason since the start.
@@ -100,17 +117,46 @@ impl Connections {
         self.closed[reason as usize].fetch_add(1, Relaxed);
     }
 
-    /// Returns a permit for a new connection; None at the hard limit.
-    pub(super) fn admit(&self) -> Option<ConnectionPermit> {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            self.record_closed(CloseReason::Limit);
+    /// Returns whether the next connection closes the oldest, or is closed itself.
+    pub(super) fn is_full(&self) -> bool {
+        self.live() >= self.limits.hard_limit()
+    }
+
+    /// Returns the time from which on the oldest connection can be evicted, if no connection can be
+    /// accepted before.
+    pub(super) fn next_eviction(&self) -> Option<Instant> {
+        if !self.limits.evicts_oldest || !self.is_full() {
             return None;
-        };
-        Some(ConnectionPermit { exceeds_limit: self.is_over_limit(), _permit: permit })
+        }
+        let next = self.open().by_number.values().next().map(|(accepted, _)| *accepted + MIN_EVICTION_AGE);
+        next.filter(|next| *next > Instant::now())
+    }
+
+    /// Returns a permit for a new connection. At the hard limit, evicts the oldest connection or
+    /// returns None.
+    pub(super) fn admit(&self) -> Option<ConnectionPermit> {
+        if self.is_full() {
+            self.record_closed(CloseReason::Limit);
+            if !self.limits.evicts_oldest {
+                return None;
+            }
+            let oldest = self.open().by_number.pop_first();
+            oldest.inspect(|(_, (_, evicted))| evicted.cancel());
+        }
+        let (mut open, evicted) = (self.open(), CancellationToken::new());
+        let number = open.accepted;
+        open.accepted += 1;
+        open.by_number.insert(number, (Instant::now(), evicted.clone()));
+        let exceeds_limit = open.by_number.len() > self.limits.max_connections;
+        Some(ConnectionPermit { exceeds_limit, evicted, number, connections: self.clone() })
     }
 
     pub(super) fn is_over_limit(&self) -> bool {
         self.live() > self.limits.max_connections
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,7 +164,16 @@ impl Connections {
 pub(super) struct ConnectionPermit {
     /// Whether the connection exceeded `max_connections` when it was accepted.
     pub(super) exceeds_limit: bool,
-    _permit: OwnedSemaphorePermit,
+    /// Is cancelled when a newer connection needs the permit.
+    pub(super) evicted: CancellationToken,
+    number: u64,
+    connections: Connections,
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.connections.open().by_number.remove(&self.number);
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +196,19 @@ mod tests {
         assert!(third.exceeds_limit && connections.is_over_limit());
         drop((second, third));
         assert_eq!(connections.live(), 0);
+    }
+
+    #[test]
+    fn a_full_port_that_evicts_closes_its_oldest_connections() {
+        let limits = Limits { max_connections: 1, evicts_oldest: true, ..Limits::default() };
+        let connections = Connections::new(limits);
+        let permits: Vec<_> = (0..limits.hard_limit() + 2).map(|_| connections.admit().unwrap()).collect();
+        let evicted = permits.iter().filter(|permit| permit.evicted.is_cancelled()).count();
+        assert_eq!((evicted, connections.live()), (2, limits.hard_limit()));
+        assert!(permits[0].evicted.is_cancelled() && permits[1].evicted.is_cancelled());
+        assert!(connections.next_eviction().is_some(), "the others are young");
+        drop(permits);
+        assert_eq!((connections.live(), connections.next_eviction()), (0, None));
     }
 
     #[test]
