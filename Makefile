@@ -28,7 +28,7 @@ test-release: ## The tests that start the program, with its release build.
 	cargo build --release
 	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- aws_responses:: upstream:: hostile:: signals:: stalled_log:: memory:: configuration:: binary:: log:: drain:: specification:: deliveries::
 	@# One after the other: they count reads within a second.
-	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- quota:: --test-threads 1
+	TESTED_PROGRAM=$(RELEASE_BINARY) cargo test --test integration -- quota:: --include-ignored --test-threads 1
 
 check: tools-check ## Format, lints, contract, licenses, imports between modules, documentation.
 	cargo fmt --all --check

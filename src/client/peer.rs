@@ -7,7 +7,7 @@ use std::{
         AtomicBool,
         Ordering::{Acquire, Release},
     },
-    task::Context,
+    task::Waker,
 };
 
 /// The peer of a connection. A request has it in its extensions, as `Arc<Peer>`.
@@ -38,10 +38,9 @@ impl Peer {
         self.connection.wake();
     }
 
-    /// Returns whether the connection is closed. If not, [`Peer::close`] wakes this task.
-    pub fn poll_closed(&self, context: &Context<'_>) -> bool {
-        self.connection.register(context.waker());
-        self.is_closed()
+    /// Lets [`Peer::close`] wake this task. Check [`Peer::is_closed`] afterwards.
+    pub fn wake_on_close(&self, connection: &Waker) {
+        self.connection.register(connection);
     }
 
     /// Whether [`Peer::close`] was called.

@@ -5,6 +5,7 @@ use crate::{
     proto,
     results::{ImageSet, Images, SessionResponse, SessionResult},
 };
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 use tonic::codegen::Bytes;
 
@@ -54,10 +55,10 @@ pub fn of(
         verdict: verdict(&result, valid.min_confidence).into(),
         result: Some(result),
         applied_min_confidence: valid.min_confidence,
-        read_time: Some(session_result.read_time.into()),
-        expire_time: session_result.expire_time().map(Into::into),
+        read_time: Some(timestamp(session_result.read_time)),
+        expire_time: session_result.expire_time().map(timestamp),
         image_content: image_content(valid.images, &session_result, allowed, images.is_some()).into(),
-        image_expire_time: session_result.image_expire_time().map(Into::into),
+        image_expire_time: session_result.image_expire_time().map(timestamp),
         source: match (session_result.arrived >= arrival, session_result.is_shared) {
             (false, _) => proto::Source::Cache.into(),
             (true, false) => proto::Source::Upstream.into(),
@@ -65,6 +66,12 @@ pub fn of(
         },
     };
     Response { message, permit }
+}
+
+/// Converts the time of a read. It is after 1970, so it needs no normalization.
+fn timestamp(time: SystemTime) -> prost_types::Timestamp {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    prost_types::Timestamp { seconds: since_epoch.as_secs() as i64, nanos: since_epoch.subsec_nanos() as i32 }
 }
 
 /// Sets the content of the images that are allowed. Nothing is copied.

@@ -50,6 +50,10 @@ impl NotGrpc {
 /// JSON, and gRPC-Web are not served.
 fn is_grpc(content_type: &HeaderValue) -> bool {
     let bytes = content_type.as_bytes();
+    // What nearly all clients send.
+    if bytes == b"application/grpc" {
+        return true;
+    }
     let media_type = bytes.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_end();
     [&b"application/grpc"[..], b"application/grpc+proto"].iter().any(|grpc| media_type.eq_ignore_ascii_case(grpc))
 }

@@ -7,7 +7,7 @@ use std::{
     mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -40,6 +40,8 @@ pub struct Connection {
     lifetime: Option<Pin<Box<Sleep>>>,
     /// Ends it when a newer connection needs the permit. None on a port that evicts none.
     evicted: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// The task that [`Peer::close`] wakes.
+    waker: Option<Waker>,
     /// Bytes of the quantum that have been read.
     read: usize,
     /// The pause after a quantum.
@@ -61,6 +63,7 @@ impl Connection {
             peer: Arc::new(peer),
             lifetime: limits.max_lifetime.map(|max_lifetime| Box::pin(sleep(max_lifetime))),
             evicted: limits.evicts_oldest.then(|| Box::pin(permit.evicted.clone().cancelled_owned())),
+            waker: None,
             read: 0,
             pause: None,
             _permit: permit,
@@ -70,7 +73,11 @@ impl Connection {
     /// Returns the result of a read or a write, or an error once the connection is closed or
     /// evicted, or its lifetime is over. If it is pending, each of these wakes it.
     fn while_open<T>(&mut self, result: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if self.peer.is_closed() || (result.is_pending() && self.peer.poll_closed(context)) {
+        if result.is_pending() && !self.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            self.waker = Some(context.waker().clone());
+            self.peer.wake_on_close(context.waker());
+        }
+        if self.peer.is_closed() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if let (Poll::Pending, Some(evicted)) = (&result, &mut self.evicted)
