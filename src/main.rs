@@ -8,7 +8,8 @@ use face_liveness_facade::{
 };
 use std::process::ExitCode;
 
-/// Costs less per call than glibc's. Cached images have their own pages, which return to the system.
+/// Costs less per call than glibc's. Cached images have their own pages, which return to the
+/// system.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

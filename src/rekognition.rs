@@ -214,8 +214,8 @@ impl Rekognition {
         self.client.is_rejected.subscribe()
     }
 
-    /// Loads credentials once, as a read would. Sends nothing to Rekognition. They count as accepted
-    /// until a read is rejected.
+    /// Loads credentials once, as a read would. Sends nothing to Rekognition. They count as
+    /// accepted until a read is rejected.
     ///
     /// # Errors
     /// The chain has no credentials that can sign a read, or no region is configured.

@@ -2,9 +2,9 @@
 
 use crate::{process, server};
 
-/// Raises the limit of open files. If it is still too low, lowers `max_connections` to what fits, so
-/// that AWS, the shared cache and the admin port keep theirs, and returns a warning. It is no error:
-/// the limit belongs to the machine, and `--validate` often runs on another one.
+/// Raises the limit of open files. If it is still too low, lowers `max_connections` to what fits,
+/// so that AWS, the shared cache and the admin port keep theirs, and returns a warning. It is no
+/// error: the limit belongs to the machine, and `--validate` often runs on another one.
 ///
 /// # Errors
 /// One sentence for an operator: no connection fits.

@@ -113,8 +113,8 @@ pub fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "must be an IP address and a port, such as 0.0.0.0:50051 or [::]:50051")
 }
 
-/// The units of a size. bytesize also knows `m`, `M` and `mb`, which others read as 1024² bytes, bits
-/// or thousandths.
+/// The units of a size. bytesize also knows `m`, `M` and `mb`, which others read as 1024² bytes,
+/// bits or thousandths.
 const SIZE_UNITS: [&str; 10] = ["B", "kB", "MB", "GB", "KiB", "MiB", "GiB", "Ki", "Mi", "Gi"];
 
 pub fn size(text: &str) -> Result<ByteSize, &'static str> {

@@ -1,10 +1,10 @@
 //! The rate limiter: grants a permit for every HTTP attempt to AWS.
 //!
 //! The first reads of sessions are granted first in, first out, and at once while the quota of the
-//! last second is not used up. While re-reads wait too, they get one permit of four, by [`Priority`].
-//! Otherwise re-reads are paced evenly. A capture, which has no subscribers, gets a permit only if
-//! no other read waits and half of the quota is unused; so does an id that AWS did not know, which
-//! also gets one permit of ten while others wait.
+//! last second is not used up. While re-reads wait too, they get one permit of four, by
+//! [`Priority`]. Otherwise re-reads are paced evenly. A capture, which has no subscribers, gets a
+//! permit only if no other read waits and half of the quota is unused; so does an id that AWS did
+//! not know, which also gets one permit of ten while others wait.
 //!
 //! When AWS throttles, because other services use the account too, the rate falls by a fifth, and
 //! recovers steadily (additive increase, multiplicative decrease, as in TCP).
@@ -71,7 +71,8 @@ impl Limiter {
         self.lock().first_read_delay()
     }
 
-    /// Returns how long the first read with this number still waits. None if it is not in the queue.
+    /// Returns how long the first read with this number still waits. None if it is not in the
+    /// queue.
     pub fn delay_of(&self, number: u64) -> Option<Duration> {
         self.lock().delay_of(number)
     }

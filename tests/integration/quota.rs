@@ -207,8 +207,8 @@ async fn poll_unknown_ids(program: &Running, ids: std::ops::Range<u32>, wait: Op
     callers
 }
 
-/// Fails if more than a tenth of the reads are of unknown ids, while sessions of `real` are polled at the
-/// limit of the quota and unknown ids on `polluted`.
+/// Fails if more than a tenth of the reads are of unknown ids, while sessions of `real` are polled
+/// at the limit of the quota and unknown ids on `polluted`.
 async fn poll_sessions_and_unknown_ids(
     aws_side: &RecordingAws,
     real: &Running,

@@ -121,8 +121,8 @@ impl Permits {
         self.throttled_at.replace(self.refilled).is_none()
     }
 
-    /// Returns the time until AWS has not throttled for [`RECOVERY`], and zero only once. None if it
-    /// does not throttle.
+    /// Returns the time until AWS has not throttled for [`RECOVERY`], and zero only once. None if
+    /// it does not throttle.
     pub fn throttling_left(&mut self) -> Option<Duration> {
         let left = RECOVERY.saturating_sub(self.throttled_at?.elapsed());
         if left.is_zero() {

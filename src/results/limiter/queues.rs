@@ -100,14 +100,15 @@ impl Queues {
         self.delay_behind(self.first_reads.len())
     }
 
-    /// Returns how long the first read with this ticket still waits. None if it is not in the queue.
+    /// Returns how long the first read with this ticket still waits. None if it is not in the
+    /// queue.
     pub fn delay_of(&mut self, number: u64) -> Option<Duration> {
         let ahead = self.first_reads.binary_search_by_key(&number, |ticket| ticket.number).ok()?;
         Some(self.delay_behind(ahead))
     }
 
-    /// Returns how long a first read waits behind `ahead` others. Re-reads and unknown ids get their
-    /// share meanwhile.
+    /// Returns how long a first read waits behind `ahead` others. Re-reads and unknown ids get
+    /// their share meanwhile.
     fn delay_behind(&mut self, ahead: usize) -> Duration {
         let in_a_row = if self.re_reads.is_empty() { 0 } else { self.first_reads_in_a_row.min(FIRST_READS_IN_A_ROW) };
         let ahead = ahead + (ahead + in_a_row) / FIRST_READS_IN_A_ROW;
@@ -150,8 +151,8 @@ impl Queues {
         }
     }
 
-    /// Returns how long no permit of the shared quota can be reserved for this priority. For a short
-    /// while after Redis was unavailable, this replica stays within its own share too.
+    /// Returns how long no permit of the shared quota can be reserved for this priority. For a
+    /// short while after Redis was unavailable, this replica stays within its own share too.
     pub fn reservation_delay(&mut self, priority: Priority) -> Option<Duration> {
         let now = Instant::now();
         let own = if now < self.own_until { self.due(priority) } else { now };
@@ -160,7 +161,8 @@ impl Queues {
         (!delay.is_zero()).then_some(delay)
     }
 
-    /// Returns whether the next permit is for a first read, and can be reserved in the shared quota.
+    /// Returns whether the next permit is for a first read, and can be reserved in the shared
+    /// quota.
     pub fn first_read_can_be_reserved(&mut self) -> bool {
         self.next_priority() == Some(Priority::FirstRead) && self.reservation_delay(Priority::FirstRead).is_none()
     }

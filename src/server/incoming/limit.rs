@@ -47,9 +47,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Returns the number of connections from which on a new one is closed at once, or the oldest. The
-    /// tenth above the limit lets clients get OVERLOADED, with a retry delay, where a closed connection would
-    /// make them reconnect.
+    /// Returns the number of connections from which on a new one is closed at once, or the oldest.
+    /// The tenth above the limit lets clients get OVERLOADED, with a retry delay, where a closed
+    /// connection would make them reconnect.
     pub fn hard_limit(&self) -> usize {
         self.max_connections.saturating_add(self.max_connections / 10 + 16)
     }
@@ -82,8 +82,8 @@ impl CloseReason {
     }
 }
 
-/// The open connections by number, each with the time when it was accepted and the token that evicts
-/// it.
+/// The open connections by number, each with the time when it was accepted and the token that
+/// evicts it.
 #[derive(Debug, Default)]
 struct Open {
     by_number: BTreeMap<u64, (Instant, CancellationToken)>,

@@ -10,7 +10,8 @@ use face_liveness_facade::simulator::{Pace, Session, Status};
 use std::time::Duration;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-/// The preface and the settings of an HTTP/2 client. Without them, a connection is closed after 10 s.
+/// The preface and the settings of an HTTP/2 client. Without them, a connection is closed after 10
+/// s.
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// How long a probe and a read may take on a busy machine. Without a file, they take until others
