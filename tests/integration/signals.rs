@@ -2,7 +2,7 @@
 
 use crate::{
     facade::{eventually, id, request},
-    program::{Running, arguments, aws, free_port, path, program, serve, signal, simulator},
+    program::{Running, arguments, aws, free_port, path, scripted, signal, simulator},
 };
 use face_liveness_facade::{
     proto::GetLivenessResultResponse,
@@ -21,12 +21,17 @@ type Call = JoinHandle<Result<Response<GetLivenessResultResponse>, tonic::Status
 const IGNORED: [&str; 14] =
     ["USR1", "USR2", "ALRM", "VTALRM", "PROF", "POLL", "PWR", "STKFLT", "XCPU", "XFSZ", "PIPE", "35", "37", "64"];
 
+/// Returns a command for the program that resets SIGHUP: nohup(1) may run the tests.
+fn with_default_hangup(arguments: &[&str]) -> Command {
+    scripted(r#"exec /usr/bin/env --default-signal=HUP "$@""#, arguments)
+}
+
 /// Starts the program, and a call whose read takes a second.
 async fn with_call_in_flight() -> (Simulator, Running, Call) {
     let (simulator, endpoint) = simulator().await;
     simulator.place(Session { pace: Pace::Frozen(Status::Succeeded), ..Session::new(id(1)) });
     simulator.script(Fault::new(FaultKind::Latency { ms: 1000 }));
-    let running = serve(&[], &aws(&endpoint));
+    let running = Running::start(with_default_hangup(&arguments(&[])).envs(aws(&endpoint)));
     let mut client = running.client().await;
     let call = tokio::spawn(async move { client.get_liveness_result(request(&id(1))).await });
     eventually("the read has started", async || simulator.reads() == 1).await;
@@ -103,7 +108,7 @@ async fn demo_and_simulate_stop_at_the_same_signals_and_ignore_the_others() {
     for command in ["demo", "simulate"] {
         for name in ["HUP", "QUIT"] {
             let address = format!("127.0.0.1:{}", free_port());
-            let child = program(&[command, "--listen", &address]).spawn().expect("the program starts");
+            let child = with_default_hangup(&[command, "--listen", &address]).spawn().expect("the program starts");
             let (pid, child) = (child.id(), RefCell::new(child));
             eventually("it listens", async || TcpStream::connect(&address).await.is_ok()).await;
             for ignored in IGNORED {
