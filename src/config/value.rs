@@ -131,13 +131,14 @@ const DURATION_UNITS: [&str; 5] = ["ms", "s", "m", "h", "d"];
 /// At most a year, which every clock can add.
 pub fn duration(text: &str) -> Result<Duration, &'static str> {
     // One space may follow a unit. Elsewhere, humantime joins what it separates: 1 30s is 130 s.
-    let mut units = text.split(|character: char| character.is_ascii_digit()).filter(|unit| !unit.is_empty());
+    let mut units =
+        text.split(|character: char| character.is_ascii_digit() || character == '.').filter(|unit| !unit.is_empty());
     let are_known = units.all(|unit| DURATION_UNITS.contains(&unit.strip_suffix(' ').unwrap_or(unit)));
     match humantime::parse_duration(text) {
         Ok(duration) if are_known && duration <= Duration::from_secs(365 * 24 * 3600) => Ok(duration),
         Ok(_) | Err(humantime::DurationError::NumberOverflow) if are_known => Err("must be at most a year, 365d"),
         _ => Err(
-            "must be 0 or whole numbers, each with one of the units ms, s, m (minutes), h or d, such as 500ms, 5s or 1h30m",
+            "must be 0 or numbers, each with one of the units ms, s, m (minutes), h or d, such as 500ms, 5s or 1h30m",
         ),
     }
 }
