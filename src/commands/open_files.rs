@@ -17,7 +17,7 @@ pub fn fit(max_connections: &mut u32) -> Result<Vec<String>, String> {
     *max_connections = server::max_connections(limit);
     let problem = format!(
         "the hard limit of open files (ulimit -Hn, LimitNOFILE) is {limit}, and --max-connections \
-                           {configured} (FACE_LIVENESS_MAX_CONNECTIONS) needs {needed}"
+         {configured} (FACE_LIVENESS_MAX_CONNECTIONS) needs {needed}"
     );
     match *max_connections {
         0 => Err(format!("{problem}: raise it; one connection needs {}", server::open_files(1))),

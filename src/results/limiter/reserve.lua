@@ -6,8 +6,8 @@
 -- first read, `waited` the last first read or re-read that had to wait. `count` is the number of
 -- reads so far, `not_found` this number after the last read of an unknown id. The fields 0, 1, …
 -- are the times of the last reads, of number n in field n modulo their number.
--- ARGV: the kind of read ('first_read', 're_read', 'capture', 'not_found'); the interval between two
--- reads and the burst, in microseconds; the share of re-reads, from 0 to 1; the window: its number
+-- ARGV: the kind of read ('first_read', 're_read', 'capture', 'not_found'); the interval between
+-- two reads and the burst, in microseconds; the share of re-reads, from 0 to 1; the window: its number
 -- of reads, and its length in microseconds.
 -- Returns {1, microseconds until the reserved read}, or {0, microseconds until a retry}.
 --

@@ -1,7 +1,8 @@
 -- Looks up a session, and claims its lease.
 --
--- KEYS: result, status, lease, unknown. ARGV: the claimer's name; the lease's TTL in ms, 0 to look only; the
--- kind, 'r' to read or 'w' to queue the first read.
+-- KEYS: result, status, lease, unknown.
+-- ARGV: the claimer's name; the lease's TTL in ms, 0 to look only; the kind, 'r' to read or 'w' to
+-- queue the first read.
 -- Returns {2, result, 0, 0} if the session is final, else {1 if the claimer has the lease or 0, the
 -- last status or false, the status's remaining TTL in ms, 1 if AWS did not know the session or 0}.
 --
