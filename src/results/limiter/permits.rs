@@ -37,6 +37,8 @@ pub struct Permits {
     /// When the next read that is not a first read is due. Evenly paced, they delay no first
     /// read for long.
     paced_at: Instant,
+    /// From when the next first read can be granted after one that had to wait.
+    spaced_at: Instant,
 }
 
 impl Permits {
@@ -51,6 +53,7 @@ impl Permits {
             throttled_at: None,
             window: Window::new(limit),
             paced_at: now,
+            spaced_at: now,
         }
     }
 
@@ -64,6 +67,11 @@ impl Permits {
         self.window.free_at(self.refilled, 0).map_or(bucket, |free_at| free_at.max(bucket))
     }
 
+    /// Returns from when a permit is available for a first read.
+    pub fn spaced_at(&mut self) -> Instant {
+        self.available_at().max(self.spaced_at)
+    }
+
     /// Returns from when a permit is available that keeps the pace.
     pub fn paced_at(&mut self) -> Instant {
         self.available_at().max(self.paced_at)
@@ -75,17 +83,22 @@ impl Permits {
         self.window.mostly_unused().map_or(paced_at, |unused| unused.max(paced_at))
     }
 
-    /// Returns the time until a permit is available after `ahead` others.
+    /// Returns the time until a first read has a permit after `ahead` others.
     pub fn delay(&mut self, ahead: usize) -> Duration {
         self.refill();
         let bucket = Duration::from_secs_f64(self.seconds_until((ahead + 1) as f64).max(0.0));
-        bucket.max(self.window.delay(self.refilled, ahead))
+        let spaced_at = self.spaced_at + self.window.limit.spacing().mul_f64(ahead as f64);
+        let spaced = if self.spaced_at > self.refilled { spaced_at - self.refilled } else { Duration::ZERO };
+        bucket.max(self.window.delay(self.refilled, ahead)).max(spaced)
     }
 
     /// Takes a permit, whether or not one is available: it can be one of the shared quota.
-    pub fn take(&mut self, due: Instant, is_paced: bool) -> Permit {
+    pub fn take(&mut self, due: Instant, is_paced: bool, had_to_wait: bool) -> Permit {
         self.available -= 1.0;
         self.window.record(due);
+        if had_to_wait {
+            self.spaced_at = due + self.window.limit.spacing();
+        }
         if is_paced {
             self.paced_at = due + Duration::from_secs_f64(1.0 / self.rate);
         }
@@ -95,6 +108,7 @@ impl Permits {
     pub fn give_back(&mut self, permit: &Permit) {
         self.available += 1.0;
         self.window.remove(permit.due);
+        self.spaced_at = self.spaced_at.min(permit.due);
     }
 
     /// Forgets the debt of the shared quota's permits, since own permits are the fallback.

@@ -30,6 +30,8 @@ pub struct Queues {
     /// When a read of an unknown id can have its turn again.
     not_found_deferred: Instant,
     next_number: u64,
+    /// Whether the next first read waits for a permit of this replica.
+    first_read_waits: bool,
     pub own: Permits,
     /// None while the shared quota is not in use.
     reservations: Option<ReservationEstimate>,
@@ -56,6 +58,7 @@ impl Queues {
             others_in_a_row: 0,
             not_found_deferred: now,
             next_number: 0,
+            first_read_waits: false,
             own: Permits::new(rate, limit),
             reservations: None,
             own_until: now,
@@ -132,6 +135,7 @@ impl Queues {
             let (due, now) = (self.due(priority), Instant::now());
             // The timer may fire a nanosecond early.
             if due > now + Duration::from_micros(1) {
+                self.first_read_waits = priority == Priority::FirstRead;
                 return Some(due - now);
             }
             // A late timer does not delay the grants after this one.
@@ -142,7 +146,7 @@ impl Queues {
     /// Returns when this replica can grant its own next permit.
     fn due(&mut self, priority: Priority) -> Instant {
         match priority {
-            Priority::FirstRead => self.own.available_at(),
+            Priority::FirstRead => self.own.spaced_at(),
             // Its turn, while first reads wait.
             Priority::ReRead(_) if self.has_ready_first_read() => self.own.available_at(),
             Priority::ReRead(_) => self.own.paced_at(),
@@ -230,7 +234,8 @@ impl Queues {
 
     fn grant(&mut self, priority: Priority, due: Instant) {
         let Some(ticket) = self.pop(priority) else { return };
-        let permit = self.own.take(due, priority != Priority::FirstRead);
+        let is_first_read = priority == Priority::FirstRead;
+        let permit = self.own.take(due, !is_first_read, is_first_read && std::mem::take(&mut self.first_read_waits));
         match ticket.grant.send(permit) {
             Ok(()) => {}
             Err(permit) => return self.own.give_back(&permit),

@@ -3,19 +3,21 @@
 --
 -- KEYS: the quota, a hash. Its times are in microseconds of Redis's clock: `all` is when the rate
 -- has the next read, `re` when the next read is due that is not a first read, `first` is the last
--- first read, `waited` the last first read or re-read that had to wait. `count` is the number of
--- reads so far, `not_found` this number after the last read of an unknown id. The fields 0, 1, …
--- are the times of the last reads, of number n in field n modulo their number.
+-- first read, `spaced` when the next one can come after one that had to wait, `waited` the last
+-- first read or re-read that had to wait. `count` is the number of reads so far, `not_found` this
+-- number after the last read of an unknown id. The fields 0, 1, … are the times of the last reads,
+-- of number n in field n modulo their number.
 -- ARGV: the kind of read ('first_read', 're_read', 'capture', 'not_found'); the interval between
 -- two reads and the burst, in microseconds; the share of re-reads, from 0 to 1; the window: its number
 -- of reads, and its length in microseconds.
 -- Returns {1, microseconds until the reserved read}, or {0, microseconds until a retry}.
 --
--- A read is at least one window after the read that many before it. First reads can come in a
--- burst, and the others are paced evenly; they get their share while a first read waits. A capture
--- gets a read only if half of the window is unused, and no other read had to wait in it. So does an
--- unknown id, which also gets one read of ten. A time that is a minute ahead comes from another
--- server's clock, after a failover, and is ignored.
+-- A read is at least one window after the read that many before it. First reads can come in a burst
+-- after an idle time; those that must wait are spread over half of a window, so that no burst meets
+-- late reads of the last one. The others are paced evenly; they get their share while a first read
+-- waits. A capture gets a read only if half of the window is unused, and no other read had to wait
+-- in it. So does an unknown id, which also gets one read of ten. A time that is a minute ahead comes
+-- from another server's clock, after a failover, and is ignored.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -26,7 +28,7 @@ local function time_of(text)
   return time > now + 60000000 and 0 or time
 end
 local function text(number) return string.format('%.0f', number) end
-local saved = redis.call('HMGET', KEYS[1], 'all', 're', 'first', 'count', 'not_found', 'waited')
+local saved = redis.call('HMGET', KEYS[1], 'all', 're', 'first', 'count', 'not_found', 'waited', 'spaced')
 local count, not_found = tonumber(saved[4]) or 0, tonumber(saved[5]) or 0
 local oldest, half = count % grants, (count - math.max(math.floor(grants / 2), 1)) % grants
 local reads = redis.call('HMGET', KEYS[1], oldest, half)
@@ -38,7 +40,9 @@ if kind == 'capture' or kind == 'not_found' then
   if spare > now and turns > 0 then return {0, math.ceil(math.min(spare - now, turns * interval))} end
 end
 if kind == 'first_read' then
+  at = math.max(at, time_of(saved[7]))
   redis.call('HSET', KEYS[1], 'first', text(at))
+  if at > now then redis.call('HSET', KEYS[1], 'spaced', text(at + window / (2 * grants))) end
 else
   at = math.max(at, time_of(saved[2]))
   local pace = time_of(saved[3]) > now and interval / share or interval

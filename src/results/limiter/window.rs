@@ -7,6 +7,9 @@
 //!
 //! The window of a rate of 25 is 26 grants in 1.04 s, that of 5 is 6 grants in 1.2 s: AWS sees at
 //! most one read more than the rate in any second, and the average rate is the whole rate.
+//!
+//! While reads wait, a burst would return once per window, and meet the late reads of the last one.
+//! So the reads that must wait are spread over half of a window.
 
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
@@ -37,6 +40,11 @@ impl Limit {
         let grants = per_second.min(MAX_GRANTS);
         let shortest = (1.0 + JITTER.as_secs_f64()) * grants / per_second;
         Self { grants: grants as usize, length: Duration::from_secs_f64(shortest.max(grants / rate)) }
+    }
+
+    /// Returns the least time between a read that had to wait and the next one.
+    pub fn spacing(&self) -> Duration {
+        self.length.div_f64(2.0 * self.grants as f64)
     }
 }
 
@@ -76,12 +84,16 @@ impl Window {
     /// Returns the time from which the window allows a grant after `ahead` others. None if it
     /// has allowed one all the time.
     pub fn free_at(&self, now: Instant, ahead: usize) -> Option<Instant> {
-        let (rounds, position) = (ahead / self.limit.grants, ahead % self.limit.grants);
-        let unused = self.limit.grants - self.times.len();
-        let free_at = position.checked_sub(unused).map(|index| self.times[index] + self.limit.length);
+        let waiting = ahead.checked_sub(self.limit.grants - self.times.len())?;
+        let (rounds, index) = (waiting / self.limit.grants, waiting % self.limit.grants);
+        let freed_by = |index: usize| self.times.get(index).map_or(now, |time| *time) + self.limit.length;
+        let (first, mut free_at) = (freed_by(0), freed_by(index));
+        if first > now {
+            free_at = free_at.max(first + self.limit.spacing().mul_f64(index as f64));
+        }
         match u32::try_from(rounds).unwrap_or(u32::MAX) {
-            0 => free_at,
-            rounds => Some(free_at.unwrap_or(now).max(now) + self.limit.length * rounds),
+            0 => Some(free_at),
+            rounds => Some(free_at.max(now) + self.limit.length * rounds),
         }
     }
 
@@ -125,7 +137,8 @@ mod tests {
         let length = window.limit.length;
         window.record(now);
         assert_eq!((window.free_at(now, 24), window.free_at(now, 25)), (None, Some(now + length)));
-        assert_eq!((window.free_at(now, 26), window.free_at(now, 51)), (Some(now + length), Some(now + 2 * length)));
+        let spaced = now + length + window.limit.spacing();
+        assert_eq!((window.free_at(now, 26), window.free_at(now, 51)), (Some(spaced), Some(now + 2 * length)));
         window.remove(now);
         assert_eq!(window.free_at(now, 25), None);
     }

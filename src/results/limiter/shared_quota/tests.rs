@@ -197,6 +197,16 @@ fn by_the_script_aws_sees_at_most_one_read_more_than_the_quota_in_any_second() {
 }
 
 #[test]
+fn by_the_script_the_reads_that_wait_after_a_burst_are_spread_over_half_a_window() {
+    let script = Script::start();
+    let reserve = |_| script.reserve(25.0, "first_read").expect("a first read is never denied");
+    let times: Vec<_> = (0..100).map(reserve).collect();
+    assert_eq!(times.iter().filter(|time| **time == 0).count(), 24, "{times:?}");
+    assert!(times[26..].windows(2).all(|pair| pair[1] - pair[0] >= 19_999), "{times:?}");
+    assert!(times[99] < 4_000_000, "{times:?}");
+}
+
+#[test]
 fn by_the_script_unknown_ids_get_a_tenth_while_other_replicas_wait() {
     let mut script = Script::start();
     let (mut busy_until, mut counts) = (0, [0, 0]);

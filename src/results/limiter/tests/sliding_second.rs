@@ -28,6 +28,20 @@ async fn after_an_idle_time_a_burst_of_first_reads_does_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_burst_the_reads_that_wait_are_spread_over_half_a_window() {
+    for (rate, window, spacing) in [(25, 26, 20), (5, 6, 100)] {
+        let test = TestLimiter::start(f64::from(rate));
+        for _ in 0..4 * rate {
+            test.queue("caller", Priority::FirstRead);
+        }
+        tokio::time::sleep(5 * SECOND).await;
+        let waited = test.grants().split_off(window);
+        let least = waited.windows(2).map(|pair| pair[1].1 - pair[0].1).min().expect("the reads are granted");
+        assert!(least >= Duration::from_millis(spacing - 1), "{least:?} at {rate}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_saturated_limiter_grants_the_whole_rate() {
     for (rate, priority) in [(25.0, Priority::FirstRead), (5.0, Priority::FirstRead), (25.0, re_read(InProgress, 1))] {
         let test = TestLimiter::start(rate);
