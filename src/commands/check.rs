@@ -1,16 +1,18 @@
 //! Checks that reads from AWS work, by reading a session that cannot exist. SESSION_NOT_FOUND is
-//! the proof: AWS accepted the credentials, and its policy allows the read. Then tries the shared
-//! cache, also if the read failed.
+//! the proof: AWS accepted the credentials, and its policy allows the read. Also checks the health of
+//! a server, and tries the shared cache. A failure of one does not end the others.
 
-use super::failure::Failure;
+use super::{failure::Failure, health};
 use crate::{
     config,
     error::{Error, Reason},
     rekognition::{Loaded, NoCredentials, Rekognition},
+    server::SERVICE_NAME,
     session::SessionId,
     store,
     telemetry::spans,
 };
+use tonic_health::pb::health_check_response::ServingStatus;
 
 pub async fn run(config: config::Check, warnings: &[String]) -> Result<(), Failure> {
     let mut loaded = Rekognition::from_environment(config.upstream_timeout).await;
@@ -19,11 +21,19 @@ pub async fn run(config: config::Check, warnings: &[String]) -> Result<(), Failu
     }
     loaded.warnings.splice(0..0, warnings.iter().cloned());
     loaded.warnings.iter().for_each(|sentence| println!("warning      {sentence}"));
-    let problems: Vec<_> = [check_read(loaded).await, check_shared_cache(&config.shared_cache).await]
-        .into_iter()
-        .filter_map(Result::err)
-        .collect();
+    let results =
+        [check_server(&config).await, check_read(loaded).await, check_shared_cache(&config.shared_cache).await];
+    let problems: Vec<_> = results.into_iter().filter_map(Result::err).collect();
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
+}
+
+async fn check_server(config: &config::Check) -> Result<(), String> {
+    let Some(address) = &config.server else { return Ok(()) };
+    match health::status("--server", address, SERVICE_NAME, config.upstream_timeout).await? {
+        ServingStatus::Serving => println!("server       {address} is ready"),
+        _ => return Err(format!("the server at {address} is not ready: its log says why")),
+    }
+    Ok(())
 }
 
 async fn check_shared_cache(config: &config::SharedCache) -> Result<(), String> {

@@ -38,7 +38,7 @@ pub enum Command {
     #[cfg(feature = "simulator")]
     Simulate(Simulate),
     /// Checks credentials, region and permission with one read of a random session id, and the
-    /// shared cache if there is one. Prints what to fix.
+    /// shared cache and a running server if there are any. Prints what to fix.
     ///
     /// Uses the same settings as `serve`. Exits 0 if all of them work, and 1 if not.
     Check(Check),
@@ -50,7 +50,11 @@ pub enum Command {
 
 #[derive(Args, Debug)]
 pub struct Check {
-    /// Timeout of the read, including credentials and connection.
+    /// Address of a running server, to check its health too: the admin port, or the gRPC port
+    /// without TLS [default: no server]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: Option<String>,
+    /// Timeout of the read, including credentials and connection, and of the health check.
     #[arg(long, env = "FACE_LIVENESS_UPSTREAM_TIMEOUT", default_value = "5s", value_name = "DURATION", value_parser = value::positive_duration)]
     pub upstream_timeout: Duration,
     #[command(flatten)]

@@ -96,15 +96,14 @@ def run_manifest(name, extra, simulator):
         (SCRATCH / "metrics.txt").write_bytes(metrics)
 
         # The test's pod, with each Service's address replaced by that of the process.
-        test = next(thing for thing in objects if thing["kind"] == "Pod")
-        for each in test["spec"]["containers"]:
-            arguments = each["args"]
-            for service in services:
-                for port in service["spec"]["ports"]:
-                    address = f"{service['metadata']['name']}:{port['port']}"
-                    arguments = [f"127.0.0.1:{ports[port['targetPort']]}" if argument == address else argument for argument in arguments]
-            result = run([BINARY, *arguments], variables(each) | NOWHERE | CREDENTIALS)
-            expect(result.returncode == 0, f"{name}: the test's {each['name']} fails: {result.stdout}{result.stderr}")
+        test = next(thing for thing in objects if thing["kind"] == "Pod")["spec"]["containers"][0]
+        arguments = test["args"]
+        for service in services:
+            for port in service["spec"]["ports"]:
+                address = f"{service['metadata']['name']}:{port['port']}"
+                arguments = [f"127.0.0.1:{ports[port['targetPort']]}" if argument == address else argument for argument in arguments]
+        result = run([BINARY, *arguments], variables(test) | NOWHERE | CREDENTIALS)
+        expect(result.returncode == 0, f"{name}: the test fails: {result.stdout}{result.stderr}")
 
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
@@ -113,6 +112,9 @@ def run_manifest(name, extra, simulator):
         exit_code = process.wait(timeout=spec["terminationGracePeriodSeconds"])
         expect(exit_code == 0, f"{name}: it exits {exit_code} after SIGTERM")
         took = time.monotonic() - began
+        # As with a Service that has no ready pods, no connection is accepted.
+        result = run([BINARY, *arguments], variables(test) | NOWHERE | CREDENTIALS)
+        expect(result.returncode == 1 and "no pod is ready" in result.stderr, f"{name}: without a pod, the test says: {result.stderr}")
     finally:
         process.kill()
     print(f"{name}: probes, ports, Services, metrics, helm test; stopped in {took:.1f} s of {spec['terminationGracePeriodSeconds']}")

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import yaml
 
-# Keys that parent charts pass to subcharts; probe settings with defaults in Kubernetes.
-NOT_IN_VALUES = {"global", "enabled", "resources.limits", "resources.claims"}
+# Keys that parent charts pass to subcharts; maps of Kubernetes that are empty by default; probe settings with defaults in Kubernetes.
+NOT_IN_VALUES = {"global", "enabled", "resources.limits", "resources.claims", "dnsConfig.nameservers", "dnsConfig.searches", "dnsConfig.options"}
+# Options of serve that are not in `config`.
+OWN_VALUES = {"sharedCacheTimeout"}
 TIMINGS = {"successThreshold", "initialDelaySeconds"}
 
 
@@ -28,7 +30,7 @@ def main():
         if not re.search(r"\." + re.escape(path.split(".")[-1]) + r"\b", templates) and not is_rendered_as_map(path, templates):
             problems.append(f"{path} is used by no template")
 
-    options = set(json.loads((chart / "files/options.json").read_text()))
+    options = set(json.loads((chart / "files/options.json").read_text())) - OWN_VALUES
     tested = set(yaml.safe_load(options_values.read_text())["config"])
     problems += [f"{options_values.name} has no {name}" for name in sorted(options - tested)]
 

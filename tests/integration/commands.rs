@@ -91,6 +91,25 @@ async fn check_explains_how_to_fix_endpoint_credentials_and_region() {
 }
 
 #[tokio::test]
+async fn check_reports_whether_a_server_is_ready_and_reads_in_any_case() {
+    let (_simulator, endpoint) = simulator().await;
+    let running = serve(&[], &aws(&endpoint));
+    eventually("it is ready", async || running.log().contains("ready")).await;
+    let output = run(&["check", "--server", &running.address], &aws(&endpoint)).await;
+    assert_eq!((output.code, output.stderr_lines.len()), (Some(0), 0), "{output:?}");
+    assert!(output.stdout.starts_with(&format!("server       {} is ready\n", running.address)), "{output:?}");
+
+    let unready = serve(&[], &[("AWS_REGION", "us-east-1")]);
+    for (address, words) in
+        [(unready.address.clone(), "is not ready: its log says why"), (closed_port(), "no pod is ready")]
+    {
+        let output = run(&["check", "--server", &address], &aws(&endpoint)).await;
+        output.assert_error(1, &[&address, words]);
+        assert!(output.stdout.contains("GetFaceLivenessSessionResults is granted"), "{output:?}");
+    }
+}
+
+#[tokio::test]
 async fn health_of_a_ready_server_exits_0_on_both_ports() {
     let (_simulator, endpoint) = simulator().await;
     let running = serve(&[], &aws(&endpoint));
@@ -114,7 +133,8 @@ async fn health_of_a_server_that_is_not_ready_exits_1() {
 
 #[tokio::test]
 async fn health_without_a_responding_server_exits_1() {
-    run(&["health", "--address", &closed_port()], &[]).await.assert_error(1, &["cannot connect to 127.0.0.1:"]);
+    let words = ["cannot connect to 127.0.0.1:", "Connection refused", "a Service of Kubernetes, no pod is ready"];
+    run(&["health", "--address", &closed_port()], &[]).await.assert_error(1, &words);
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = silent.local_addr().expect("a bound socket has an address").to_string();
     let output = run(&["health", "--address", &address, "--timeout", "300ms"], &[]).await;

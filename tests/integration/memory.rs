@@ -204,6 +204,43 @@ async fn the_memory_of_expired_images_returns_to_the_system() {
     println!("{} KiB resident after they expired", taken() >> 10);
 }
 
+/// The load that docs/sizing.md calls typical: one new session per second, its results for an hour
+/// and its five images for five minutes, and 50 clients that wait for a result.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_typical_load_takes_less_than_the_memory_request_of_the_chart() {
+    const WITH_IMAGES: u32 = 300;
+    const CLIENTS: u32 = 50;
+    /// `a_cached_result_takes_1280_bytes` measures these.
+    const OTHER_RESULTS: usize = (3_600 - WITH_IMAGES as usize) * RESULT;
+    let target = Target::start(&[]).await;
+    let mut client = target.client().await;
+    for number in 1_000..1_000 + WITH_IMAGES {
+        let pace = Pace::Frozen(Status::Succeeded);
+        target.simulator.place(Session { pace, audit_images: 4, ..Session::new(id(number)) });
+        let request = GetLivenessResultRequest { view: ResultView::Full.into(), ..request(&id(number)) };
+        client.get_liveness_result(request).await.expect("a result");
+    }
+    target.simulator.place(Session { pace: Pace::Frozen(Status::InProgress), ..Session::new(id(2)) });
+    let mut waiters = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let mut client = target.client().await;
+        let wait = Some(prost_types::Duration { seconds: 50, nanos: 0 });
+        let request = GetLivenessResultRequest { wait, ..request(&id(2)) };
+        waiters.spawn(async move { client.get_liveness_result(request).await.map(drop) });
+    }
+    within(OPEN_LIMIT, "all calls wait", async || target.in_flight().await == u64::from(CLIENTS)).await;
+    memory_settles(&target).await;
+    let peak = target.program.peak() + OTHER_RESULTS;
+    println!("typical load: {} MiB", peak >> 20);
+    let values = concat!(env!("CARGO_MANIFEST_DIR"), "/helm/face-liveness-facade/values.yaml");
+    let values = std::fs::read_to_string(values).expect("the chart has values");
+    let request = values.lines().find_map(|line| line.trim().strip_prefix("memory: ")?.strip_suffix("Mi"));
+    let request = request.expect("a memory request in MiB").parse::<usize>().expect("a number") << 20;
+    let factor = if crate::program::is_release() { 1 } else { 2 };
+    assert!(peak < request * factor, "{} MiB of {}", peak >> 20, request >> 20);
+    waiters.shutdown().await;
+}
+
 /// Waits until the program's memory changes by less than 64 KiB in 100 ms. Panics after ten
 /// seconds.
 async fn memory_settles(target: &Target) {

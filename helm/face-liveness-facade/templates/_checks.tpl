@@ -12,6 +12,36 @@
 {{- $problems = append $problems (printf "resources.limits.memory is %s, but the pod can need %dMi: raise the limit, or lower config.imageCacheSize, resultCacheEntries, maxRequests or maxConnections" $given $memory) -}}
 {{- end -}}
 {{- end -}}
+{{- $limit := dig "limits" "memory" (printf "%dMi" $memory) .Values.resources -}}
+{{- with dig "requests" "memory" "" .Values.resources -}}
+{{- if gt (include "face-liveness-facade.scalar" . | include "face-liveness-facade.bytes" | int64) (include "face-liveness-facade.scalar" $limit | include "face-liveness-facade.bytes" | int64) -}}
+{{- $problems = append $problems (printf "resources.requests.memory is %v, above the limit of %v: set resources.limits.memory, too" . $limit) -}}
+{{- end -}}
+{{- end -}}
+{{- $options := .Files.Get "files/options.json" | fromJson -}}
+{{- $durations := merge (dict "sharedCacheTimeout" .Values.sharedCache.timeout) .Values.config -}}
+{{- range $name, $option := $options -}}
+{{- $value := get $durations $name -}}
+{{- if and $value $option.maximum -}}
+{{- $given := include "face-liveness-facade.milliseconds" $value | float64 -}}
+{{- $path := eq $name "sharedCacheTimeout" | ternary "sharedCache.timeout" (printf "config.%s" $name) -}}
+{{- range $bound, $word := dict "minimum" "at least" "maximum" "at most" -}}
+{{- with get $option $bound -}}
+{{- $limit := include "face-liveness-facade.milliseconds" . | float64 -}}
+{{- if eq $bound "minimum" | ternary (lt $given $limit) (gt $given $limit) -}}
+{{- $problems = append $problems (printf "%s is %s, but must be %s %s" $path $value $word .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $option := list "allowedClients" "imageClients" -}}
+{{- range get $.Values.config $option | default list | include "face-liveness-facade.scalar" | splitList "," -}}
+{{- if eq (include "face-liveness-facade.isClientName" .) "false" -}}
+{{- $problems = append $problems (printf "config.%s has %q, which is no client's name: use a DNS name, or a SPIFFE id with the trust domain in lower case and without empty, . and .. segments" $option .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.tls -}}
 {{- $secrets := list (ternary "x" "" .certificate.enabled) .existingSecret | compact | len -}}
 {{- $cas := list .clientCa.existingSecret .clientCa.existingConfigMap | compact | len -}}
@@ -75,6 +105,15 @@
 {{- if and .Values.service.headless (ne .Values.service.type "ClusterIP") -}}
 {{- $problems = append $problems "service.headless needs service.type ClusterIP" -}}
 {{- end -}}
+{{- with .Values.service.trafficDistribution -}}
+{{- if $.Values.service.headless -}}
+{{- $problems = append $problems "service.trafficDistribution has no effect with service.headless, where clients choose the pod" -}}
+{{- end -}}
+{{- $since := eq . "PreferClose" | ternary "1.31" "1.34" -}}
+{{- if semverCompare (printf "<%s.0-0" $since) $.Capabilities.KubeVersion.Version -}}
+{{- $problems = append $problems (printf "service.trafficDistribution %s needs Kubernetes %s, and this is %s" . $since $.Capabilities.KubeVersion.Version) -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.autoscaling -}}
 {{- if and .enabled (lt (int .maxReplicas) (int .minReplicas)) -}}
 {{- $problems = append $problems "autoscaling.maxReplicas is below minReplicas" -}}
@@ -83,4 +122,11 @@
 {{- with $problems -}}
 {{- fail (printf "\n- %s" (join "\n- " .)) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* The grammar of SPIFFE ids, as in src/config/value.rs. The schema checks all other names. */}}
+{{- define "face-liveness-facade.isClientName" -}}
+{{- $segment := "([A-Za-z0-9_-]|\\.[A-Za-z0-9_-]|\\.\\.[A-Za-z0-9._-])[A-Za-z0-9._-]*" -}}
+{{- $id := printf "^spiffe://([a-z0-9._-]*\\*|[a-z0-9._-]+(/%s)*(/[A-Za-z0-9._-]*\\*)?)$" $segment -}}
+{{- ne . "." | and (or (not (regexMatch "^(?i)spiffe:" .)) (regexMatch $id .)) -}}
 {{- end -}}

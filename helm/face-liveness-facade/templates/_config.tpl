@@ -21,11 +21,11 @@
 
 {{- define "face-liveness-facade.milliseconds" -}}
 {{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 -}}
-{{- $sum := 0 -}}
-{{- range regexFindAll "[0-9]+(ms|s|m|h|d)" . -1 -}}
-{{- $sum = add $sum (mul (regexFind "^[0-9]+" . | int64) (get $units (regexFind "[a-z]+$" .))) -}}
+{{- $sum := 0.0 -}}
+{{- range regexFindAll "[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)" . -1 -}}
+{{- $sum = addf $sum (mulf (regexFind "^[0-9.]+" . | float64) (get $units (regexFind "[a-z]+$" .))) -}}
 {{- end -}}
-{{- $sum -}}
+{{- printf "%f" $sum -}}
 {{- end -}}
 
 {{/* Parses bytes, in the binary's notation (256MiB) or in that of Kubernetes (256Mi), whose m is a thousandth. */}}
@@ -42,7 +42,7 @@
 {{- define "face-liveness-facade.drainSeconds" -}}
 {{- $delay := include "face-liveness-facade.option" (list . "drainDelay") | include "face-liveness-facade.milliseconds" -}}
 {{- $timeout := include "face-liveness-facade.option" (list . "drainTimeout") | include "face-liveness-facade.milliseconds" -}}
-{{- divf (add $delay $timeout) 1000 | ceil | int64 -}}
+{{- divf (addf $delay $timeout) 1000 | ceil | int64 -}}
 {{- end -}}
 
 {{/* Five seconds more, for the kubelet's delay and the exit of the process. */}}
@@ -85,10 +85,25 @@ docs/sizing.md has each limit, and tests/integration/memory.rs measures them.
 {{- $resources := deepCopy .Values.resources -}}
 {{- $computed := printf "%sMi" (include "face-liveness-facade.leastMemory" .) -}}
 {{- $limits := merge (default dict $resources.limits) (dict "memory" $computed) -}}
-{{- $requests := merge (default dict $resources.requests) (dict "memory" $limits.memory) -}}
-{{- toYaml (merge (dict "limits" $limits "requests" $requests) $resources) -}}
+{{- toYaml (merge (dict "limits" $limits) $resources) -}}
 {{- end -}}
 
+{{/*
+The number of pods. With an autoscaler, exactly the current number: without a number in the manifest, Kubernetes would scale to one pod when the
+autoscaler is enabled in an installed release, and another number would conflict with that of the autoscaler in Helm 4's server-side apply. Empty
+where Helm cannot look it up: on the first install, and for `helm template`.
+*/}}
+{{- define "face-liveness-facade.replicas" -}}
+{{- if not .Values.autoscaling.enabled -}}
+{{- .Values.replicaCount -}}
+{{- else -}}
+{{- with lookup "apps/v1" "Deployment" .Release.Namespace (include "face-liveness-facade.fullname" .) -}}
+{{- .spec.replicas -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Not in the environment of the pods, so that another number of pods does not restart them, which would empty their caches. */}}
 {{- define "face-liveness-facade.quotaReplicas" -}}
 {{- max 1 (ternary .Values.autoscaling.minReplicas .Values.replicaCount .Values.autoscaling.enabled | int64) -}}
 {{- end -}}
@@ -108,8 +123,7 @@ docs/sizing.md has each limit, and tests/integration/memory.rs measures them.
 {{- define "face-liveness-facade.ownEnv" -}}
 {{- $variables := dict
   "FACE_LIVENESS_LISTEN" (printf "[::]:%d" (int .Values.ports.grpc))
-  "FACE_LIVENESS_ADMIN_LISTEN" (printf "[::]:%d" (int .Values.ports.admin))
-  "FACE_LIVENESS_QUOTA_REPLICAS" (include "face-liveness-facade.quotaReplicas" .) -}}
+  "FACE_LIVENESS_ADMIN_LISTEN" (printf "[::]:%d" (int .Values.ports.admin)) -}}
 {{- $options := .Files.Get "files/options.json" | fromJson -}}
 {{- range $name, $value := .Values.config -}}
 {{- $option := get $options $name | required (printf "config.%s is not an option of serve" $name) -}}
@@ -156,6 +170,13 @@ docs/sizing.md has each limit, and tests/integration/memory.rs measures them.
 {{- range $name, $value := $variables }}
 - name: {{ $name }}
   value: {{ $value | quote }}
+{{- end }}
+{{- if not (hasKey $variables "FACE_LIVENESS_QUOTA_REPLICAS") }}
+- name: FACE_LIVENESS_QUOTA_REPLICAS
+  valueFrom:
+    configMapKeyRef:
+      name: {{ include "face-liveness-facade.fullname" . }}-quota
+      key: replicas
 {{- end }}
 {{- end -}}
 
