@@ -14,9 +14,9 @@ RELEASE_BINARY = $(abspath $(or $(CARGO_TARGET_DIR),target)/release/face-livenes
 # Cargo builds the program again for the benchmarks, with the features of the tests' dependencies.
 SHIPPED = cargo build --release && cp $(RELEASE_BINARY) $(RELEASE_BINARY)-shipped
 
-.PHONY: test test-release check privacy-proof interop-simulator interop-service interop-mesh e2e e2e-chart e2e-clients chart-generate bench bench-pieces \
+.PHONY: test test-release check privacy-proof interop-simulator interop-service interop-mesh e2e e2e-aws e2e-chart e2e-clients chart-generate bench bench-pieces \
 	bench-instructions bench-throttling bench-waiters soak fuzz image image-test engine sbom tools-test tools-bench tools-check tools-interop tools-mesh \
-	tools-clients tools-chart tools-fuzz tools-image \
+	tools-aws tools-clients tools-chart tools-fuzz tools-image \
 	tools-sbom
 
 test: ## All tests. Needs cargo, a C compiler and redis-server, which it installs as root on Debian.
@@ -60,6 +60,10 @@ interop-mesh: tools-mesh ## The service behind Envoy: shutdowns under load, a ro
 	TOOLS=$(TOOLS) tests/interop/run mesh $(BINARY)
 
 e2e: interop-mesh e2e-chart e2e-clients ## Envoy, the chart and the clients, with real tools in pinned versions.
+
+e2e-aws: tools-aws ## Compares AWS, with your credentials, with the simulator and docs/. Costs a few cents. ARGS=--help lists the options.
+	cargo build
+	$(TOOLS)/python/bin/python -B tests/aws/acceptance.py $(BINARY) $(ARGS)
 
 e2e-chart: tools-chart ## The Helm chart, without a cluster: schemas, policy, alerts, and the program with the settings of the manifests.
 	cargo build
@@ -132,6 +136,9 @@ tools-interop:
 
 tools-mesh:
 	TOOLS=$(TOOLS) scripts/tools mesh
+
+tools-aws:
+	TOOLS=$(TOOLS) scripts/tools aws
 
 tools-clients:
 	TOOLS=$(TOOLS) scripts/tools clients

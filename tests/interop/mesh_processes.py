@@ -79,8 +79,9 @@ class Process:
 
 
 class Simulator(Process):
-    def __init__(self, scratch, binary):
-        super().__init__(scratch, "simulator", [binary, "simulate", "--listen", "127.0.0.1:0", "--quota-tps", "0"])
+    def __init__(self, scratch, binary, *flags):
+        flags = flags or ("--quota-tps", "0")
+        super().__init__(scratch, "simulator", [binary, "simulate", "--listen", "127.0.0.1:0", *flags])
         self.endpoint = self.wait_for_log(r"http://127\.0\.0\.1:\d+")[0]
 
     def place(self, session, **placement):
