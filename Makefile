@@ -77,7 +77,7 @@ e2e-clients: tools-clients ## The examples of clients/, the programs of docs/cal
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run clients $(BINARY)
 
-e2e-kubernetes: tools-kubernetes ## The chart and the service on the cluster of KUBECONFIG, under load. Says what it needs. Half an hour.
+e2e-kubernetes: tools-kubernetes ## The chart and the service on the cluster of KUBECONFIG, under load. Says what it needs. 40 minutes.
 	TOOLS=$(TOOLS) tests/kubernetes/run
 
 load-image: engine tools-kubernetes ## The image $(LOAD_IMAGE), with the load clients of e2e-kubernetes.

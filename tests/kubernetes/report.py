@@ -35,15 +35,16 @@ class Report:
         return {column: number for column, number in failed.items() if number}
 
     def print(self):
-        names = max((len(f"{service}: {event}") for service, event, _ in self.rows), default=0)
+        rows = dict(self.rows)
+        names = max((len(f"{service}: {event}") for service, event, _ in rows), default=0)
         columns = "".join(column.rjust(WIDTH) for column in COLUMNS)
         print(f"\n{'failed / total calls'.ljust(names)}  rounds  {'clients'.ljust(8)}{columns}")
-        for (service, event, language), row in self.rows.items():
+        for (service, event, language), row in rows.items():
             cells = "".join(f"{failed:,} / {total:,}".rjust(WIDTH) for failed, total in row.values())
-            first = language == next(key[2] for key in self.rows if key[:2] == (service, event))
+            first = language == next(key[2] for key in rows if key[:2] == (service, event))
             name, rounds = (f"{service}: {event}", self.rounds[service, event]) if first else ("", "")
             print(f"{name.ljust(names)}  {str(rounds).rjust(6)}  {language.ljust(8)}{cells}")
-        for (service, event), errors in self.errors.items():
+        for (service, event), errors in dict(self.errors).items():
             for text, number in errors.most_common(3):
                 print(f"  {service}: {event}: {number:,} x {text[:200]}")
         for problem in self.problems:

@@ -50,8 +50,10 @@ public final class Load {
       var count = COUNTS.computeIfAbsent(name, any -> new Count());
       count.calls++;
       if (error != null) {
+        var cause = error.getCause() == null ? "" : " (" + error.getCause().getMessage() + ")";
         // Without the times in messages, the same errors are the same text.
-        count.failed.merge(error.getMessage().replaceAll("\\d+", "#"), 1, Integer::sum);
+        var text = (error.getMessage() + cause).replaceAll("\\d+", "#");
+        count.failed.merge(text, 1, Integer::sum);
       }
     }
   }
