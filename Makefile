@@ -3,6 +3,8 @@
 TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/face-liveness-facade/tools
 FUZZ_SECONDS ?= 60
 IMAGE ?= face-liveness-facade
+LOAD_IMAGE ?= face-liveness-facade-load
+LOAD_FOLDER = $(or $(CARGO_TARGET_DIR),target)/load-image
 # The URL of the source, for the image's label, and another base image for the Dockerfile.
 IMAGE_SOURCE ?=
 RUST_IMAGE ?=
@@ -14,9 +16,10 @@ RELEASE_BINARY = $(abspath $(or $(CARGO_TARGET_DIR),target)/release/face-livenes
 # Cargo builds the program again for the benchmarks, with the features of the tests' dependencies.
 SHIPPED = cargo build --release && cp $(RELEASE_BINARY) $(RELEASE_BINARY)-shipped
 
-.PHONY: test test-release check privacy-proof interop-simulator interop-service interop-mesh e2e e2e-aws e2e-chart e2e-clients chart-generate bench bench-pieces \
+.PHONY: test test-release check privacy-proof interop-simulator interop-service interop-mesh e2e e2e-aws e2e-chart e2e-clients e2e-kubernetes load-image \
+	chart-generate bench bench-pieces \
 	bench-instructions bench-throttling bench-waiters soak fuzz image image-test engine sbom tools-test tools-bench tools-check tools-interop tools-mesh \
-	tools-aws tools-clients tools-chart tools-fuzz tools-image \
+	tools-aws tools-kubernetes tools-clients tools-chart tools-fuzz tools-image \
 	tools-sbom
 
 test: ## All tests. Needs cargo, a C compiler and redis-server, which it installs as root on Debian.
@@ -38,7 +41,7 @@ check: tools-check ## Format, lints, contract, licenses, imports between modules
 	$(TOOLS)/bin/buf format --diff --exit-code
 	TOOLS=$(TOOLS) scripts/contract
 	$(TOOLS)/bin/cargo-deny --workspace --log-level error check licenses bans sources
-	$(TOOLS)/bin/hadolint Dockerfile
+	$(TOOLS)/bin/hadolint Dockerfile tests/kubernetes/load/Dockerfile
 	scripts/modules --self-test
 	scripts/modules
 	scripts/docs
@@ -78,6 +81,13 @@ chart-generate: tools-chart ## Generates the chart's options, its README and doc
 e2e-clients: tools-clients ## The examples of clients/, the programs of docs/calling.md, ghz and grpc-health-probe. A few minutes.
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run clients $(BINARY)
+
+e2e-kubernetes: tools-kubernetes ## The chart and the service on the cluster of KUBECONFIG, under load. Says what it needs. 40 minutes.
+	TOOLS=$(TOOLS) tests/kubernetes/run
+
+load-image: engine tools-kubernetes ## The image $(LOAD_IMAGE), with the load clients of e2e-kubernetes.
+	TOOLS=$(TOOLS) tests/kubernetes/load/build $(LOAD_FOLDER)
+	docker build --tag $(LOAD_IMAGE) $(LOAD_FOLDER)
 
 bench: tools-bench ## CPU time of a response compared with bare servers, and memory: six minutes, and four to build.
 	$(SHIPPED)
@@ -142,6 +152,9 @@ tools-aws:
 
 tools-clients:
 	TOOLS=$(TOOLS) scripts/tools clients
+
+tools-kubernetes:
+	TOOLS=$(TOOLS) scripts/tools kubernetes
 
 tools-fuzz:
 	TOOLS=$(TOOLS) scripts/tools fuzz

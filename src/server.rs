@@ -119,8 +119,8 @@ impl Server {
         };
         let incoming = Incoming::new(listener, tls.clone(), Protocol::Http2, limits);
         let connections = incoming.connections();
-        let closing = Arc::new(shutdown.closing.clone());
-        let count = layer_fn(move |inner| Counted::new(inner, Arc::clone(&calls), Arc::clone(&closing)));
+        let ending_streams = Arc::new(shutdown.ending_streams.clone());
+        let count = layer_fn(move |inner| Counted::new(inner, Arc::clone(&calls), Arc::clone(&ending_streams)));
         let (v1, v1alpha) = options.reflection.then(reflection::services).unzip();
         let grpc_port = http2::grpc_port(max_age)
             .layer(count)

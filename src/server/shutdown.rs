@@ -9,6 +9,10 @@ use tokio_util::sync::CancellationToken;
 /// response and can call another replica.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
+/// How long GOAWAY precedes the end of the open watches. A gRPC client whose watch ends first would
+/// fail its calls until it has another connection.
+const GOAWAY_HEAD_START: Duration = Duration::from_millis(100);
+
 /// How often the calls of a closing port are counted. After ten counts of zero, the connections
 /// that are still open are those of clients that do not acknowledge GOAWAY.
 const COUNT_INTERVAL: Duration = Duration::from_millis(100);
@@ -19,8 +23,10 @@ const ZERO_COUNTS: u32 = 10;
 pub struct Shutdown {
     /// New requests are rejected. Requests in flight may take the drain timeout.
     pub draining: CancellationToken,
-    /// The gRPC port accepts no connections, and ends the streams that nothing else ends.
+    /// The gRPC port accepts no connections, and sends GOAWAY on those that are open.
     pub(super) closing: CancellationToken,
+    /// The streams of the gRPC port that nothing else ends, such as watches, end.
+    pub(super) ending_streams: CancellationToken,
     /// The last connection of the gRPC port has ended.
     pub(super) closed: CancellationToken,
     /// The port is closed or quiet, or the drain timeout is almost over. Reads in flight are
@@ -48,15 +54,19 @@ impl Shutdown {
         calls: impl Fn() -> usize,
         drained: impl Future<Output = ()>,
     ) -> Stopped {
-        health.set_ready(false).await;
+        health.begin_shutdown().await;
         sleep(drain_delay).await;
         self.draining.cancel();
-        health.end_watches().await;
         self.closing.cancel();
+        let quiet = async {
+            sleep(GOAWAY_HEAD_START).await;
+            self.ending_streams.cancel();
+            quiet(calls).await;
+        };
         let closed = async {
             tokio::select! {
                 () = self.closed.cancelled() => {}
-                () = quiet(calls) => {}
+                () = quiet => {}
             }
             self.aborting.cancel();
         };

@@ -22,6 +22,7 @@ EXPECTED = {
         "Deployment/face-liveness-facade/spec/minReadySeconds": ABSENT,
         "ConfigMap/face-liveness-facade-quota/data/replicas": "2",
         f"{CONTAINER}/env/FACE_LIVENESS_RESULT_TTL": ABSENT,
+        f"{CONTAINER}/env/FACE_LIVENESS_DRAIN_DELAY": ABSENT,
         f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_URL": ABSENT,
         f"{CONTAINER}/env/AWS_EC2_METADATA_DISABLED": "true",
         f"{CONTAINER}/resources/limits/memory": "1213Mi",
@@ -116,13 +117,16 @@ EXPECTED = {
     "tls-secret": {
         "Service/liveness/spec/clusterIP": "None",
         # Clients look up the name every 30 s, and a DNS server can serve an old record for 5 s.
-        "Deployment/liveness/spec/minReadySeconds": 35,
+        "Deployment/liveness/spec/template/spec/containers/0/env/FACE_LIVENESS_DRAIN_DELAY": "45s",
+        "Deployment/liveness/spec/template/spec/terminationGracePeriodSeconds": 70,
         "Deployment/liveness/spec/template/spec/volumes/0/secret/secretName": "liveness-tls",
         "Certificate/liveness": ABSENT,
     },
-    "headless-at-once": {
+    "headless-own-drain-delay": {
         "Service/face-liveness-facade/spec/clusterIP": "None",
-        "Deployment/face-liveness-facade/spec/minReadySeconds": 0,
+        "Deployment/face-liveness-facade/spec/minReadySeconds": 35,
+        f"{CONTAINER}/env/FACE_LIVENESS_DRAIN_DELAY": "1m",
+        f"{POD}/terminationGracePeriodSeconds": 85,
     },
     "istio": {
         "VirtualService/face-liveness-facade/spec/http/0/retries/attempts": 0,

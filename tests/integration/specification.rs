@@ -2,14 +2,19 @@
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>
 
 use crate::{
-    admin::get,
+    admin::{get, value},
     facade::{eventually, id, reason, request},
     program::{Running, aws, serve, simulator},
 };
 use face_liveness_facade::simulator::{Pace, Session, Simulator, Status};
 use prost::Message;
 use std::time::Duration;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+    time::timeout,
+};
 use tonic::{
     Code,
     codegen::{
@@ -23,6 +28,9 @@ pub const CALL: &str = "/faceliveness.v1.FaceLivenessService/GetLivenessResult";
 pub const CHECK: &str = "/grpc.health.v1.Health/Check";
 pub const WATCH: &str = "/grpc.health.v1.Health/Watch";
 pub const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
+const WATCHES: &str =
+    r#"grpc_server_started_total{grpc_method="Watch",grpc_service="grpc.health.v1.Health",grpc_type="server_stream"}"#;
 
 const UNKNOWN: &str = "/no.such.Service/Method";
 
@@ -44,7 +52,10 @@ pub struct Stream {
 
 impl Connection {
     pub async fn open(address: &str) -> Self {
-        let stream = TcpStream::connect(address).await.expect("it listens");
+        Self::over(TcpStream::connect(address).await.expect("it listens")).await
+    }
+
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
         let (client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
         tokio::spawn(connection);
         Self(client)
@@ -179,4 +190,58 @@ async fn a_request_that_never_ends_gets_deadline_exceeded_at_its_deadline() {
         crate::admin::value(&metrics, counted) == 21.0
     })
     .await;
+}
+
+/// Returns a connection, and the bytes that the server sends on it until its end.
+async fn recorded_connection(address: &str) -> (Connection, JoinHandle<Vec<u8>>) {
+    let (mut from_server, mut to_server) = TcpStream::connect(address).await.expect("it listens").into_split();
+    let (client, proxy) = tokio::io::duplex(64 * 1024);
+    let (mut from_client, mut to_client) = tokio::io::split(proxy);
+    tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+    let sent = tokio::spawn(async move {
+        let (mut sent, mut forwarded) = (Vec::new(), 0);
+        while from_server.read_buf(&mut sent).await.is_ok_and(|count| count > 0) {
+            to_client.write_all(&sent[forwarded..]).await.expect("the client reads");
+            forwarded = sent.len();
+        }
+        sent
+    });
+    (Connection::over(client).await, sent)
+}
+
+/// Returns type and flags of each HTTP/2 frame (RFC 9113, 4.1).
+fn frames(mut bytes: &[u8]) -> Vec<(u8, u8)> {
+    let mut frames = Vec::new();
+    while let [high, middle, low, kind, flags, _, _, _, _, rest @ ..] = bytes {
+        let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+        frames.push((*kind, *flags));
+        bytes = &rest[length.min(rest.len())..];
+    }
+    frames
+}
+
+/// A gRPC client with `healthCheckConfig` fails its calls when its watch ends before it has received
+/// GOAWAY and connects again.
+#[tokio::test]
+async fn goaway_precedes_the_end_of_a_watch() {
+    const HEADERS: u8 = 1;
+    const GOAWAY: u8 = 7;
+    const END_STREAM: u8 = 1;
+    let (_simulator, mut running) = start().await;
+    let (mut connection, sent) = recorded_connection(&running.address).await;
+    let headers = [("content-type", "application/grpc")];
+    let watch = connection.send("POST", WATCH, &headers, &message(WATCH), true);
+    eventually("the watch is open", async || {
+        let (_, metrics) = get(&running.admin_address, "/metrics").await;
+        value(&metrics, WATCHES) == 1.0
+    })
+    .await;
+    running.send_sigterm();
+    let (_, status) = watch.status().await;
+    assert_eq!(reason(&status), "SHUTTING_DOWN");
+    assert_eq!(running.wait_for_exit().await.code(), Some(0));
+    let frames = frames(&sent.await.expect("no panic"));
+    let goaway = frames.iter().position(|(kind, _)| *kind == GOAWAY);
+    let end = frames.iter().position(|(kind, flags)| *kind == HEADERS && flags & END_STREAM != 0);
+    assert!(goaway.expect("a GOAWAY") < end.expect("the end of the watch"), "type and flags: {frames:?}");
 }

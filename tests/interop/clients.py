@@ -592,29 +592,38 @@ if LANGUAGE == "python":
 
 if LANGUAGE == "go":
 
-    @check("a rollout behind one address fails no call; with healthCheckConfig it fails some")
+    @check("a rollout behind one address fails no call, also with healthCheckConfig")
     def rollout():
-        load = str(SCRATCH / "rollout")
-        sh("go", "build", "-o", load, str(ROOT / "tests/interop/rollout.go"))
+        program = str(SCRATCH / "load")
+        sh("go", "build", "-o", program, str(ROOT / "tests/kubernetes/load/load.go"))
         checked = CONFIG | {"healthCheckConfig": {"serviceName": "faceliveness.v1.FaceLivenessService"}}
+        settings = json.dumps({"plain": None, "published": CONFIG, "health checks": checked})
         with simulate() as simulator, serve(simulator, "--drain-delay", "2s") as old, serve(simulator) as new:
             control(simulator, "PUT", f"sessions/{session('1')}", {"pace": {"frozen": "SUCCEEDED"}})
-            with ClusterIP(old.address) as service:
-                words = [[load, service.address, json.dumps(config), session("1")] for config in (CONFIG, checked)]
-                with contextlib.ExitStack() as ended:
-                    loads = [subprocess.Popen(each, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for each in words]
-                    for process in loads:
-                        ended.callback(process.kill)
-                    wait_for_calls(old, 400)
-                    # Kubernetes removes a terminating pod from the Service when it sends SIGTERM.
-                    service.replica = new.address
-                    old.process.terminate()
-                    equal("the exit code of the old replica", old.process.wait(TIMEOUT), 0)
-                    wait_for_calls(new, 400)
-                    published, with_check = [json.loads(process.communicate(timeout=TIMEOUT)[0]) for process in loads]
-        equal("the failed calls with the published service config", published["failed"], {})
-        # Proves that the test detects failed calls.
-        require(with_check["failed"], f"no call of {with_check['calls']} fails with healthCheckConfig")
+            with ClusterIP(old.address) as service, contextlib.ExitStack() as ended:
+                words = [program, service.address, settings, session("1")]
+                load = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+                ended.callback(load.kill)
+                wait_for_calls(old, 100)
+                # Kubernetes removes a terminating pod from the Service when it sends SIGTERM.
+                service.replica = new.address
+                old.process.terminate()
+                equal("the exit code of the old replica", old.process.wait(TIMEOUT), 0)
+                wait_for_calls(new, 100)
+                equal("the failed calls", failed_calls(load), {"plain": 0, "published": 0, "health checks": 0})
+                # Proves that the test detects failed calls.
+                new.process.kill()
+                eventually_failed(load)
+
+    def failed_calls(load):
+        print(file=load.stdin)
+        return {name: sum(count["failed"].values()) for name, count in json.loads(load.stdout.readline()).items()}
+
+    def eventually_failed(load):
+        until = time.monotonic() + TIMEOUT
+        while not all(failed_calls(load).values()):
+            require(time.monotonic() < until, f"without a replica, calls succeed: {failed_calls(load)}")
+            time.sleep(0.1)
 
     def wait_for_calls(replica, calls):
         until = time.monotonic() + TIMEOUT

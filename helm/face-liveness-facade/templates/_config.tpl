@@ -8,11 +8,17 @@
 {{- end }}
 {{- end -}}
 
-{{/* Returns the value of an option, or the binary's default: (list . NAME). */}}
+{{/*
+Returns the value of an option, or the binary's default: (list . NAME). With a headless Service, the drain delay is 45 s:
+clients resolve the name at most every 30 s, and DNS servers may serve a record for 5 s more. A pod that shuts down earlier
+would leave a client with addresses of stopped pods only.
+*/}}
 {{- define "face-liveness-facade.option" -}}
 {{- $root := first . -}}{{- $name := last . -}}
 {{- if hasKey $root.Values.config $name -}}
 {{- include "face-liveness-facade.scalar" (get $root.Values.config $name) -}}
+{{- else if and (eq $name "drainDelay") $root.Values.service.headless -}}
+45s
 {{- else -}}
 {{- $options := $root.Files.Get "files/options.json" | fromJson -}}
 {{- get (get $options $name) "default" -}}
@@ -48,17 +54,6 @@
 {{/* Five seconds more, for the kubelet's delay and the exit of the process. */}}
 {{- define "face-liveness-facade.leastGracePeriod" -}}
 {{- add (include "face-liveness-facade.drainSeconds" .) 5 -}}
-{{- end -}}
-
-{{/*
-Clients of a headless Service resolve its name at most every 30 s, and DNS servers may serve a
-record for 5 s more. A faster rollout would leave a client with addresses of stopped pods only.
-Empty if Kubernetes's default of 0 is right.
-*/}}
-{{- define "face-liveness-facade.minReadySeconds" -}}
-{{- if not (kindIs "invalid" .Values.minReadySeconds) }}{{ int64 .Values.minReadySeconds }}
-{{- else if .Values.service.headless }}35
-{{- end }}
 {{- end -}}
 
 {{/*
@@ -124,6 +119,9 @@ where Helm cannot look it up: on the first install, and for `helm template`.
 {{- $variables := dict
   "FACE_LIVENESS_LISTEN" (printf "[::]:%d" (int .Values.ports.grpc))
   "FACE_LIVENESS_ADMIN_LISTEN" (printf "[::]:%d" (int .Values.ports.admin)) -}}
+{{- if .Values.service.headless -}}
+{{- $_ := set $variables "FACE_LIVENESS_DRAIN_DELAY" (include "face-liveness-facade.option" (list . "drainDelay")) -}}
+{{- end -}}
 {{- $options := .Files.Get "files/options.json" | fromJson -}}
 {{- range $name, $value := .Values.config -}}
 {{- $option := get $options $name | required (printf "config.%s is not an option of serve" $name) -}}
