@@ -1,7 +1,7 @@
 //! Parses the command line and the variables. Reports all problems at once.
 
 use super::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, EXIT_CODES},
     names::{self, Variables},
 };
 use clap::{CommandFactory, FromArgMatches, error::ContextKind, error::ContextValue, error::ErrorKind};
@@ -32,7 +32,7 @@ pub fn read(
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
     let mut arguments: Vec<_> = arguments.into_iter().collect();
-    let mut command = Cli::command();
+    let mut command = Cli::command().mut_subcommands(|subcommand| subcommand.after_help(EXIT_CODES));
     let mut problems = Vec::new();
     let cli = loop {
         let error = match command.clone().try_get_matches_from(&arguments) {
