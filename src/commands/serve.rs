@@ -12,7 +12,7 @@ use crate::{
 use std::{cell::OnceCell, time::Instant};
 
 pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failure> {
-    let config::Serve { listen, admin_listen, server: mut config, log, validate: validate_only } = config;
+    let config::Serve { listen, admin_listen, server: mut config, log, validate: validate_only, effective } = config;
     let lowered =
         open_files::fit(&mut config.max_connections).map_err(|sentence| Failure::Configuration(vec![sentence]))?;
     let warnings = &[warnings, &lowered].concat();
@@ -28,6 +28,8 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     }
     let stop = process::stop_signal();
     let telemetry = telemetry::init(log.json(), log.log_level);
+    let shared_cache_address = shared_cache.as_ref().map(|(store, _)| store.address());
+    tracing::info!(set = effective.set, defaults = effective.defaults, shared_cache_address, "configuration");
     telemetry::warn(warnings);
     process::prepare();
     // Bind first, so that a port in use is reported before anything else happens.

@@ -1,6 +1,7 @@
 //! The settings of a server: addresses, TLS, clients, limits, shutdown.
 
 use super::{
+    effective::EffectiveOptions,
     log::Log,
     service::Service,
     shared_cache::SharedCache,
@@ -30,6 +31,8 @@ pub struct Serve {
     pub server: Server,
     #[command(flatten)]
     pub log: Log,
+    #[arg(skip)]
+    pub effective: EffectiveOptions,
 }
 
 /// A server, without its addresses.
