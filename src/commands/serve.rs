@@ -28,8 +28,6 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     }
     let stop = process::stop_signal();
     let telemetry = telemetry::init(log.json(), log.log_level);
-    let shared_cache_address = shared_cache.as_ref().map(|(store, _)| store.address());
-    tracing::info!(set = effective.set, defaults = effective.defaults, shared_cache_address, "configuration");
     telemetry::warn(warnings);
     process::prepare();
     // Bind first, so that a port in use is reported before anything else happens.
@@ -48,6 +46,8 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     }
     telemetry::warn(&missing);
     telemetry::warn(&warnings);
+    let shared_cache_address = shared_cache.as_ref().map(|(store, _)| store.address());
+    tracing::info!(set = effective.set, defaults = effective.defaults, shared_cache_address, "configuration");
     let (address, admin_address) = (server::address(&listener)?, server::address(&admin)?);
     let (region, version, tls_is_on) = (rekognition.region(), env!("CARGO_PKG_VERSION"), tls.is_some());
     tracing::info!(%address, %admin_address, region, tls = tls_is_on, version, "listening");
