@@ -4,7 +4,7 @@
 # a registry cache can share between machines, unlike a cache mount.
 
 # Pinned by tag. Can be replaced by a mirror's image or a digest.
-ARG RUST_IMAGE=rust:1.95.0-slim-bookworm
+ARG RUST_IMAGE=docker.io/library/rust:1.95.0-slim-bookworm
 # BuildKit sets it, so that the compiler runs natively for any --platform.
 ARG BUILDPLATFORM
 

@@ -19,8 +19,8 @@ SHIPPED = cargo build --release && cp $(RELEASE_BINARY) $(RELEASE_BINARY)-shippe
 .PHONY: test test-release check privacy-proof interop-simulator interop-service interop-mesh e2e e2e-aws e2e-chart e2e-clients e2e-kubernetes load-image \
 	chart-generate bench bench-pieces \
 	bench-instructions bench-throttling bench-waiters soak fuzz image image-test engine sbom tools-test tools-bench tools-check tools-interop tools-mesh \
-	tools-aws tools-kubernetes tools-clients tools-chart tools-fuzz tools-image \
-	tools-sbom
+	tools-aws tools-kubernetes tools-clients tools-chart tools-fuzz tools-image tools-sbom \
+	release tools-release
 
 test: ## All tests. Needs cargo, a C compiler and redis-server, which it installs as root on Debian.
 	@command -v redis-server >/dev/null || $(MAKE) --no-print-directory tools-test
@@ -46,6 +46,7 @@ check: tools-check ## Format, lints, contract, licenses, imports between modules
 	scripts/modules
 	scripts/docs
 	scripts/terms
+	tests/release/run
 
 privacy-proof: ## Where an image, a score, an S3 key or a session id is found after every response and fault: the table of docs/privacy.md, as it is.
 	cargo test --test integration privacy::no_personal_data -- --nocapture
@@ -132,6 +133,13 @@ engine:
 sbom: tools-sbom ## A CycloneDX list of the components of the production program.
 	TOOLS=$(TOOLS) scripts/sbom
 
+# The version of the tag that a forge sets, v1.2.3, is 1.2.3.
+release: ## Checks that every version is VERSION, and writes images, binaries, chart, SBOM and checksums to dist/VERSION. Publishes nothing.
+	cargo build
+	scripts/versions "$(VERSION:v%=%)" $(BINARY)
+	$(MAKE) --no-print-directory tools-release
+	TOOLS=$(TOOLS) scripts/release $(VERSION:v%=%) $(IMAGE_ARGS)
+
 tools-test:
 	TOOLS=$(TOOLS) scripts/tools test
 
@@ -167,3 +175,6 @@ tools-image:
 
 tools-sbom:
 	TOOLS=$(TOOLS) scripts/tools sbom
+
+tools-release:
+	TOOLS=$(TOOLS) scripts/tools release

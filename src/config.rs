@@ -4,6 +4,7 @@
 //! AWS's variables. No other module is known here.
 
 mod cli;
+mod effective;
 mod log;
 mod names;
 mod read;

@@ -12,7 +12,7 @@ use crate::{
 use std::{cell::OnceCell, time::Instant};
 
 pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failure> {
-    let config::Serve { listen, admin_listen, server: mut config, log, validate: validate_only } = config;
+    let config::Serve { listen, admin_listen, server: mut config, log, validate: validate_only, effective } = config;
     let lowered =
         open_files::fit(&mut config.max_connections).map_err(|sentence| Failure::Configuration(vec![sentence]))?;
     let warnings = &[warnings, &lowered].concat();
@@ -46,6 +46,8 @@ pub async fn run(config: config::Serve, warnings: &[String]) -> Result<(), Failu
     }
     telemetry::warn(&missing);
     telemetry::warn(&warnings);
+    let shared_cache_address = shared_cache.as_ref().map(|(store, _)| store.address());
+    tracing::info!(set = effective.set, defaults = effective.defaults, shared_cache_address, "configuration");
     let (address, admin_address) = (server::address(&listener)?, server::address(&admin)?);
     let (region, version, tls_is_on) = (rekognition.region(), env!("CARGO_PKG_VERSION"), tls.is_some());
     tracing::info!(%address, %admin_address, region, tls = tls_is_on, version, "listening");

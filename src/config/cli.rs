@@ -10,9 +10,17 @@ use super::{
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+/// The end of the help of each command. src/main.rs and src/process.rs exit with these codes.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    The command succeeded, or the server shut down gracefully
+  1    The command failed, or the server could not start or failed later; standard error has one sentence
+  64   The configuration is invalid; standard error has one sentence for each problem
+  130  A second signal ended the server at once";
+
 /// One typed, cached gRPC call in front of Amazon Rekognition Face Liveness.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 110, args_override_self = true)]
+#[command(version, about, max_term_width = 110, args_override_self = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -57,7 +65,7 @@ pub struct Check {
     /// Timeout of the read, including credentials and connection, and of the health check.
     #[arg(long, env = "FACE_LIVENESS_UPSTREAM_TIMEOUT", default_value = "5s", value_name = "DURATION", value_parser = value::positive_duration)]
     pub upstream_timeout: Duration,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Shared cache")]
     pub shared_cache: SharedCache,
 }
 

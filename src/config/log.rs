@@ -10,10 +10,10 @@ use tracing::level_filters::LevelFilter;
 #[derive(Args, Debug)]
 pub struct Log {
     /// Format of log lines [default: text on a terminal, else json]
-    #[arg(long, env = "FACE_LIVENESS_LOG_FORMAT", value_enum)]
+    #[arg(long, help_heading = "Logs", env = "FACE_LIVENESS_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
     /// Level of the log. Libraries log at most at info.
-    #[arg(long, env = "FACE_LIVENESS_LOG_LEVEL", default_value = "info", value_parser = PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"]).try_map(|level| LevelFilter::from_str(&level)))]
+    #[arg(long, help_heading = "Logs", env = "FACE_LIVENESS_LOG_LEVEL", default_value = "info", value_parser = PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"]).try_map(|level| LevelFilter::from_str(&level)))]
     pub log_level: LevelFilter,
 }
 

@@ -1,7 +1,8 @@
 //! Parses the command line and the variables. Reports all problems at once.
 
 use super::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, EXIT_CODES},
+    effective::EffectiveOptions,
     names::{self, Variables},
 };
 use clap::{CommandFactory, FromArgMatches, error::ContextKind, error::ContextValue, error::ErrorKind};
@@ -32,11 +33,11 @@ pub fn read(
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
     let mut arguments: Vec<_> = arguments.into_iter().collect();
-    let mut command = Cli::command();
+    let mut command = Cli::command().mut_subcommands(|subcommand| subcommand.after_help(EXIT_CODES));
     let mut problems = Vec::new();
-    let cli = loop {
+    let matches = loop {
         let error = match command.clone().try_get_matches_from(&arguments) {
-            Ok(matches) => break Cli::from_arg_matches(&matches)?,
+            Ok(matches) => break matches,
             Err(error) => error,
         };
         // clap stops at the first invalid value. Without that value, it finds the next one.
@@ -52,8 +53,12 @@ pub fn read(
             subcommand.mut_args(|arg| if arg.get_long() == Some(flag) { arg.env(None::<&'static str>) } else { arg })
         });
     };
-    match &cli.command {
-        Command::Serve(serve) => problems.extend(serve.problems()),
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    match &mut cli.command {
+        Command::Serve(serve) => {
+            problems.extend(serve.problems());
+            serve.effective = EffectiveOptions::of(&command, &matches);
+        }
         Command::Check(check) => problems.extend(check.shared_cache.problems()),
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! The settings of a server: addresses, TLS, clients, limits, shutdown.
 
 use super::{
+    effective::EffectiveOptions,
     log::Log,
     service::Service,
     shared_cache::SharedCache,
@@ -17,18 +18,21 @@ pub const SESSION_REF_KEY_FILE: &str = "File with the key that turns session ids
 #[derive(Args, Debug)]
 pub struct Serve {
     /// Address of the gRPC port. With port 0 the system chooses one, which is logged.
-    #[arg(long, env = "FACE_LIVENESS_LISTEN", default_value = "[::]:50051", value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, help_heading = "Ports", env = "FACE_LIVENESS_LISTEN", default_value = "[::]:50051", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
     /// Address of the plaintext admin port: /metrics, /livez, /readyz, and gRPC health.
-    #[arg(long, env = "FACE_LIVENESS_ADMIN_LISTEN", default_value = ADMIN_LISTEN, value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, help_heading = "Ports", env = "FACE_LIVENESS_ADMIN_LISTEN", default_value = ADMIN_LISTEN, value_name = "ADDRESS", value_parser = address)]
     pub admin_listen: SocketAddr,
+    // Before the flattened structs, whose headings hold for all fields that follow.
+    /// Validate the configuration, print all problems, and exit.
+    #[arg(long)]
+    pub validate: bool,
     #[command(flatten)]
     pub server: Server,
     #[command(flatten)]
     pub log: Log,
-    /// Validate the configuration, print all problems, and exit.
-    #[arg(long)]
-    pub validate: bool,
+    #[arg(skip)]
+    pub effective: EffectiveOptions,
 }
 
 /// A server, without its addresses.
@@ -36,31 +40,31 @@ pub struct Serve {
 pub struct Server {
     #[command(flatten)]
     pub service: Service,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Shared cache")]
     pub shared_cache: SharedCache,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "TLS")]
     pub tls: Tls,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Clients")]
     pub access: Access,
-    #[arg(long, env = "FACE_LIVENESS_SESSION_REF_KEY_FILE", value_name = "FILE", help = SESSION_REF_KEY_FILE.to_owned() + " [default: a random key per process]")]
+    #[arg(long, help_heading = "Logs", env = "FACE_LIVENESS_SESSION_REF_KEY_FILE", value_name = "FILE", help = SESSION_REF_KEY_FILE.to_owned() + " [default: a random key per process]")]
     pub session_ref_key_file: Option<PathBuf>,
     /// Maximum number of requests in flight, including waits. More are rejected as OVERLOADED.
-    #[arg(long, env = "FACE_LIVENESS_MAX_REQUESTS", default_value_t = 20_000, value_name = "COUNT", value_parser = count)]
+    #[arg(long, help_heading = "Limits", env = "FACE_LIVENESS_MAX_REQUESTS", default_value_t = 20_000, value_name = "COUNT", value_parser = count)]
     pub max_requests: u32,
     /// Maximum number of open connections. Requests on further ones are rejected as OVERLOADED;
     /// connections far above the limit are closed.
-    #[arg(long, env = "FACE_LIVENESS_MAX_CONNECTIONS", default_value_t = 2_000, value_name = "COUNT", value_parser = count)]
+    #[arg(long, help_heading = "Limits", env = "FACE_LIVENESS_MAX_CONNECTIONS", default_value_t = 2_000, value_name = "COUNT", value_parser = count)]
     pub max_connections: u32,
     /// Age at which a connection is drained, ±10 %, so that clients find new replicas; 0s never
     /// drains.
-    #[arg(long, env = "FACE_LIVENESS_MAX_CONNECTION_AGE", default_value = "5m", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, help_heading = "Limits", env = "FACE_LIVENESS_MAX_CONNECTION_AGE", default_value = "5m", value_name = "DURATION", value_parser = duration)]
     pub max_connection_age: Duration,
     /// At shutdown, how long the server accepts requests after it turned NOT_SERVING, so that load
     /// balancers notice.
-    #[arg(long, env = "FACE_LIVENESS_DRAIN_DELAY", default_value = "5s", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, help_heading = "Shutdown", env = "FACE_LIVENESS_DRAIN_DELAY", default_value = "5s", value_name = "DURATION", value_parser = duration)]
     pub drain_delay: Duration,
     /// Time for requests in flight to complete after the drain delay.
-    #[arg(long, env = "FACE_LIVENESS_DRAIN_TIMEOUT", default_value = "20s", value_name = "DURATION", value_parser = positive_duration)]
+    #[arg(long, help_heading = "Shutdown", env = "FACE_LIVENESS_DRAIN_TIMEOUT", default_value = "20s", value_name = "DURATION", value_parser = positive_duration)]
     pub drain_timeout: Duration,
 }
 

@@ -13,11 +13,11 @@ use std::{net::SocketAddr, time::Duration};
 #[derive(Args, Debug)]
 pub struct Demo {
     /// Address of the gRPC port. With port 0 the system chooses one.
-    #[arg(long, default_value = "127.0.0.1:50051", value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, help_heading = "Ports", default_value = "127.0.0.1:50051", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
     /// Address of the admin port. By default the system chooses it, since a Prometheus may use
     /// 9090.
-    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, help_heading = "Ports", default_value = "127.0.0.1:0", value_name = "ADDRESS", value_parser = address)]
     pub admin_listen: SocketAddr,
     #[command(flatten)]
     pub service: Service,
@@ -44,26 +44,26 @@ impl Demo {
 #[derive(Args, Debug)]
 pub struct Simulate {
     /// Address of the HTTP port. With port 0 the system chooses one.
-    #[arg(long, default_value = "127.0.0.1:4580", value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, help_heading = "Ports", default_value = "127.0.0.1:4580", value_name = "ADDRESS", value_parser = address)]
     pub listen: SocketAddr,
     /// Quota of each operation per second, above which the simulator throttles as AWS does; 0:
     /// unlimited.
-    #[arg(long, default_value_t = 25, value_name = "RATE", value_parser = rate)]
+    #[arg(long, help_heading = "Simulated AWS", default_value_t = 25, value_name = "RATE", value_parser = rate)]
     pub quota_tps: u32,
     /// Latency of each response.
-    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, help_heading = "Simulated AWS", default_value = "0s", value_name = "DURATION", value_parser = duration)]
     pub latency: Duration,
     /// How long a session stays CREATED.
-    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, help_heading = "Simulated AWS", default_value = "5s", value_name = "DURATION", value_parser = duration)]
     pub created_for: Duration,
     /// How long a session stays IN_PROGRESS.
-    #[arg(long, default_value = "8s", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, help_heading = "Simulated AWS", default_value = "8s", value_name = "DURATION", value_parser = duration)]
     pub in_progress_for: Duration,
     /// Age at which a session is deleted.
-    #[arg(long, default_value = "3m", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, help_heading = "Simulated AWS", default_value = "3m", value_name = "DURATION", value_parser = duration)]
     pub gone_after: Duration,
     /// Speed of session time relative to real time.
-    #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = speed)]
+    #[arg(long, help_heading = "Simulated AWS", default_value_t = 1.0, value_name = "FACTOR", value_parser = speed)]
     pub speed: f64,
     #[command(flatten)]
     pub log: Log,

@@ -16,7 +16,7 @@ fn serve(flags: &[&str]) -> Result<Serve, String> {
 
 #[test]
 fn the_defaults_are_those_of_the_documentation() {
-    let Serve { listen, admin_listen, server, log, validate } = serve(&[]).expect("valid without a flag");
+    let Serve { listen, admin_listen, server, log, validate, .. } = serve(&[]).expect("valid without a flag");
     assert_eq!((listen.to_string().as_str(), admin_listen.to_string().as_str()), ("[::]:50051", "[::]:9090"));
     assert!(!validate);
     let Server { service, tls, access, session_ref_key_file, max_requests, max_connections, .. } = &server;

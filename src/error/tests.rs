@@ -149,3 +149,20 @@ fn a_request_that_is_too_large_is_overloaded_without_a_retry() {
     assert_eq!(details.error_info().map(|info| info.reason.as_str()), Some("OVERLOADED"));
     assert!(details.retry_info().is_none() && status.metadata().get("grpc-retry-pushback-ms").is_none());
 }
+
+/// The rows of docs/service-level.md are `| reason | yes or no | … |`.
+#[test]
+fn the_service_level_page_and_the_recording_rule_agree_on_every_reason() {
+    const PAGE: &str = include_str!("../../docs/service-level.md");
+    const RULES: &str = include_str!("../../helm/face-liveness-facade/files/alerts.yaml");
+    let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let rows: Vec<_> = rows.filter(|(reason, _)| Reason::ALL.iter().any(|known| known.name() == *reason)).collect();
+    let listed: Vec<_> = rows.iter().map(|(reason, _)| *reason).collect();
+    assert_eq!(listed, Reason::ALL.map(Reason::name), "the table has every reason once");
+    let failures: Vec<_> =
+        rows.iter().filter(|(_, rest)| rest.starts_with("yes |")).map(|(reason, _)| *reason).collect();
+    assert_eq!(rows.len(), failures.len() + rows.iter().filter(|(_, rest)| rest.starts_with("no |")).count());
+    let rule = RULES.split("- record: face_liveness:failed_calls:rate5m\n").nth(1).expect("the recording rule");
+    let recorded = rule.split("reason=~\"").nth(1).and_then(|rest| rest.split('"').next()).expect("its reasons");
+    assert_eq!(recorded.split('|').collect::<Vec<_>>(), failures);
+}

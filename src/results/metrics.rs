@@ -7,12 +7,18 @@ use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGauge
 pub const NEEDS: [&str; 4] = ["first_read", "re_read", "capture", "not_found"];
 
 const READ_SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Two reads of a session are half a second apart, and some seconds under a scarce quota. The
+/// service level has 5 s.
+const FINAL_RESULT_DELAY_SECONDS: &[f64] = &[0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0];
 const LIMITER_SECONDS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 pub struct ResultsMetrics {
     /// Reads from AWS by outcome: `OK`, or the reason of the error.
     pub reads: IntCounterVec,
     pub read_seconds: Histogram,
+    /// Of sessions that became final while a caller waited: the time that callers waited since the
+    /// last pending read. AWS does not report when a session ended, but it was not earlier.
+    pub final_result_delay_seconds: Histogram,
     /// Callers that joined a running poll, and so cost no read.
     pub polls_shared: IntCounter,
     /// Later reads that contradict the first final result of their session.
@@ -40,6 +46,11 @@ impl ResultsMetrics {
                 "face_liveness_upstream_read_seconds",
                 "Duration of reads from AWS, in seconds.",
                 READ_SECONDS,
+            ),
+            final_result_delay_seconds: registry.histogram(
+                "face_liveness_final_result_delay_seconds",
+                "Upper bound of the time from the end of a session to the read that found it final, while callers waited, in seconds.",
+                FINAL_RESULT_DELAY_SECONDS,
             ),
             polls_shared: registry.counter("face_liveness_polls_shared_total", "Callers that joined a running poll."),
             contradictions: registry.counter(

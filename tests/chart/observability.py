@@ -24,7 +24,10 @@ def main():
     series = exported(metrics.read_text())
     rule = next(thing for thing in yaml.safe_load_all(manifests.read_text()) if thing and thing["kind"] == "PrometheusRule")
     (scratch / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
-    alerts = {entry["alert"]: entry["expr"] for group in rule["spec"]["groups"] for entry in group["rules"]}
+    rules = [entry for group in rule["spec"]["groups"] for entry in group["rules"]]
+    alerts = {entry.get("alert", entry.get("record")): entry["expr"] for entry in rules}
+    # The labels of recorded series are those of the chart and of the sum.
+    series |= {entry["record"]: {label: set(entry["labels"].values()) for label in ("release", "reason")} for entry in rules if "record" in entry}
 
     board = json.loads(dashboard.read_text())
     queries = {}
@@ -42,7 +45,7 @@ def main():
     for problem in problems:
         print(problem, file=sys.stderr)
     used = {metric for query in (alerts | queries).values() for metric in names(query)}
-    print(f"{len(alerts)} alerts and {len(queries)} queries of the dashboard use {len(used)} metrics, all of which are exported")
+    print(f"{len(alerts)} rules and {len(queries)} queries of the dashboard use {len(used)} metrics, all of which are exported")
     sys.exit(bool(problems))
 
 
@@ -59,14 +62,14 @@ def exported(text):
 def names(query):
     text = re.sub(r"\b(by|without|on|ignoring)\s*\([^)]*\)", "", query)
     text = re.sub(r"{[^}]*}|\[[^]]*]", "", text)
-    return {word for word in re.findall(r"\b[a-zA-Z_]\w*\b(?!\s*\()", text) if word.lower() not in KEYWORDS}
+    return {word for word in re.findall(r"\b[a-zA-Z_][\w:]*\b(?!\s*\()", text) if word.lower() not in KEYWORDS}
 
 
 def errors(query, series):
     for name in names(query):
         if name not in series:
             yield f"there is no metric {name}"
-    for name, matchers in re.findall(r"(\w+){([^}]*)}", query):
+    for name, matchers in re.findall(r"([\w:]+){([^}]*)}", query):
         for label, operator, value in re.findall(r'(\w+)(=~|=)"([^"]*)"', matchers):
             known = series.get(name, {}).get(label, set())
             if label in ADDED_LABELS:

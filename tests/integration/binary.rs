@@ -80,6 +80,38 @@ fn help_exits_0() {
 }
 
 #[test]
+fn help_groups_options_by_topic_and_lists_the_exit_codes() {
+    let output = program(&["serve", "--help"]).output().expect("the program runs");
+    let help = String::from_utf8_lossy(&output.stdout);
+    let topics: Vec<_> = help.lines().filter(|line| line.ends_with(':') && !line.starts_with(' ')).collect();
+    let expected = [
+        "Options:",
+        "Ports:",
+        "Cache:",
+        "Reads from AWS:",
+        "Requests:",
+        "Logs:",
+        "Shared cache:",
+        "TLS:",
+        "Clients:",
+        "Limits:",
+        "Shutdown:",
+        "Exit codes:",
+    ];
+    assert_eq!(topics, expected, "{help}");
+    let without_topic = help.split("Ports:").next().expect("text").matches("\n      --").count();
+    assert_eq!(without_topic, 1, "only --validate has no topic: {help}");
+    for command in ["serve", "demo", "simulate", "check", "health", "session-ref", ""] {
+        let arguments: Vec<_> = [command, "--help"].into_iter().filter(|argument| !argument.is_empty()).collect();
+        let output = program(&arguments).output().expect("the program runs");
+        let help = String::from_utf8_lossy(&output.stdout);
+        let codes = help.split("Exit codes:\n").nth(1).unwrap_or_default().lines();
+        let codes: Vec<_> = codes.filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(codes, ["0", "1", "64", "130"], "{command}: {help}");
+    }
+}
+
+#[test]
 fn sigterm_right_after_startup_exits_0() {
     let mut running = serve(&[], &[("AWS_REGION", "us-east-1")]);
     assert_eq!(running.terminate().code(), Some(0));

@@ -3,7 +3,7 @@
 use crate::{
     certificates::{Authority, Secret},
     facade::{eventually, id, request},
-    program::{aws, program, serve, simulator},
+    program::{aws, closed_port, program, serve, simulator},
 };
 use face_liveness_facade::simulator::{Fault, FaultKind, Pace, Session, Status};
 use std::{
@@ -41,12 +41,6 @@ pub async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> CommandOutput
     command.envs(settings.iter().copied());
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
     CommandOutput::new(&output.expect("the program runs"))
-}
-
-/// Returns an address where no server listens.
-fn closed_port() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address").to_string()
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod blank;
 mod credentials;
 #[cfg(target_os = "linux")]
 mod listen;
+mod logged;
 mod names;
 #[cfg(target_os = "linux")]
 mod open_files;

@@ -49,7 +49,7 @@ pub struct Running {
     child: Child,
     pub address: String,
     pub admin_address: String,
-    /// Messages logged before it listened.
+    /// Warnings logged before it listened.
     pub warnings: Vec<String>,
     /// Standard error and standard output.
     output: [CapturedPipe; 2],
@@ -76,6 +76,7 @@ impl Running {
                 serde_json::Value::String(address) => {
                     break (address.clone(), event["admin_address"].as_str().expect("an admin port").to_owned());
                 }
+                _ if event["level"] == "INFO" => {}
                 _ => warnings.push(event["message"].as_str().unwrap_or_default().to_owned()),
             }
         };
@@ -168,6 +169,11 @@ pub fn signal(process: u32, name: &str) {
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// Returns an address where no server listens.
+pub fn closed_port() -> String {
+    format!("127.0.0.1:{}", free_port())
 }
 
 /// Starts `serve` with these flags and AWS settings.

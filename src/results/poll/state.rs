@@ -52,6 +52,8 @@ pub struct State {
     pub started: Instant,
     pub is_subscribed: bool,
     pub is_stopping: bool,
+    /// When the first of the present subscribers came.
+    subscribed_at: Instant,
     settings: StateSettings,
     phase: Phase,
     last_read: LastRead,
@@ -101,6 +103,7 @@ impl State {
             started: now,
             is_subscribed: true,
             is_stopping: false,
+            subscribed_at: now,
             settings,
             phase: Phase::Starting,
             last_read,
@@ -118,6 +121,13 @@ impl State {
         self.phase == Phase::Reading
     }
 
+    /// Returns since when subscribers have waited for the end of the session: since the last
+    /// pending read, or since they came. None if there are none, or the session was never pending.
+    pub fn waiting_since(&self) -> Option<Instant> {
+        let LastRead::Pending(result) = &self.last_read else { return None };
+        self.is_subscribed.then(|| result.read_at.max(self.subscribed_at))
+    }
+
     /// Returns what the poll task has to do after an event.
     pub fn handle(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match (event, self.phase) {
@@ -125,7 +135,7 @@ impl State {
             (Event::Started, _) => self.schedule(now),
             (Event::Time, _) => self.on_time(now),
             (Event::SubscribersChanged { any }, phase) => {
-                self.is_subscribed = any;
+                (self.is_subscribed, self.subscribed_at) = (any, now);
                 if phase.is_waiting() || phase == Phase::Unregistering {
                     self.reschedule(now);
                 }

@@ -4,7 +4,7 @@ use super::{
     context::{Poll, PollContext},
     io::PollIo,
     last_read::LastRead,
-    state::{Action, Event, State, StateSettings},
+    state::{Action, Event, LastResponse, State, StateSettings},
 };
 use crate::{
     error::Error,
@@ -165,6 +165,10 @@ impl PollTask {
                 self.poll.progress.send_modify(|progress| progress.failure = Some(failure))
             }
             Action::PublishLast(last) => {
+                if let (LastResponse::Final(read), Some(since)) = (&*last, self.state.waiting_since()) {
+                    let delay = read.result.read_at - since;
+                    io.context.metrics.final_result_delay_seconds.observe(delay.as_secs_f64());
+                }
                 let response = Box::pin(io.cache_last(*last, self.state.started)).await;
                 self.publish_last(response);
             }

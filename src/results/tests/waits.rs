@@ -26,6 +26,34 @@ async fn concurrent_waiters_get_the_final_result_at_once_from_one_poll() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_delay_of_a_final_result_is_measured_from_the_last_pending_read() {
+    let fixture = Fixture::start();
+    fixture.place(1, SUCCEEDED);
+    fixture.wait(1, 20).await.unwrap().0.unwrap();
+    let delay = &fixture.results.0.metrics.final_result_delay_seconds;
+    // Reads are 530 ms apart: the latency of one, and the pending TTL.
+    assert_eq!((delay.get_sample_count(), (delay.get_sample_sum() * 100.0).round()), (1, 53.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_result_that_no_caller_waited_for_has_no_delay() {
+    let fixture = Fixture::start();
+    // Final at its first read, for an unknown time.
+    fixture.freeze(1, Status::Succeeded);
+    fixture.get(1, MINUTE).await.unwrap();
+    // Final ten seconds after its caller left.
+    fixture.freeze(2, Status::InProgress);
+    fixture.get(2, MINUTE).await.unwrap();
+    tokio::time::sleep(10 * SECOND).await;
+    fixture.freeze(2, Status::Succeeded);
+    tokio::time::sleep(10 * SECOND).await;
+    let reads = fixture.reads(2);
+    assert_eq!(status(&fixture.get(2, MINUTE).await), Ok(LivenessStatus::Succeeded));
+    assert_eq!(fixture.reads(2), reads, "the result was captured");
+    assert_eq!(fixture.results.0.metrics.final_result_delay_seconds.get_sample_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_wait_returns_the_latest_status() {
     let fixture = Fixture::start();
     fixture.freeze(1, Status::Created);
