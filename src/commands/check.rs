@@ -1,6 +1,6 @@
 //! Checks that reads from AWS work, by reading a session that cannot exist. SESSION_NOT_FOUND is
-//! the proof: AWS accepted the credentials, and its policy allows the read. Also checks the health of
-//! a server, and tries the shared cache. A failure of one does not end the others.
+//! the proof: AWS accepted the credentials, and its policy allows the read. Also checks the health
+//! of a server, and tries the shared cache. A failure of one does not end the others.
 
 use super::{failure::Failure, health};
 use crate::{

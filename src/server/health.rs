@@ -1,8 +1,9 @@
 //! The health of the process and of the service: gRPC health on both ports, and `/readyz`.
 //!
-//! When a shutdown begins, Check returns NOT_SERVING, so that load balancers stop sending calls. The
-//! watches of the gRPC port keep their status, because gRPC clients with `healthCheckConfig` open
-//! them: behind one address, such as a ClusterIP, NOT_SERVING would fail their calls until GOAWAY.
+//! When a shutdown begins, Check returns NOT_SERVING, so that load balancers stop sending calls.
+//! The watches of the gRPC port keep their status, because gRPC clients with `healthCheckConfig`
+//! open them: behind one address, such as a ClusterIP, NOT_SERVING would fail their calls until
+//! GOAWAY.
 
 use super::SERVICE_NAME;
 use crate::grpc::MAX_REQUEST_BYTES;

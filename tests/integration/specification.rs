@@ -220,8 +220,8 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, u8)> {
     frames
 }
 
-/// A gRPC client with `healthCheckConfig` fails its calls when its watch ends before it has received
-/// GOAWAY and connects again.
+/// A gRPC client with `healthCheckConfig` fails its calls when its watch ends before it has
+/// received GOAWAY and connects again.
 #[tokio::test]
 async fn goaway_precedes_the_end_of_a_watch() {
     const HEADERS: u8 = 1;
