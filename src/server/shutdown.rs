@@ -13,10 +13,11 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// fail its calls until it has another connection.
 const GOAWAY_HEAD_START: Duration = Duration::from_millis(100);
 
-/// How often the calls of a closing port are counted. After ten counts of zero, the connections
-/// that are still open are those of clients that do not acknowledge GOAWAY.
+/// How often the calls of a closing port are counted. After five seconds without a call, the
+/// connections that are still open are those of clients that do not acknowledge GOAWAY. A client
+/// that a busy machine or a garbage collection stalls reads it sooner.
 const COUNT_INTERVAL: Duration = Duration::from_millis(100);
-const ZERO_COUNTS: u32 = 10;
+const ZERO_COUNTS: u32 = 50;
 
 /// The phases of a graceful shutdown. Each begins when its token is cancelled.
 #[derive(Clone, Default)]

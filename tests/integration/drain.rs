@@ -3,6 +3,7 @@
 use crate::{
     admin::{get, value},
     facade::{eventually, id, reason, request},
+    hostile::raw::{call, connect_to, request_message},
     program::{Running, aws, serve, simulator},
     specification::{CALL, CHECK, Connection, REFLECTION, WATCH, message},
 };
@@ -42,6 +43,9 @@ const STARTED: &str = r#"grpc_server_started_total{grpc_method="GetLivenessResul
 
 /// How much longer shutdown may take on a busy machine.
 const ALLOWANCE: Duration = Duration::from_secs(3);
+
+/// How long the server waits for clients that neither call nor acknowledge GOAWAY.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// The pause between two calls of a client, so that the load leaves processor time to other tests.
 const PACE: Duration = Duration::from_millis(3);
@@ -229,8 +233,26 @@ async fn clients_that_do_not_acknowledge_the_end_of_their_connection_do_not_dela
     let signalled = Instant::now();
     running.send_sigterm();
     assert_eq!(running.wait_for_exit().await.code(), Some(0));
-    assert!(signalled.elapsed() < ALLOWANCE, "shutdown took {:?}", signalled.elapsed());
+    assert!(signalled.elapsed() < QUIET + ALLOWANCE, "shutdown took {:?}", signalled.elapsed());
     assert!(running.log().contains(r#""message":"stopped""#), "{}", running.log());
+}
+
+#[tokio::test]
+async fn a_call_that_a_stalled_client_sends_before_it_reads_goaway_completes() {
+    let (_simulator, mut running) = start(&["--drain-delay", "0s", "--drain-timeout", "15s"]).await;
+    let address = running.address.parse().expect("an address");
+    // The client processes no frame before its second call: it only sends.
+    let (mut reader, mut writer) = connect_to(address, &[]).await;
+    writer.write_all(&call(1, &request_message(SUCCEEDED))).await.expect("the connection is open");
+    reader.read_data().await;
+    running.send_sigterm();
+    let refused = async || TcpStream::connect(&running.address).await.is_err();
+    eventually("the port is closed, and GOAWAY is sent", refused).await;
+    tokio::time::sleep(QUIET / 2).await;
+    writer.write_all(&call(3, &request_message(SUCCEEDED))).await.expect("the connection is open");
+    reader.read_data().await;
+    drop(writer);
+    assert_eq!(running.wait_for_exit().await.code(), Some(0));
 }
 
 #[tokio::test]

@@ -187,6 +187,11 @@ impl Reader {
         }
     }
 
+    /// Reads until a frame of a response message.
+    pub async fn read_data(&mut self) {
+        while self.frame().await.expect("the connection is open").kind != DATA {}
+    }
+
     /// Asserts that the server closes the connection, with this code if a GOAWAY arrives. A reset
     /// of the connection can overtake the GOAWAY.
     pub async fn assert_closed_with(&mut self, expected: u32) {
