@@ -4,7 +4,6 @@ import json
 import re
 
 from cluster import Failed, eventually
-from release import CHART
 
 # The replicas of each release.
 REPLICAS = 2
@@ -24,7 +23,7 @@ def restart(release):
 
 def upgrade_and_roll_back(release):
     before = release.settled(REPLICAS)
-    release.helm("upgrade", release.name, str(CHART), "--reuse-values", "--set", "podAnnotations.e2e=upgraded")
+    release.set_values("podAnnotations.e2e=upgraded")
     replaced = lambda: len(release.pods()) > REPLICAS or release.pods() != before  # noqa: E731
     eventually("the upgrade creates a pod", replaced)
     release.helm("rollback", release.name)
@@ -40,6 +39,12 @@ def evict_all(release):
         eventually(f"{pod} is evicted", lambda pod=pod: evict(release.cluster, pod))
     after = release.settled(REPLICAS)
     require(not before & after, f"pods are not evicted: {before & after}")
+
+
+def evict_all_twice(release):
+    """gRPC libraries look up addresses at most every 30 s: the ones of the first time are gone after the second."""
+    evict_all(release)
+    evict_all(release)
 
 
 def evict(cluster, pod):
@@ -59,6 +64,29 @@ def scale_up_and_down(release):
     for replicas in (2 * REPLICAS, REPLICAS):
         release.cluster.kubectl("scale", f"deployment/{release.name}", f"--replicas={replicas}")
         release.settled(replicas)
+
+
+def scale_with_helm(release):
+    """Changes `replicaCount`, which restarts no pod."""
+    before = release.settled(REPLICAS)
+    release.set_values("replicaCount=3")
+    started = release.settled(REPLICAS + 1)
+    require(before <= started, f"pods are restarted: {before - started}")
+    release.set_values(f"replicaCount={REPLICAS}")
+    remaining = release.settled(REPLICAS)
+    require(remaining <= started, f"pods are restarted: {remaining - started}")
+
+
+def enable_the_autoscaler(release):
+    """Enables the autoscaler, which keeps the pods, and disables it."""
+    before = release.settled(REPLICAS)
+    release.set_values(f"autoscaling.enabled=true,autoscaling.minReplicas={REPLICAS},autoscaling.maxReplicas={REPLICAS}")
+    replicas = release.cluster.kubectl("get", f"deployment/{release.name}", "--output", "jsonpath={.spec.replicas}")
+    require(replicas == str(REPLICAS), f"the number of pods becomes {replicas}")
+    release.cluster.wait("condition=AbleToScale", f"horizontalpodautoscaler/{release.name}")
+    release.set_values("autoscaling.enabled=false")
+    after = release.settled(REPLICAS)
+    require(before == after, f"pods are replaced: {before - after}")
 
 
 def restart_and_share(release):

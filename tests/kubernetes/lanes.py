@@ -18,6 +18,8 @@ DISRUPTIONS = {
 CACHING = {
     "rollout restart": events.restart_and_share,
     "restart of the cache": events.restart_the_cache,
+    "another replicaCount": events.scale_with_helm,
+    "autoscaler enabled": events.enable_the_autoscaler,
 }
 
 
@@ -41,7 +43,7 @@ def lanes(cluster, helm, image):
         ("ClusterIP", release("cluster-ip"), ROLLOUTS | DISRUPTIONS),
         ("headless", release("headless", **headless), ROLLOUTS),
         ("headless", release("headless-disrupted", **headless), DISRUPTIONS),
-        (SHORT_DRAIN, release("headless-short", **short), {"eviction of all pods": events.evict_all}),
+        (SHORT_DRAIN, release("headless-short", **short), {"two evictions of all pods": events.evict_all_twice}),
         ("shared cache", release("sharing", sharedCache=cache), CACHING),
         ("TLS", secure, {"rotation of the certificate": events.rotate_the_certificate}),
     ]

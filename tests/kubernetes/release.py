@@ -48,6 +48,9 @@ class Release:
             file.flush()
             self.helm("install", self.name, str(CHART), "--values", file.name, "--wait", f"--timeout={TIMEOUT}s")
 
+    def set_values(self, values):
+        self.helm("upgrade", self.name, str(CHART), "--reuse-values", "--set", values)
+
     def pods(self):
         return self.cluster.pods(f"app.kubernetes.io/instance={self.name}", "app.kubernetes.io/component=server")
 
