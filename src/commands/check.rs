@@ -12,7 +12,12 @@ use crate::{
     store,
     telemetry::spans,
 };
+use std::time::{Duration, Instant};
 use tonic_health::pb::health_check_response::ServingStatus;
+
+/// How long to try to reach the server. Kubernetes routes a Service to a pod only some time after
+/// the pod is ready, and `helm install --wait` does not wait for that.
+const ROUTE_DELAY: Duration = Duration::from_secs(5);
 
 pub async fn run(config: config::Check, warnings: &[String]) -> Result<(), Failure> {
     let mut loaded = Rekognition::from_environment(config.upstream_timeout).await;
@@ -29,7 +34,14 @@ pub async fn run(config: config::Check, warnings: &[String]) -> Result<(), Failu
 
 async fn check_server(config: &config::Check) -> Result<(), String> {
     let Some(address) = &config.server else { return Ok(()) };
-    match health::status("--server", address, SERVICE_NAME, config.upstream_timeout).await? {
+    let until = Instant::now() + ROUTE_DELAY;
+    let status = loop {
+        match health::status("--server", address, SERVICE_NAME, config.upstream_timeout).await {
+            Err(_) if Instant::now() < until => tokio::time::sleep(ROUTE_DELAY / 10).await,
+            status => break status?,
+        }
+    };
+    match status {
         ServingStatus::Serving => println!("server       {address} is ready"),
         _ => return Err(format!("the server at {address} is not ready: its log says why")),
     }

@@ -59,7 +59,7 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Check {
     /// Address of a running server, to check its health too: the admin port, or the gRPC port
-    /// without TLS [default: no server]
+    /// without TLS. Tries to connect for 5 s [default: no server]
     #[arg(long, value_name = "HOST:PORT")]
     pub server: Option<String>,
     /// Timeout of the read, including credentials and connection, and of the health check.

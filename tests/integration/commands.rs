@@ -12,6 +12,7 @@ use std::{
     path::PathBuf,
     process::{Output, Stdio},
 };
+use tokio::net::{TcpListener, TcpStream};
 
 /// The exit code and output of a command.
 #[derive(Debug)]
@@ -101,6 +102,27 @@ async fn check_reports_whether_a_server_is_ready_and_reads_in_any_case() {
         output.assert_error(1, &[&address, words]);
         assert!(output.stdout.contains("GetFaceLivenessSessionResults is granted"), "{output:?}");
     }
+}
+
+#[tokio::test]
+async fn check_tries_again_to_reach_a_server() {
+    let (_simulator, endpoint) = simulator().await;
+    let running = serve(&[], &aws(&endpoint));
+    eventually("it is ready", async || running.log().contains("ready")).await;
+    // As a Service of Kubernetes does, it rejects connections until it has a route.
+    let service = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let address = service.local_addr().expect("it is bound").to_string();
+    let server = running.address.clone();
+    let route = tokio::spawn(async move {
+        drop(service.accept().await);
+        let (mut client, _) = service.accept().await.expect("another connection");
+        let mut server = TcpStream::connect(server).await.expect("it listens");
+        tokio::io::copy_bidirectional(&mut client, &mut server).await
+    });
+    let output = run(&["check", "--server", &address], &aws(&endpoint)).await;
+    assert_eq!((output.code, output.stderr_lines.len()), (Some(0), 0), "{output:?}");
+    assert!(output.stdout.contains(&format!("{address} is ready")), "{output:?}");
+    route.abort();
 }
 
 #[tokio::test]
