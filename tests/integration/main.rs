@@ -28,6 +28,7 @@ mod program;
 mod quota;
 mod redis;
 mod reflection;
+mod result_age;
 mod results;
 mod rotation;
 mod shared_cache;
