@@ -32,6 +32,7 @@ const SETTINGS: ReaderSettings = ReaderSettings {
     capture: false,
     rate: None,
     replicas: 1,
+    min_confidence: None,
 };
 
 fn output() -> GetFaceLivenessSessionResultsOutput {

@@ -39,6 +39,20 @@ impl LivenessStatus {
     }
 }
 
+impl Verdict {
+    /// Returns the verdict as metrics name it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::Live => "live",
+            Self::NotLive => "not_live",
+            Self::Pending => "pending",
+            Self::Inconclusive => "inconclusive",
+            Self::TooOld => "too_old",
+        }
+    }
+}
+
 impl LivenessResult {
     /// Returns the verdict at a threshold. SUCCEEDED alone means analyzed, and a missing confidence
     /// is not a low one.

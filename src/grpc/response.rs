@@ -20,6 +20,7 @@ pub struct Response {
 pub struct Summary {
     pub source: proto::Source,
     pub status: proto::LivenessStatus,
+    pub verdict: proto::Verdict,
     /// AWS's own name of the status, if this version does not know it.
     unrecognized_status: String,
     pub has_images: bool,
@@ -92,6 +93,7 @@ impl Response {
         Summary {
             source: self.message.source(),
             status: result.map_or(proto::LivenessStatus::Unspecified, proto::LivenessResult::status),
+            verdict: self.message.verdict(),
             unrecognized_status: result.map(|result| result.unrecognized_status.clone()).unwrap_or_default(),
             has_images: self.permit.is_some(),
         }

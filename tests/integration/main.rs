@@ -22,6 +22,7 @@ mod hostile;
 mod log;
 #[cfg(target_os = "linux")]
 mod memory;
+mod pass_rates;
 mod port;
 mod privacy;
 mod program;

@@ -41,6 +41,8 @@ async fn a_live_result_that_is_too_old_changes_only_the_verdict_and_costs_no_rea
     expected.set_verdict(Verdict::TooOld);
     assert_eq!(old, expected);
     assert_eq!(facade.simulator.reads(), 1);
+    assert_eq!(facade.metric(r#"face_liveness_verdicts_total{verdict="too_old"}"#).await, 1.0);
+    assert_eq!(facade.metric(r#"face_liveness_verdicts_total{verdict="live"}"#).await, 2.0);
 }
 
 #[tokio::test]
