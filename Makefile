@@ -45,6 +45,7 @@ check: tools-check ## Format, lints, contract, licenses, imports between modules
 	scripts/modules --self-test
 	scripts/modules
 	scripts/docs
+	tests/docs/using_results.py
 	scripts/terms
 	tests/release/run
 

@@ -32,6 +32,7 @@ const SETTINGS: ReaderSettings = ReaderSettings {
     capture: false,
     rate: None,
     replicas: 1,
+    min_confidence: None,
 };
 
 fn output() -> GetFaceLivenessSessionResultsOutput {
@@ -85,7 +86,8 @@ fn pieces(criterion: &mut Criterion) {
             bencher.iter(|| runtime.block_on(get(&results, black_box(id), images)));
         });
         let reading = runtime.block_on(get(&results, id, images));
-        let valid = ValidRequest { session_id: id, images, min_confidence: Some(80.0), wait: None };
+        let valid =
+            ValidRequest { session_id: id, images, min_confidence: Some(80.0), wait: None, max_result_age: None };
         let of = || response::of(reading.clone(), black_box(&valid), ImageSet::ALL, Instant::now(), None);
         criterion.bench_function(&format!("verdict, {view}"), |bencher| bencher.iter(of));
         let response = of();

@@ -39,6 +39,34 @@ impl LivenessStatus {
     }
 }
 
+impl Verdict {
+    /// Returns the verdict as metrics name it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::Live => "live",
+            Self::NotLive => "not_live",
+            Self::Pending => "pending",
+            Self::Inconclusive => "inconclusive",
+            Self::TooOld => "too_old",
+        }
+    }
+}
+
+impl LivenessResult {
+    /// Returns the verdict at a threshold. SUCCEEDED alone means analyzed, and a missing confidence
+    /// is not a low one.
+    pub fn verdict(&self, min_confidence: Option<f32>) -> Verdict {
+        let Some(threshold) = min_confidence else { return Verdict::Unspecified };
+        match (self.status(), self.confidence) {
+            (LivenessStatus::Succeeded, Some(confidence)) if confidence >= threshold => Verdict::Live,
+            (LivenessStatus::Succeeded, Some(_)) => Verdict::NotLive,
+            (status, _) if status.is_terminal() => Verdict::Inconclusive,
+            _ => Verdict::Pending,
+        }
+    }
+}
+
 // No `Debug` prints a face, a score, an S3 key or a session id. Most protobuf libraries of other
 // languages ignore the contract's `debug_redact` and print them.
 
@@ -48,6 +76,7 @@ impl fmt::Debug for GetLivenessResultRequest {
             .field("wait", &self.wait)
             .field("view", &self.view())
             .field("min_confidence", &self.min_confidence)
+            .field("max_result_age", &self.max_result_age)
             .finish_non_exhaustive()
     }
 }
@@ -82,6 +111,8 @@ impl fmt::Debug for S3Object {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prost::Message;
+    use prost_types::method_options::IdempotencyLevel;
 
     #[test]
     fn only_a_status_that_cannot_change_is_final() {
@@ -93,6 +124,15 @@ mod tests {
             terminal.collect::<Vec<_>>(),
             ["LIVENESS_STATUS_SUCCEEDED", "LIVENESS_STATUS_FAILED", "LIVENESS_STATUS_EXPIRED"]
         );
+    }
+
+    /// `buf.yaml` excludes the rule that would keep it.
+    #[test]
+    fn the_method_is_declared_idempotent() {
+        let files = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("build.rs encoded it").file;
+        let mut methods = files.into_iter().flat_map(|file| file.service).flat_map(|service| service.method);
+        let method = methods.find(|method| method.name() == GET_LIVENESS_RESULT.name).expect("the method");
+        assert_eq!(method.options.expect("options").idempotency_level(), IdempotencyLevel::Idempotent);
     }
 
     #[test]

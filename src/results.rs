@@ -55,7 +55,7 @@ impl SessionReader {
         registry: &Registry,
         session_refs: Arc<SessionRefKey>,
     ) -> Self {
-        let metrics = ResultsMetrics::new(registry);
+        let metrics = ResultsMetrics::new(registry, settings.min_confidence);
         let (store, shared) = shared.unzip();
         let quota = |rate| store.clone().map(|store| SharedQuota::new(store, rate, rekognition.region()));
         let limiter = settings.rate.map(|rate| Limiter::new(rate, settings.replicas, quota(rate)));

@@ -1,7 +1,7 @@
 // Gets the verdict of an Amazon Rekognition Face Liveness session. Exits 0 only if the person is live.
 //
 //	go generate    # the first time builds buf, which takes a few minutes
-//	go run . [ADDRESS [SESSION_ID [WAIT_SECONDS]]]
+//	go run . [ADDRESS [SESSION_ID [WAIT_SECONDS [MAX_RESULT_AGE_SECONDS]]]]
 package main
 
 //go:generate go run github.com/bufbuild/buf/cmd/buf@v1.75.0 generate
@@ -73,9 +73,9 @@ func (d Decision) String() string {
 	return text
 }
 
-// FaceLiveness gets the verdict of a session, and waits for a final status. The library retries as the service config
-// says, within one deadline.
-func FaceLiveness(ctx context.Context, client pb.FaceLivenessServiceClient, sessionID string, wait time.Duration) Decision {
+// FaceLiveness gets the verdict of a session, and waits for a final status. A result that the service first read longer
+// ago than maxResultAge does not count as live. The library retries as the service config says, within one deadline.
+func FaceLiveness(ctx context.Context, client pb.FaceLivenessServiceClient, sessionID string, wait, maxResultAge time.Duration) Decision {
 	ctx, cancel := context.WithTimeout(ctx, wait+timeToRespond)
 	defer cancel()
 	// For meshes that choose the replica by the hash of a header, so that all calls of a session reach one replica.
@@ -87,6 +87,7 @@ func FaceLiveness(ctx context.Context, client pb.FaceLivenessServiceClient, sess
 		SessionId:     sessionID,
 		Wait:          durationpb.New(wait),
 		MinConfidence: proto.Float32(minConfidence),
+		MaxResultAge:  durationpb.New(maxResultAge),
 	})
 	if err != nil {
 		return afterError(status.Convert(err))
@@ -103,7 +104,7 @@ func afterVerdict(verdict pb.Verdict) Decision {
 		return Decision{Action: NotLive}
 	case pb.Verdict_VERDICT_PENDING:
 		return Decision{Action: CallAgain}
-	case pb.Verdict_VERDICT_INCONCLUSIVE:
+	case pb.Verdict_VERDICT_INCONCLUSIVE, pb.Verdict_VERDICT_TOO_OLD:
 		return Decision{Action: NewSession, Reason: verdict.String()}
 	default:
 		return Decision{Action: TellOperator, Reason: verdict.String()}
@@ -165,13 +166,17 @@ func main() {
 }
 
 func ask(args []string) (Decision, error) {
-	address, sessionID, seconds := "127.0.0.1:50051", "facade00-0000-4000-8000-000000000001", "5"
-	for i, value := range []*string{&address, &sessionID, &seconds} {
+	address, sessionID, seconds, maxAge := "127.0.0.1:50051", "facade00-0000-4000-8000-000000000001", "5", "300"
+	for i, value := range []*string{&address, &sessionID, &seconds, &maxAge} {
 		if i < len(args) {
 			*value = args[i]
 		}
 	}
 	wait, err := time.ParseDuration(seconds + "s")
+	if err != nil {
+		return Decision{}, err
+	}
+	maxResultAge, err := time.ParseDuration(maxAge + "s")
 	if err != nil {
 		return Decision{}, err
 	}
@@ -188,5 +193,5 @@ func ask(args []string) (Decision, error) {
 		return Decision{}, err
 	}
 	defer conn.Close()
-	return FaceLiveness(context.Background(), pb.NewFaceLivenessServiceClient(conn), sessionID, wait), nil
+	return FaceLiveness(context.Background(), pb.NewFaceLivenessServiceClient(conn), sessionID, wait, maxResultAge), nil
 }

@@ -1,7 +1,7 @@
 // Gets the verdict of an Amazon Rekognition Face Liveness session. Exits 0 only if the person is live.
 //
 //   npm ci
-//   node face-liveness.mjs [ADDRESS [SESSION_ID [WAIT_SECONDS]]]
+//   node face-liveness.mjs [ADDRESS [SESSION_ID [WAIT_SECONDS [MAX_RESULT_AGE_SECONDS]]]]
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -35,10 +35,16 @@ const Action = {
   ANOTHER_REPLICA: "ask another replica",
 };
 
-// Gets the verdict of a session, and waits that many seconds for a final status. The library retries as the service
-// config says, within one deadline.
-function faceLiveness(client, sessionId, wait) {
-  const request = { sessionId, wait: { seconds: wait }, minConfidence: MIN_CONFIDENCE };
+// Gets the verdict of a session, and waits that many seconds for a final status. A result that the service first read
+// more than maxResultAge seconds ago does not count as live. The library retries as the service config says, within one
+// deadline.
+function faceLiveness(client, sessionId, wait, maxResultAge) {
+  const request = {
+    sessionId,
+    wait: { seconds: wait },
+    minConfidence: MIN_CONFIDENCE,
+    maxResultAge: { seconds: maxResultAge },
+  };
   const metadata = new grpc.Metadata();
   // For meshes that choose the replica by the hash of a header, so that all calls of a session reach one replica.
   // A hash and not the id, because access logs record headers.
@@ -62,6 +68,7 @@ function afterVerdict(verdict) {
     case "VERDICT_PENDING":
       return { action: Action.CALL_AGAIN };
     case "VERDICT_INCONCLUSIVE":
+    case "VERDICT_TOO_OLD":
       return { action: Action.NEW_SESSION, reason: verdict };
     default:
       return { action: Action.TELL_OPERATOR, reason: `verdict ${verdict}` };
@@ -145,7 +152,7 @@ function inWords({ action, reason, retryAfter }) {
   return text;
 }
 
-const [address = "127.0.0.1:50051", sessionId = "facade00-0000-4000-8000-000000000001", wait = 5] =
+const [address = "127.0.0.1:50051", sessionId = "facade00-0000-4000-8000-000000000001", wait = 5, maxResultAge = 300] =
   process.argv.slice(2);
 // Use one client for the lifetime of a service: calls share its connections and the
 // throttling of retries.
@@ -156,7 +163,7 @@ const client = new stubs.FaceLivenessService(address, grpc.credentials.createIns
   "grpc.keepalive_time_ms": 60_000,
   "grpc.keepalive_timeout_ms": 20_000,
 });
-const decision = await faceLiveness(client, sessionId, Number(wait));
+const decision = await faceLiveness(client, sessionId, Number(wait), Number(maxResultAge));
 client.close();
 console.log(inWords(decision));
 process.exitCode = decision.action === Action.LIVE ? 0 : 1;

@@ -2,7 +2,7 @@
 
     python3 -m venv .venv && . .venv/bin/activate && pip install -r requirements.txt
     python -m grpc_tools.protoc -I../../proto --python_out=. --grpc_python_out=. faceliveness/v1/face_liveness_service.proto
-    python face_liveness.py [ADDRESS [SESSION_ID [WAIT_SECONDS]]]
+    python face_liveness.py [ADDRESS [SESSION_ID [WAIT_SECONDS [MAX_RESULT_AGE_SECONDS]]]]
 """
 
 import enum
@@ -59,13 +59,17 @@ class Decision:
         return text
 
 
-def face_liveness(stub, session_id, wait):
+def face_liveness(stub, session_id, wait, max_result_age):
     """Gets the verdict of a session, and waits that many seconds for a final status.
 
+    A result that the service first read more than max_result_age seconds ago does not count as live.
     It retries as the service config says, all within one deadline.
     """
     request = pb.GetLivenessResultRequest(
-        session_id=session_id, wait=Duration(seconds=wait), min_confidence=MIN_CONFIDENCE
+        session_id=session_id,
+        wait=Duration(seconds=wait),
+        min_confidence=MIN_CONFIDENCE,
+        max_result_age=Duration(seconds=max_result_age),
     )
     # For meshes that choose the replica by the hash of a header, so that all calls of a
     # session reach one replica.
@@ -88,8 +92,8 @@ def after_verdict(verdict):
             return Decision(Action.NOT_LIVE)
         case pb.VERDICT_PENDING:
             return Decision(Action.CALL_AGAIN)
-        case pb.VERDICT_INCONCLUSIVE:
-            return Decision(Action.NEW_SESSION, "VERDICT_INCONCLUSIVE")
+        case pb.VERDICT_INCONCLUSIVE | pb.VERDICT_TOO_OLD:
+            return Decision(Action.NEW_SESSION, pb.Verdict.Name(verdict))
         case _:
             return Decision(Action.TELL_OPERATOR, f"verdict {verdict}")
 
@@ -132,7 +136,7 @@ def what_to_do(reason, code):
             return Action.TELL_OPERATOR
 
 
-def main(address="127.0.0.1:50051", session_id="facade00-0000-4000-8000-000000000001", wait="5"):
+def main(address="127.0.0.1:50051", session_id="facade00-0000-4000-8000-000000000001", wait="5", max_result_age="300"):
     options = [
         ("grpc.service_config", SERVICE_CONFIG.read_text()),
         # Detects a replica that disappears without closing the connection.
@@ -145,7 +149,7 @@ def main(address="127.0.0.1:50051", session_id="facade00-0000-4000-8000-00000000
     # Mutual TLS: with
     # private_key and certificate_chain, too.
     with grpc.insecure_channel(address, options) as channel:
-        decision = face_liveness(FaceLivenessServiceStub(channel), session_id, int(wait))
+        decision = face_liveness(FaceLivenessServiceStub(channel), session_id, int(wait), int(max_result_age))
     print(decision)
     return 0 if decision.action is Action.LIVE else 1
 

@@ -74,6 +74,7 @@ impl Service {
             capture: self.capture && !result_ttl.is_zero(),
             rate: (quota > 0.0).then_some(quota),
             replicas: self.quota_replicas,
+            min_confidence: self.min_confidence,
         }
     }
 }

@@ -47,7 +47,8 @@ impl Log {
             let min_confidence = valid.and_then(|valid| valid.min_confidence);
             let source = response.map(|response| response.source.as_str_name());
             let status = response.map(Summary::status_name);
-            tracing::info!(target: "access", client = %caller, session, view, min_confidence, source, status, images, code, reason, millis, "call");
+            let verdict = response.map(|response| response.verdict.as_str_name());
+            tracing::info!(target: "access", client = %caller, session, view, min_confidence, source, status, verdict, images, code, reason, millis, "call");
         }
         match outcome {
             Outcome::Response(response) => {

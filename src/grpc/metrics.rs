@@ -2,7 +2,11 @@
 //!
 //! Calls have the names of go-grpc-middleware, which gRPC dashboards expect.
 
-use crate::{error::Reason, proto::GET_LIVENESS_RESULT, telemetry::metrics::Registry};
+use crate::{
+    error::Reason,
+    proto::{GET_LIVENESS_RESULT, Verdict},
+    telemetry::metrics::Registry,
+};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 use std::sync::Arc;
 use tonic_health::pb::health_server::SERVICE_NAME as HEALTH;
@@ -17,6 +21,10 @@ const SOURCES: [&str; 3] = ["upstream", "cache", "shared_cache"];
 /// The statuses of a session, as the label `status` names them: the contract's `LivenessStatus` by
 /// number.
 const STATUSES: [&str; 6] = ["unrecognized", "created", "in_progress", "succeeded", "failed", "expired"];
+
+/// The contract's verdicts by number.
+const VERDICTS: [Verdict; 6] =
+    [Verdict::Unspecified, Verdict::Live, Verdict::NotLive, Verdict::Pending, Verdict::Inconclusive, Verdict::TooOld];
 
 /// gRPC's codes by number, as go-grpc-middleware spells them in `grpc_code`.
 const CODES: [&str; 17] = [
@@ -60,6 +68,8 @@ const CALL_SECONDS: &[f64] =
 pub struct ResponseMetrics {
     /// Responses by [`SOURCES`] and [`STATUSES`].
     results: [[IntCounter; STATUSES.len()]; SOURCES.len()],
+    /// Responses by [`VERDICTS`].
+    verdicts: [IntCounter; VERDICTS.len()],
     /// Rejected and failed requests, by the reason in their ErrorInfo.
     pub errors: IntCounterVec,
 }
@@ -71,8 +81,11 @@ impl ResponseMetrics {
             "Responses with a result, by its source and the status of the session.",
         );
         let results = registry.register(IntCounterVec::new(results, &["source", "status"]));
+        let verdicts = Opts::new("face_liveness_verdicts_total", "Responses with a result, by verdict.");
+        let verdicts = registry.register(IntCounterVec::new(verdicts, &["verdict"]));
         Self {
             results: SOURCES.map(|source| STATUSES.map(|status| results.with_label_values(&[source, status]))),
+            verdicts: VERDICTS.map(|verdict| verdicts.with_label_values(&[verdict.label()])),
             errors: registry.counters(
                 "face_liveness_errors_total",
                 "Rejected and failed requests, by the reason in their ErrorInfo.",
@@ -86,6 +99,11 @@ impl ResponseMetrics {
         let index =
             |number: i32, count: usize| usize::try_from(number).ok().filter(|index| *index < count).unwrap_or(0);
         &self.results[index(source - 1, SOURCES.len())][index(status, STATUSES.len())]
+    }
+
+    /// Returns the counter of responses with this verdict.
+    pub const fn verdicts(&self, verdict: Verdict) -> &IntCounter {
+        &self.verdicts[verdict as usize]
     }
 }
 
@@ -153,9 +171,22 @@ mod tests {
             r#"grpc_server_handled_total{grpc_code="OK",grpc_method="Watch",grpc_service="grpc.health.v1.Health",grpc_type="server_stream"} 0"#,
             r#"grpc_server_handled_total{grpc_code="Unimplemented",grpc_method="unknown",grpc_service="unknown",grpc_type="unary"} 0"#,
             r#"face_liveness_results_total{source="cache",status="succeeded"} 0"#,
+            r#"face_liveness_verdicts_total{verdict="too_old"} 0"#,
             r#"face_liveness_errors_total{reason="INVALID_REQUEST"} 0"#,
         ] {
             assert!(text.contains(series), "{series} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn each_verdict_of_the_contract_has_its_own_counter() {
+        let registry = Registry::default();
+        let responses = ResponseMetrics::new(&registry);
+        for verdict in (0..).map_while(|number| Verdict::try_from(number).ok()) {
+            responses.verdicts(verdict).inc();
+            let series = format!("face_liveness_verdicts_total{{verdict=\"{}\"}} 1", verdict.label());
+            assert!(registry.text().contains(&series), "{series}");
+            assert_eq!(format!("VERDICT_{}", verdict.label().to_uppercase()), verdict.as_str_name());
         }
     }
 

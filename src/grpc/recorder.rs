@@ -39,6 +39,7 @@ impl Recorder {
         match outcome {
             Outcome::Response(response) => {
                 self.0.metrics.results(response.source.into(), response.status.into()).inc();
+                self.0.metrics.verdicts(response.verdict).inc();
                 spans::record_response(&call.span, response.status_name(), response.source.as_str_name());
             }
             Outcome::Cancelled(_) => spans::record_cancelled(&call.span),

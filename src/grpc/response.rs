@@ -20,6 +20,7 @@ pub struct Response {
 pub struct Summary {
     pub source: proto::Source,
     pub status: proto::LivenessStatus,
+    pub verdict: proto::Verdict,
     /// AWS's own name of the status, if this version does not know it.
     unrecognized_status: String,
     pub has_images: bool,
@@ -52,7 +53,7 @@ pub fn of(
         fill(&mut result, images, allowed);
     }
     let message = proto::GetLivenessResultResponse {
-        verdict: verdict(&result, valid.min_confidence).into(),
+        verdict: verdict(&session_result, valid).into(),
         result: Some(result),
         applied_min_confidence: valid.min_confidence,
         read_time: Some(timestamp(session_result.read_time)),
@@ -92,6 +93,7 @@ impl Response {
         Summary {
             source: self.message.source(),
             status: result.map_or(proto::LivenessStatus::Unspecified, proto::LivenessResult::status),
+            verdict: self.message.verdict(),
             unrecognized_status: result.map(|result| result.unrecognized_status.clone()).unwrap_or_default(),
             has_images: self.permit.is_some(),
         }
@@ -128,14 +130,13 @@ fn image_content(
     }
 }
 
-/// Returns the verdict. SUCCEEDED alone means analyzed, and a missing confidence is not a low one.
-fn verdict(result: &proto::LivenessResult, min_confidence: Option<f32>) -> proto::Verdict {
-    let Some(threshold) = min_confidence else { return proto::Verdict::Unspecified };
-    match (result.status(), result.confidence) {
-        (proto::LivenessStatus::Succeeded, Some(confidence)) if confidence >= threshold => proto::Verdict::Live,
-        (proto::LivenessStatus::Succeeded, Some(_)) => proto::Verdict::NotLive,
-        (status, _) if status.is_terminal() => proto::Verdict::Inconclusive,
-        _ => proto::Verdict::Pending,
+/// Returns the verdict. Only a live result can be too old.
+fn verdict(session_result: &SessionResult, valid: &ValidRequest) -> proto::Verdict {
+    match session_result.message.verdict(valid.min_confidence) {
+        proto::Verdict::Live if valid.max_result_age.is_some_and(|max_age| session_result.age() > max_age) => {
+            proto::Verdict::TooOld
+        }
+        verdict => verdict,
     }
 }
 

@@ -19,6 +19,8 @@ pub struct ValidRequest {
     pub min_confidence: Option<f32>,
     /// How long to wait for a final result; None to return the current status.
     pub wait: Option<Duration>,
+    /// The age of a result above which it no longer counts as live.
+    pub max_result_age: Option<Duration>,
 }
 
 impl ValidRequest {
@@ -40,18 +42,20 @@ impl ValidRequest {
         });
         let wait = request.wait.as_ref().map(check_wait).transpose();
         let requested = request.min_confidence.map(check_min_confidence).transpose();
+        let max_result_age = request.max_result_age.as_ref().map(check_max_result_age).transpose();
         let images = images(request.view);
         // By reference: a cache hit does not pay for moving errors.
-        match (&session_id, &wait, &requested, &images) {
-            (&Ok(session_id), &Ok(wait), &Ok(requested), &Ok(images)) => Ok(Self {
+        match (&session_id, &wait, &requested, &max_result_age, &images) {
+            (&Ok(session_id), &Ok(wait), &Ok(requested), &Ok(max_result_age), &Ok(images)) => Ok(Self {
                 session_id,
                 images,
                 // A request may raise the server's threshold, never lower it.
                 min_confidence: requested.into_iter().chain(floor).reduce(f32::max),
                 wait: wait.map(|wait| wait.min(max_wait)).filter(|wait| !wait.is_zero()),
+                max_result_age,
             }),
             _ => {
-                let errors = [session_id.err(), wait.err(), requested.err(), images.err()];
+                let errors = [session_id.err(), wait.err(), requested.err(), max_result_age.err(), images.err()];
                 Err(errors.into_iter().flatten().reduce(Error::and).expect("one of them failed"))
             }
         }
@@ -77,15 +81,27 @@ fn check_min_confidence(threshold: f32) -> Result<f32, Error> {
     Err(Error::invalid("min_confidence", format!("{MIN_CONFIDENCE_RULE}, and is {threshold}{hint}")))
 }
 
-/// Validates a wait: a google.protobuf.Duration that is not negative.
 fn check_wait(wait: &prost_types::Duration) -> Result<Duration, Error> {
-    let (seconds, nanos) = (u64::try_from(wait.seconds), u32::try_from(wait.nanos));
+    check_duration("wait", "must not be negative", wait)
+}
+
+fn check_max_result_age(age: &prost_types::Duration) -> Result<Duration, Error> {
+    const RULE: &str = "must be above zero";
+    match check_duration("max_result_age", RULE, age)? {
+        Duration::ZERO => Err(Error::invalid("max_result_age", RULE)),
+        age => Ok(age),
+    }
+}
+
+/// Validates a google.protobuf.Duration. `rule` is the error of a negative one.
+fn check_duration(field: &'static str, rule: &str, duration: &prost_types::Duration) -> Result<Duration, Error> {
+    let (seconds, nanos) = (u64::try_from(duration.seconds), u32::try_from(duration.nanos));
     let (Ok(seconds), Ok(nanos)) = (seconds, nanos) else {
-        return Err(Error::invalid("wait", "must not be negative"));
+        return Err(Error::invalid(field, rule));
     };
     if seconds > 315_576_000_000 || nanos > 999_999_999 {
         return Err(Error::invalid(
-            "wait",
+            field,
             "must be a google.protobuf.Duration: at most 10,000 years, and nanos below a second",
         ));
     }
@@ -106,6 +122,10 @@ mod tests {
 
     fn wait(seconds: i64, nanos: i32) -> proto::GetLivenessResultRequest {
         proto::GetLivenessResultRequest { wait: Some(prost_types::Duration { seconds, nanos }), ..request() }
+    }
+
+    fn max_age(seconds: i64, nanos: i32) -> proto::GetLivenessResultRequest {
+        proto::GetLivenessResultRequest { max_result_age: Some(prost_types::Duration { seconds, nanos }), ..request() }
     }
 
     fn threshold(min_confidence: f32) -> proto::GetLivenessResultRequest {
@@ -136,6 +156,15 @@ mod tests {
     }
 
     #[test]
+    fn a_maximum_age_is_any_time_above_zero() {
+        let ages = |request| ValidRequest::of(&request, None, MAX_WAIT).expect("a valid request").max_result_age;
+        assert_eq!(ages(request()), None);
+        assert_eq!(ages(max_age(0, 1)), Some(Duration::from_nanos(1)));
+        assert_eq!(ages(max_age(300, 0)), Some(Duration::from_secs(300)));
+        assert_eq!(ages(max_age(315_576_000_000, 0)), Some(Duration::from_secs(315_576_000_000)));
+    }
+
+    #[test]
     fn the_higher_threshold_applies() {
         let applied =
             |request, floor| ValidRequest::of(&request, floor, MAX_WAIT).expect("a valid request").min_confidence;
@@ -156,6 +185,12 @@ mod tests {
             (wait(0, -1), "wait"),
             (wait(i64::MAX, 0), "wait"),
             (wait(1, i32::MAX), "wait"),
+            (max_age(0, 0), "max_result_age"),
+            (max_age(-1, 0), "max_result_age"),
+            (max_age(0, -1), "max_result_age"),
+            (max_age(1, -1), "max_result_age"),
+            (max_age(1, 1_000_000_000), "max_result_age"),
+            (max_age(315_576_000_001, 0), "max_result_age"),
             (threshold(0.0), "min_confidence"),
             (threshold(0.9), "min_confidence"),
             (threshold(1.0), "min_confidence"),
@@ -179,13 +214,14 @@ mod tests {
             wait: Some(prost_types::Duration { seconds: -1, nanos: 0 }),
             view: 4,
             min_confidence: Some(0.9),
+            max_result_age: Some(prost_types::Duration::default()),
         };
         let error = ValidRequest::of(&request, None, MAX_WAIT).expect_err("nothing in it is valid");
         let status = error.to_status(&crate::error::Context::default());
         let details = tonic_types::StatusExt::get_error_details(&status);
         let violations = &details.bad_request().expect("a BadRequest").field_violations;
         let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
-        assert_eq!(fields, ["session_id", "wait", "min_confidence", "view"]);
+        assert_eq!(fields, ["session_id", "wait", "min_confidence", "max_result_age", "view"]);
         for violation in violations {
             assert!(
                 status.message().contains(&format!("{}: {}", violation.field, violation.description)),

@@ -1,6 +1,9 @@
 //! The metrics of the polls, the rate limiter and the shared cache.
 
+mod final_results;
+
 use crate::{error::Reason, telemetry::metrics::Registry};
+use final_results::FinalResults;
 use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// What a permit is for, as the label `need` names it.
@@ -16,6 +19,7 @@ pub struct ResultsMetrics {
     /// Reads from AWS by outcome: `OK`, or the reason of the error.
     pub reads: IntCounterVec,
     pub read_seconds: Histogram,
+    pub final_results: FinalResults,
     /// Of sessions that became final while a caller waited: the time that callers waited since the
     /// last pending read. AWS does not report when a session ended, but it was not earlier.
     pub final_result_delay_seconds: Histogram,
@@ -33,7 +37,8 @@ pub struct ResultsMetrics {
 }
 
 impl ResultsMetrics {
-    pub fn new(registry: &Registry) -> Self {
+    /// `min_confidence` is the server's threshold.
+    pub fn new(registry: &Registry, min_confidence: Option<f32>) -> Self {
         let reasons = Reason::ALL.map(Reason::name).into_iter().filter(|reason| is_of_a_read(reason));
         let outcomes: Vec<_> = reasons.chain(["OK"]).collect();
         Self {
@@ -47,6 +52,7 @@ impl ResultsMetrics {
                 "Duration of reads from AWS, in seconds.",
                 READ_SECONDS,
             ),
+            final_results: FinalResults::new(registry, min_confidence),
             final_result_delay_seconds: registry.histogram(
                 "face_liveness_final_result_delay_seconds",
                 "Upper bound of the time from the end of a session to the read that found it final, while callers waited, in seconds.",
@@ -93,7 +99,7 @@ mod tests {
     #[test]
     fn every_series_exists_before_the_first_event() {
         let registry = Registry::default();
-        ResultsMetrics::new(&registry);
+        ResultsMetrics::new(&registry, None);
         let text = registry.text();
         for series in [
             r#"face_liveness_upstream_reads_total{outcome="OK"} 0"#,

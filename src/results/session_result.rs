@@ -80,6 +80,12 @@ impl SessionResult {
         (result, images)
     }
 
+    /// Returns the time since the read, by this process's clock. If another replica read the result
+    /// and its clock is ahead, the age starts at zero.
+    pub fn age(&self) -> Duration {
+        self.read_at.elapsed()
+    }
+
     /// Returns `expires_at` by the wall clock. None if the result is not cached.
     pub fn expire_time(&self) -> Option<SystemTime> {
         self.wall_time(self.expires_at)

@@ -32,6 +32,7 @@ const SETTINGS: ReaderSettings = ReaderSettings {
     capture: true,
     rate: Some(25.0),
     replicas: 1,
+    min_confidence: None,
 };
 
 impl Fixture {

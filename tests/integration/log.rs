@@ -53,7 +53,7 @@ impl Program {
 }
 
 #[tokio::test]
-async fn the_access_log_records_client_view_code_and_reason() {
+async fn the_access_log_records_client_view_verdict_code_and_reason() {
     let mut program = Program::start(&["--access-log", "all"]).await;
     program.call(1, ResultView::Reference).await;
     program.call(1, ResultView::Basic).await;
@@ -72,6 +72,7 @@ async fn the_access_log_records_client_view_code_and_reason() {
         assert_eq!((line["source"].as_str(), line["images"].as_bool()), (source, Some(images)), "{line}");
         assert_eq!((line["code"].as_str(), line["reason"].as_str()), (Some(code), reason), "{line}");
         assert_eq!(line["min_confidence"].as_f64(), Some(80.0), "{line}");
+        assert_eq!(line["verdict"].as_str(), source.map(|_| "VERDICT_LIVE"), "{line}");
         assert!(line["millis"].as_f64().is_some_and(|millis| millis > 0.0), "{line}");
         assert_eq!(line["session"].as_str().map(str::len), Some(12), "{line}");
     }

@@ -22,12 +22,14 @@ mod hostile;
 mod log;
 #[cfg(target_os = "linux")]
 mod memory;
+mod pass_rates;
 mod port;
 mod privacy;
 mod program;
 mod quota;
 mod redis;
 mod reflection;
+mod result_age;
 mod results;
 mod rotation;
 mod shared_cache;

@@ -96,8 +96,8 @@ def session(number):
     return number if "-" in number else f"facade00-0000-4000-8000-{number:>012}"
 
 
-def start(address, number, wait=0):
-    words = [*EXAMPLE, address, session(number), str(wait)]
+def start(address, number, wait=0, max_age=300):
+    words = [*EXAMPLE, address, session(number), str(wait), str(max_age)]
     return subprocess.Popen(words, cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -110,8 +110,8 @@ def line(process):
     return lines[0]
 
 
-def decision(address, number, wait=0):
-    return line(start(address, number, wait))
+def decision(address, number, wait=0, max_age=300):
+    return line(start(address, number, wait, max_age))
 
 
 def matches(what, text, pattern):
@@ -245,6 +245,23 @@ def waits():
     with demo() as service:
         equal("the line", decision(service.address, "3", wait=30), "live")
         equal("the number of attempts", service.count("started"), 1)
+
+
+@check("a result that is older than max_result_age is too old, and is not read again")
+def too_old():
+    with simulate() as simulator, serve(simulator) as service:
+        control(simulator, "PUT", f"sessions/{session('1')}", {"pace": {"frozen": "SUCCEEDED"}})
+        equal("the first line", decision(service.address, "1"), "live")
+        with grpc.insecure_channel(service.address) as channel:
+            stub = pb_grpc.FaceLivenessServiceStub(channel)
+            request = pb.GetLivenessResultRequest(session_id=session("1"), min_confidence=80, max_result_age=Duration(seconds=1))
+            until = time.monotonic() + TIMEOUT
+            while stub.GetLivenessResult(request, timeout=TIMEOUT).verdict != pb.VERDICT_TOO_OLD:
+                require(time.monotonic() < until, "the result does not get too old")
+                time.sleep(0.05)
+        equal("the line for a second", decision(service.address, "1", max_age=1), "offer a new session: VERDICT_TOO_OLD")
+        equal("the line for an hour", decision(service.address, "1", max_age=3600), "live")
+        equal("the line for zero seconds", decision(service.address, "1", max_age=0), "fix the call: INVALID_REQUEST")
 
 
 @check("an error is retried only if its delay fits the deadline")
@@ -445,6 +462,7 @@ def unknown():
         "e": ("UNIMPLEMENTED", None, None),
         "f": pb.VERDICT_UNSPECIFIED,
         "1f": 9,
+        "2f": pb.VERDICT_TOO_OLD,
     }
     wanted = {
         "a": "retry later: UPSTREAM_UNAVAILABLE; try again in 2.5 s",
@@ -454,18 +472,20 @@ def unknown():
         "e": "tell the operator: UNIMPLEMENTED",
         "f": "tell the operator: .+",
         "1f": "tell the operator: .+",
+        "2f": "offer a new session: VERDICT_TOO_OLD",
     }
     with mock_service({session(number): plan for number, plan in plans.items()}) as (service, address):
         check_decisions(address, wanted)
     equal("the numbers of attempts", {id: len(calls) for id, calls in service.calls.items()}, {session(n): 1 for n in plans})
 
 
-@check("a call has wait, threshold, a deadline beyond the wait, and the session's hash for routing")
+@check("a call has wait, threshold, maximum age, a deadline beyond the wait, and the session's hash for routing")
 def what_is_sent():
     with mock_service({session("1"): pb.VERDICT_LIVE}) as (service, address):
-        equal("the line", decision(address, "1", wait=7), "live")
+        equal("the line", decision(address, "1", wait=7, max_age=60), "live")
     [(request, route, remaining)] = service.calls[session("1")]
-    equal("the request", request, pb.GetLivenessResultRequest(session_id=session("1"), wait=Duration(seconds=7), min_confidence=80))
+    sent = {"session_id": session("1"), "wait": Duration(seconds=7), "min_confidence": 80, "max_result_age": Duration(seconds=60)}
+    equal("the request", request, pb.GetLivenessResultRequest(**sent))
     require(7 < remaining <= 7 + CALL_TIMEOUT, f"the deadline is in {remaining:.1f} s")
     equal("the route", route, hashlib.sha256(session("1").encode()).hexdigest()[:16])
 

@@ -25,7 +25,7 @@ fn session(sent: ImageSet, is_cached: bool) -> SessionResponse {
 
 fn valid(images: ImageSet) -> ValidRequest {
     let session_id = SessionId::parse(ID).expect("a valid id");
-    ValidRequest { session_id, images, min_confidence: Some(80.0), wait: None }
+    ValidRequest { session_id, images, min_confidence: Some(80.0), wait: None, max_result_age: None }
 }
 
 fn respond(session: &SessionResponse, requested: ImageSet, allowed: ImageSet) -> Response {
@@ -138,8 +138,8 @@ fn the_verdict_is_live_only_for_a_session_that_succeeded_with_enough_confidence(
         (Unspecified, Some(99.0), Verdict::Pending),
     ] {
         let result = proto::LivenessResult { status: status.into(), confidence, ..Default::default() };
-        assert_eq!(verdict(&result, Some(80.0)), expected, "{status:?} {confidence:?}");
-        assert_eq!(verdict(&result, None), Verdict::Unspecified, "{status:?} {confidence:?}");
+        assert_eq!(result.verdict(Some(80.0)), expected, "{status:?} {confidence:?}");
+        assert_eq!(result.verdict(None), Verdict::Unspecified, "{status:?} {confidence:?}");
     }
 }
 
@@ -147,9 +147,31 @@ proptest! {
     #[test]
     fn no_session_below_the_threshold_is_live(status in 0..=6, confidence: Option<f32>, threshold in 1.1f32..=100.0) {
         let result = proto::LivenessResult { status, confidence, ..Default::default() };
-        let live = verdict(&result, Some(threshold)) == Verdict::Live;
+        let live = result.verdict(Some(threshold)) == Verdict::Live;
         let should = status == LivenessStatus::Succeeded as i32 && confidence.is_some_and(|score| score >= threshold);
         prop_assert_eq!(live, should);
+    }
+
+    #[test]
+    fn only_a_live_result_that_was_first_read_longer_ago_is_too_old(
+        status in 0..=6,
+        confidence in proptest::option::of(0f32..=100.0),
+        min_confidence in proptest::option::of(1.1f32..=100.0),
+        minutes in 0u64..100_000,
+        max_minutes in proptest::option::of(0u64..100_000),
+    ) {
+        let message = proto::LivenessResult { status, confidence, ..Default::default() };
+        let (mut result, _) = SessionResult::split(message);
+        result.read_at -= Duration::from_secs(60 * minutes);
+        let max_result_age = max_minutes.map(|minutes| Duration::from_secs(60 * minutes + 30));
+        let valid = ValidRequest { min_confidence, max_result_age, ..valid(ImageSet::NONE) };
+        let expected = match result.message.verdict(min_confidence) {
+            Verdict::Live if max_minutes.is_some_and(|max| minutes > max) => Verdict::TooOld,
+            verdict => verdict,
+        };
+        let session = SessionResponse { result: Arc::new(result), images: None };
+        let response = of(session, &valid, ImageSet::ALL, Instant::now(), None);
+        prop_assert_eq!(response.message.verdict(), expected);
     }
 }
 
@@ -162,6 +184,7 @@ fn the_source_is_upstream_if_the_read_ended_after_the_call_arrived() {
         images: ImageSet::NONE,
         min_confidence: None,
         wait: None,
+        max_result_age: None,
     };
     let source = |arrival| of(session.clone(), &valid, ImageSet::ALL, arrival, None).message.source();
     assert_eq!(source(before), proto::Source::Upstream);

@@ -176,6 +176,7 @@ async fn reading_images_again_does_not_extend_their_ttl() {
     let second = insert(&cache, 1, "face").await;
     assert_eq!(second.result.images_expire_at, first.result.images_expire_at);
     assert_eq!(second.result.expires_at, first.result.expires_at);
+    assert_eq!(second.result.read_at, first.result.read_at, "it does not renew the age");
     assert!(cache.get(id(1), ImageSet::REFERENCE).await.expect("cached").images.is_some());
 }
 

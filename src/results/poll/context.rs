@@ -32,6 +32,8 @@ pub struct ReaderSettings {
     pub rate: Option<f64>,
     /// The number of replicas that divide the rate while there is no shared cache.
     pub replicas: u32,
+    /// The server's threshold, at which metrics count verdicts.
+    pub min_confidence: Option<f32>,
 }
 
 pub struct PollContext {

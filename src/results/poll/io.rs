@@ -73,7 +73,12 @@ impl PollIo {
         let ReadResult { mut result, images, aws_request_id } = read;
         let polled_for_millis = (result.read_at - started).as_millis() as u64;
         let images = cache.set_expiry(self.id, &mut result, images).await;
-        let inserted = match self.coordinator.save(&result, &images).await {
+        let saved = self.coordinator.save(&result, &images).await;
+        // The replica that reads a result first counts it. A repeated save finds its own result.
+        if saved.as_ref().is_none_or(|first| first.read_time == result.read_time) {
+            self.context.metrics.final_results.count(&result.message);
+        }
+        let inserted = match saved {
             Some(first) if !first.agrees_with(&result) => {
                 Inserted { is_contradiction: true, ..cache.insert_final(self.id, first, None).await }
             }

@@ -147,6 +147,16 @@ mod tests {
     }
 
     #[test]
+    fn the_age_of_a_result_counts_from_the_read_of_another_replica() {
+        let age = |read_time| record(read_time, MAX_TTL).into_result(MAX_TTL, None).expect("a result").age();
+        let now = SystemTime::now();
+        // Also if this machine started after the read.
+        assert!(is_about(age(now - Duration::from_secs(40_000_000)), 40_000_000));
+        assert!(is_about(age(now), 0));
+        assert!(is_about(age(now + Duration::from_secs(600)), 0), "a clock that is ahead yields no negative age");
+    }
+
+    #[test]
     fn a_record_without_a_time_or_a_message_is_no_result() {
         let whole = record(SystemTime::now(), MAX_TTL);
         assert!(Record { read_time: None, ..whole.clone() }.into_result(MAX_TTL, None).is_none());

@@ -28,7 +28,8 @@ import java.util.concurrent.TimeUnit;
  * Gets the verdict of an Amazon Rekognition Face Liveness session. Exits 0 only if the person is
  * live.
  *
- * <pre>mvn -q compile exec:java -Dexec.args="[ADDRESS [SESSION_ID [WAIT_SECONDS]]]"</pre>
+ * <pre>mvn -q compile exec:java \
+ *     -Dexec.args="[ADDRESS [SESSION_ID [WAIT_SECONDS [MAX_RESULT_AGE_SECONDS]]]]"</pre>
  */
 public final class FaceLiveness {
   // On AWS's scale of 0 to 100. A higher threshold of the service takes precedence.
@@ -83,10 +84,12 @@ public final class FaceLiveness {
   }
 
   /**
-   * Gets the verdict of a session, and waits that many seconds for a final status. The library
+   * Gets the verdict of a session, and waits that many seconds for a final status. A result that
+   * the service first read more than maxResultAge seconds ago does not count as live. The library
    * retries as the service config says, within one deadline.
    */
-  static Decision faceLiveness(FaceLivenessServiceBlockingStub stub, String sessionId, long wait) {
+  static Decision faceLiveness(
+      FaceLivenessServiceBlockingStub stub, String sessionId, long wait, long maxResultAge) {
     // For meshes that choose the replica by the hash of a header, so that all calls of a session
     // reach one replica. A hash and not the id, because access logs record headers.
     var headers = new Metadata();
@@ -96,6 +99,7 @@ public final class FaceLiveness {
             .setSessionId(sessionId)
             .setWait(Duration.newBuilder().setSeconds(wait))
             .setMinConfidence(MIN_CONFIDENCE)
+            .setMaxResultAge(Duration.newBuilder().setSeconds(maxResultAge))
             .build();
     try {
       var response =
@@ -114,7 +118,8 @@ public final class FaceLiveness {
       case VERDICT_LIVE -> new Decision(Action.LIVE);
       case VERDICT_NOT_LIVE -> new Decision(Action.NOT_LIVE);
       case VERDICT_PENDING -> new Decision(Action.CALL_AGAIN);
-      case VERDICT_INCONCLUSIVE -> new Decision(Action.NEW_SESSION, verdict.name(), null);
+      case VERDICT_INCONCLUSIVE, VERDICT_TOO_OLD ->
+          new Decision(Action.NEW_SESSION, verdict.name(), null);
       default -> new Decision(Action.TELL_OPERATOR, verdict.name(), null);
     };
   }
@@ -196,8 +201,10 @@ public final class FaceLiveness {
     var address = args.length > 0 ? args[0] : "127.0.0.1:50051";
     var sessionId = args.length > 1 ? args[1] : "facade00-0000-4000-8000-000000000001";
     var wait = args.length > 2 ? Long.parseLong(args[2]) : 5;
+    var maxResultAge = args.length > 3 ? Long.parseLong(args[3]) : 300;
     var channel = channel(address);
-    var decision = faceLiveness(FaceLivenessServiceGrpc.newBlockingStub(channel), sessionId, wait);
+    var stub = FaceLivenessServiceGrpc.newBlockingStub(channel);
+    var decision = faceLiveness(stub, sessionId, wait, maxResultAge);
     channel.shutdownNow();
     System.out.println(decision);
     System.exit(decision.action() == Action.LIVE ? 0 : 1);
