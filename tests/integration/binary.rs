@@ -112,6 +112,17 @@ fn help_groups_options_by_topic_and_lists_the_exit_codes() {
 }
 
 #[test]
+fn the_help_of_simulate_names_outcomes_and_faults() {
+    let output = program(&["simulate", "--help"]).output().expect("the program runs");
+    let help = String::from_utf8_lossy(&output.stdout);
+    for name in
+        ["outcome-confidence-", "outcome-failed", "outcome-expired", "ThrottlingException", "\"hang\"", "\"raw\""]
+    {
+        assert!(help.contains(name), "{name}: {help}");
+    }
+}
+
+#[test]
 fn sigterm_right_after_startup_exits_0() {
     let mut running = serve(&[], &[("AWS_REGION", "us-east-1")]);
     assert_eq!(running.terminate().code(), Some(0));
