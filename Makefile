@@ -59,7 +59,7 @@ interop-service: tools-interop ## The service against grpcurl, buf curl, promtoo
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run service $(BINARY)
 
-interop-mesh: tools-mesh ## The service behind Envoy: shutdowns under load, a rolling update, an AWS outage, mutual TLS, client identities.
+interop-mesh: tools-mesh ## The service behind Envoy: shutdowns under load, a rolling update, an AWS outage, mutual TLS, client identities, JSON.
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run mesh $(BINARY)
 

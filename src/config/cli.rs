@@ -57,6 +57,9 @@ pub enum Command {
     Health(Health),
     /// Prints the reference of a session id in the logs of servers with this key.
     SessionRef(SessionRef),
+    /// Prints the contract and the details of its errors as a binary FileDescriptorSet, for proxies
+    /// that translate JSON.
+    DescriptorSet,
 }
 
 #[derive(Args, Debug)]

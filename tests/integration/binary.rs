@@ -101,7 +101,7 @@ fn help_groups_options_by_topic_and_lists_the_exit_codes() {
     assert_eq!(topics, expected, "{help}");
     let without_topic = help.split("Ports:").next().expect("text").matches("\n      --").count();
     assert_eq!(without_topic, 1, "only --validate has no topic: {help}");
-    for command in ["serve", "demo", "simulate", "check", "health", "session-ref", ""] {
+    for command in ["serve", "demo", "simulate", "check", "health", "session-ref", "descriptor-set", ""] {
         let arguments: Vec<_> = [command, "--help"].into_iter().filter(|argument| !argument.is_empty()).collect();
         let output = program(&arguments).output().expect("the program runs");
         let help = String::from_utf8_lossy(&output.stdout);
