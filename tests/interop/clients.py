@@ -590,7 +590,40 @@ if LANGUAGE == "python":
             equal("the line of the example", sh(*words, folder=folder / "clients/python").strip(), "live")
 
 
+if LANGUAGE == "node":
+
+    @check("the calls at the start of clients/README.md print what it shows")
+    def shown_calls():
+        install, *lines = snippets.calls().splitlines()
+        sh("bash", "-e", "-c", install.removeprefix("$ "), folder=ROOT)
+        with demo() as service:
+            for command, shown in zip(lines[::2], lines[1::2], strict=True):
+                words = command.removeprefix("$ ").replace("127.0.0.1:50051", service.address).split()
+                printed = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True).stdout.strip()
+                matches(f"the output of {command}", printed, re.sub(r"\d+\\\.\d", r"\\d+\\.\\d", re.escape(shown)))
+
+
 if LANGUAGE == "go":
+
+    @check("another repository generates its stubs with the blocks of clients/README.md")
+    def other_repository():
+        generation, buf, protoc = snippets.stubs()
+        source, caller = fresh_clone(SCRATCH / "source"), SCRATCH / "caller"
+        for words in ("init --quiet", "add .", "-c user.name=test -c user.email=test commit --quiet -m test", "tag v0.1.0"):
+            sh("git", *words.split(), folder=source)
+        save(caller / "buf.gen.yaml", generation)
+        for file in ("go.mod", "go.sum"):
+            shutil.copy(FOLDER / file, caller)
+        # git reads this folder instead of the server of the page, and protoc is that of grpcio-tools.
+        prepare = f"""
+            export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0='url.{source}.insteadOf'
+            export GIT_CONFIG_VALUE_0=https://git.example.com/face-liveness-facade.git
+            protoc() {{ {sys.executable} -m grpc_tools.protoc "$@"; }}
+        """
+        sh("bash", "-e", "-c", prepare + buf + protoc, folder=caller)
+        sh("go", "vet", "./gen/...", folder=caller)
+        for file in ("gen/faceliveness/v1/GetLivenessResultResponse.java", f"third_party/face-liveness/{PROTO}"):
+            require((caller / file).exists(), f"there is no {file}")
 
     @check("a rollout behind one address fails no call, also with healthCheckConfig")
     def rollout():
