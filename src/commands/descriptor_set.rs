@@ -22,9 +22,15 @@ pub fn run() -> Result<(), String> {
 /// imports, since Envoy reads them in this order.
 fn descriptor_set() -> FileDescriptorSet {
     let sets = [tonic_types::pb::FILE_DESCRIPTOR_SET, proto::FILE_DESCRIPTOR_SET];
+    let mut files: Vec<_> =
+        sets.into_iter().flat_map(|set| FileDescriptorSet::decode(set).expect("the build encoded it").file).collect();
+    // tonic-types compiled them outside of their folder.
+    for file in files.iter_mut().filter(|file| file.package() == "google.rpc") {
+        file.name = Some(format!("google/rpc/{}", file.name()));
+    }
     let mut seen = HashSet::new();
-    let files = sets.into_iter().flat_map(|set| FileDescriptorSet::decode(set).expect("the build encoded it").file);
-    FileDescriptorSet { file: files.filter(|file| seen.insert(file.name().to_owned())).collect() }
+    files.retain(|file| seen.insert(file.name().to_owned()));
+    FileDescriptorSet { file: files }
 }
 
 #[cfg(test)]
