@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 
@@ -63,7 +64,7 @@ class Page:
     """A folder with the files of the clone, and the programs that run for one page."""
 
     def __init__(self, folder, binary, tools):
-        self.folder, self.running = folder, {}
+        self.folder, self.running, self.database = folder, {}, sqlite3.connect(":memory:")
         folder.mkdir()
         for file in ROOT.iterdir():
             if not file.name.startswith("."):

@@ -23,7 +23,7 @@ import botocore.session  # noqa: E402
 import snippets  # noqa: E402
 from checks import CHECKS, CheckFailed, equal, require, run  # noqa: E402
 from commands import START, Page, commands, compare, is_server, session  # noqa: E402
-from elsewhere import ELSEWHERE  # noqa: E402
+from elsewhere import CLUSTER, ELSEWHERE  # noqa: E402
 from pages import ROOT, blocks  # noqa: E402
 
 BINARY, TOOLS, SCRATCH = sys.argv[1:]
@@ -34,6 +34,7 @@ def shell(page, block):
     """Runs each command. A chart is rendered, since there is no cluster."""
     for command in commands(block.text):
         if command.startswith("helm test "):
+            print(f"elsewhere: {block} {command}: {CLUSTER}")
             continue
         command = re.sub(r"^helm install ", "helm template ", command)
         # A command with `-` reads an id.
@@ -102,6 +103,18 @@ def python(page, block):
         require(shown in output, f"it prints {output}, and the page shows {shown}")
 
 
+class Parameters(dict):
+    """The values of the parameters in SQL: their names, and a time for the oldest session."""
+
+    def __missing__(self, name):
+        return "2000-01-01" if name == "oldest" else name
+
+
+def sql(page, block):
+    """Executes a statement with SQLite, after the ones before it on the page."""
+    page.database.execute(block.text, Parameters())
+
+
 def redis(page, block):
     """Runs a command of Redis."""
     page.start("redis-server --bind 127.0.0.1 --save ''")
@@ -109,7 +122,7 @@ def redis(page, block):
     equal("the response", (code, output.strip()), (0, "OK"))
 
 
-KINDS = {"sh": shell, "console": console, "promql": promql, "json": policy, "yaml": yaml, "python": python, "": redis}
+KINDS = {"sh": shell, "console": console, "promql": promql, "json": policy, "yaml": yaml, "python": python, "sql": sql, "": redis}
 
 
 def reason(block):
@@ -142,7 +155,7 @@ for name, listed in ALL.items():
                 try:
                     KINDS[block.kind](page, block)
                 except Exception as error:
-                    raise type(error)(f"{block}: {error}") from error
+                    raise CheckFailed(f"{block}: {type(error).__name__}: {error}") from error
 
     CHECKS.append((f"{name}: {len(here)} of {len(listed)} blocks", execute))
 
