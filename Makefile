@@ -16,9 +16,9 @@ RELEASE_BINARY = $(abspath $(or $(CARGO_TARGET_DIR),target)/release/face-livenes
 # Cargo builds the program again for the benchmarks, with the features of the tests' dependencies.
 SHIPPED = cargo build --release && cp $(RELEASE_BINARY) $(RELEASE_BINARY)-shipped
 
-.PHONY: test test-release check privacy-proof interop-simulator interop-service interop-mesh e2e e2e-aws e2e-chart e2e-clients e2e-kubernetes load-image \
+.PHONY: test test-release check privacy-proof interop-simulator interop-service interop-mesh snippets e2e e2e-aws e2e-chart e2e-clients e2e-kubernetes load-image \
 	chart-generate bench bench-pieces \
-	bench-instructions bench-throttling bench-waiters soak fuzz image image-test engine sbom tools-test tools-bench tools-check tools-interop tools-mesh \
+	bench-instructions bench-throttling bench-waiters soak fuzz image image-test engine sbom tools-test tools-bench tools-check tools-interop tools-mesh tools-snippets \
 	tools-aws tools-kubernetes tools-clients tools-chart tools-fuzz tools-image tools-sbom \
 	release tools-release
 
@@ -60,11 +60,15 @@ interop-service: tools-interop ## The service against grpcurl, buf curl, promtoo
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run service $(BINARY)
 
-interop-mesh: tools-mesh ## The service behind Envoy: shutdowns under load, a rolling update, an AWS outage, mutual TLS, client identities.
+interop-mesh: tools-mesh ## The service behind Envoy: shutdowns under load, a rolling update, an AWS outage, mutual TLS, client identities, JSON.
 	cargo build
 	TOOLS=$(TOOLS) tests/interop/run mesh $(BINARY)
 
-e2e: interop-mesh e2e-chart e2e-clients ## Envoy, the chart and the clients, with real tools in pinned versions.
+snippets: tools-snippets ## Executes every block of the documentation. What it cannot, it lists with the reason. Half a minute.
+	cargo build
+	TOOLS=$(TOOLS) tests/interop/run snippets $(BINARY)
+
+e2e: interop-mesh snippets e2e-chart e2e-clients ## Envoy, the chart and the clients, with real tools in pinned versions.
 
 e2e-aws: tools-aws ## Compares AWS, with your credentials, with the simulator and docs/. Costs a few cents. ARGS=--help lists the options.
 	cargo build
@@ -155,6 +159,9 @@ tools-interop:
 
 tools-mesh:
 	TOOLS=$(TOOLS) scripts/tools mesh
+
+tools-snippets:
+	TOOLS=$(TOOLS) scripts/tools snippets
 
 tools-aws:
 	TOOLS=$(TOOLS) scripts/tools aws

@@ -3,6 +3,7 @@
 mod check;
 #[cfg(feature = "simulator")]
 mod demo;
+mod descriptor_set;
 mod environment;
 mod failure;
 mod health;
@@ -48,6 +49,7 @@ pub fn run(command: Command, warnings: &[String]) -> Result<(), Failure> {
             Command::Check(config) => check::run(config, warnings).await,
             Command::Health(config) => Ok(health::run(config).await?),
             Command::SessionRef(config) => Ok(session_ref::run(config)?),
+            Command::DescriptorSet => Ok(descriptor_set::run()?),
         }
     });
     // Does not wait for requests that outlasted the drain timeout.

@@ -1,5 +1,5 @@
 //! The control API under `/simulator/`, for tests in any language: faults, sessions with a fixed
-//! id, and request counts.
+//! id, request counts, and a reset.
 //!
 //! It speaks plain JSON, without signatures and without the AWS protocol. An invalid request gets
 //! status 400 and a sentence.
@@ -10,7 +10,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{self, DefaultBodyLimit, Path},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header::HOST},
     routing::{get, post, put},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -31,6 +31,12 @@ const MAX_SESSION_BYTES: usize = 16 * 1024;
 /// Bytes of a request. A raw fault can have a body as long as AWS's longest response, 1.4 MB.
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 
+/// Outcomes, faults and this API, for people: the end of `simulate --help`, and `GET /simulator/`.
+pub const HELP: &str = include_str!("help.txt");
+
+/// The address in the examples of [`HELP`].
+const HELP_ADDRESS: &str = "127.0.0.1:4580";
+
 type BadRequest = (StatusCode, Json<Value>);
 
 pub(crate) fn routes(state: Arc<State>) -> Router {
@@ -40,51 +46,16 @@ pub(crate) fn routes(state: Arc<State>) -> Router {
         .route("/simulator/faults", post(add_fault).get(list_faults).delete(clear_faults))
         .route("/simulator/sessions/{id}", put(place_session).layer(DefaultBodyLimit::max(MAX_SESSION_BYTES)))
         .route("/simulator/requests", get(count_requests))
+        .route("/simulator/requests/{id}", get(count_reads))
+        .route("/simulator/reset", post(reset))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(state)
 }
 
-async fn help() -> Json<Value> {
-    Json(json!({
-        "POST /simulator/faults": {
-            "adds a fault": {
-                "operation": "create_face_liveness_session | get_face_liveness_session_results; left out: both",
-                "session_id": "left out: any",
-                "times": "left out: until cleared",
-                "kind": [
-                    {"error": {"code": "ThrottlingException", "status": 400, "message": "may be left out"}},
-                    {"latency": {"ms": 1500}},
-                    "hang",
-                    "hang_body",
-                    "cut_body",
-                    {"raw": {"status": 503, "content_type": "text/html", "body": "<html>"}},
-                ],
-            },
-        },
-        "GET /simulator/faults": "lists those left",
-        "DELETE /simulator/faults": "clears them",
-        "PUT /simulator/sessions/{id}": {
-            "places a session, every member may be left out": {
-                "pace": ["living", "from_first_read", {"frozen": "IN_PROGRESS"}],
-                "outcome": [
-                    {"succeeded": {"confidence": 99.5}}, "failed", "expired", "pending",
-                    {"other": {"status": "REVIEW"}},
-                ],
-                "audit_images": "0 to 4",
-                "images": ["inline", {"s3": {"bucket": "b", "prefix": "p", "version": "v"}}, "none"],
-                "created_for_ms": 5000,
-                "in_progress_for_ms": 8000,
-                "challenge": {"type": "FaceMovementChallenge", "version": "1.0.0"},
-                "feedback": [{"code": "LOW_LIGHTING_DETECTED", "message": "More light, please."}],
-                "sdk_type": "null leaves it out, and so with challenge",
-            },
-        },
-        "GET /simulator/requests": "counts by operation and outcome",
-        "ClientRequestToken of CreateFaceLivenessSession": [
-            "outcome-succeeded-...", "outcome-failed-...", "outcome-expired-...", "outcome-pending-...",
-            "outcome-confidence-<0 to 100>-...",
-        ],
-    }))
+/// Returns the help as text. Its examples have the address by which the client reached this server.
+async fn help(headers: HeaderMap) -> String {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    HELP.replace(HELP_ADDRESS, host.unwrap_or(HELP_ADDRESS))
 }
 
 async fn add_fault(extract::State(state): extract::State<Arc<State>>, body: Bytes) -> Result<Json<Value>, BadRequest> {
@@ -105,17 +76,32 @@ async fn count_requests(extract::State(state): extract::State<Arc<State>>) -> Re
     Ok(Json(json!(state.counts.report())))
 }
 
+async fn count_reads(
+    extract::State(state): extract::State<Arc<State>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, BadRequest> {
+    Ok(Json(json!(state.counts.reads(session_id(&id)?))))
+}
+
+async fn reset(extract::State(state): extract::State<Arc<State>>) -> Json<Value> {
+    let (sessions, faults) = state.reset();
+    Json(json!({"sessions": sessions, "faults": faults}))
+}
+
 async fn place_session(
     extract::State(state): extract::State<Arc<State>>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, BadRequest> {
-    if !validate::is_session_id(&id) {
-        return Err(bad_request("A session id must be a UUID of 36 characters in lower case."));
-    }
+    let id = session_id(&id)?;
     let placement: Placement = if body.is_empty() { Placement::default() } else { parse(&body)? };
-    state.sessions.place(placement.session(&id)?);
+    state.sessions.place(placement.session(id)?);
     Ok(Json(json!({"session_id": id})))
+}
+
+fn session_id(id: &str) -> Result<&str, BadRequest> {
+    let error = || bad_request("A session id must be a UUID of 36 characters in lower case.");
+    validate::is_session_id(id).then_some(id).ok_or_else(error)
 }
 
 /// A session in JSON. An absent member has the value of [`Session::new`].
@@ -187,7 +173,7 @@ mod tests {
     #[test]
     fn a_session_is_placed_from_json() {
         let placed = session(&json!({
-            "pace": {"frozen": "REVIEW"}, "outcome": {"succeeded": {"confidence": 12.5}}, "audit_images": 2,
+            "pace": {"frozen": {"other": {"status": "REVIEW"}}}, "outcome": {"succeeded": {"confidence": 12.5}}, "audit_images": 2,
             "images": {"s3": {"bucket": "b"}}, "created_for_ms": 1, "challenge": {"type": "FaceMovementChallenge",
             "version": "1.2.3"}, "feedback": [{"code": "NEW", "message": "m"}], "sdk_type": null,
         }))
@@ -209,9 +195,64 @@ mod tests {
             (json!({"audit_images": 5}), "0 to 4"),
             (json!({"outcome": {"succeeded": {"confidence": 101}}}), "0 to 100"),
             (json!({"outcome": "won"}), "unknown variant"),
+            (json!({"pace": {"frozen": "SUCCEDED"}}), "unknown variant `SUCCEDED`, expected one of `CREATED`,"),
+            (json!({"pace": {"frozen": "succeeded"}}), "`SUCCEEDED`, `FAILED`, `EXPIRED`, `other`"),
             (json!({"tempo": 1}), "unknown field"),
         ] {
             assert!(session(&json).unwrap_err().contains(expected));
         }
+    }
+    #[tokio::test]
+    async fn the_help_has_the_address_of_the_client() {
+        let headers = HeaderMap::from_iter([(HOST, "simulator:80".parse().unwrap())]);
+        let page = help(headers).await;
+        assert!(page.contains("http://simulator:80/simulator/faults") && !page.contains(HELP_ADDRESS), "{page}");
+        assert_eq!(help(HeaderMap::new()).await, HELP);
+    }
+
+    #[test]
+    fn the_help_has_every_path_outcome_status_and_fault() {
+        for part in [
+            "POST   /simulator/faults",
+            "GET    /simulator/requests/<uuid>",
+            "POST   /simulator/reset",
+            "outcome-succeeded",
+            "outcome-confidence-",
+            "outcome-failed",
+            "outcome-expired",
+            "outcome-pending",
+            "CREATED",
+            "IN_PROGRESS",
+            "SUCCEEDED",
+            "FAILED",
+            "EXPIRED",
+            "\"error\"",
+            "\"latency\"",
+            "\"hang\"",
+            "\"hang_body\"",
+            "\"cut_body\"",
+            "\"raw\"",
+        ] {
+            assert!(HELP.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn every_example_of_the_help_is_accepted() {
+        let bodies = HELP
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("curl "))
+            .map(|line| (line.contains("/faults"), line.split('\'').nth(1).expect("the body is quoted")));
+        let mut examples = 0;
+        for (is_fault, body) in bodies {
+            let accepted = if is_fault {
+                serde_json::from_str::<Fault>(body).map(drop)
+            } else {
+                serde_json::from_str::<Placement>(body).map(drop)
+            };
+            accepted.expect(body);
+            examples += 1;
+        }
+        assert_eq!(examples, 2);
     }
 }

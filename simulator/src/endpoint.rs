@@ -23,7 +23,9 @@ use uuid::Uuid;
 
 use crate::{
     fault::FaultKind,
-    request, results_response, signature,
+    request, results_response,
+    sessions::Creation,
+    signature,
     state::State,
     truncated_body,
     wire::{self, ApiError, Operation, Reply},
@@ -34,6 +36,9 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A longer id is invalid, and is not stored.
 const MAX_ID_BYTES: usize = 64;
+
+const REPEATED_TOKEN: &str = "a ClientRequestToken was repeated: the response has the id of the earlier session, \
+                              whose outcome and age do not change; use a new token for a new session";
 
 pub(crate) fn routes(state: Arc<State>, shutdown: Shutdown) -> Router {
     Router::new().route("/", any(receive)).fallback(not_the_protocol).with_state(Endpoint { state, shutdown })
@@ -160,9 +165,15 @@ impl Endpoint {
         }
         let (outcome, body) = match call.operation {
             Operation::CreateFaceLivenessSession => {
-                let creation = request::parse_creation(&call.body, Uuid::new_v4().to_string())?;
-                let id = state.sessions.create(creation.session, creation.token);
-                let id = id.ok_or_else(ApiError::too_many_sessions)?;
+                let request = request::parse_creation(&call.body, Uuid::new_v4().to_string())?;
+                let id = match state.sessions.create(request.session, request.token) {
+                    Creation::New(id) => id,
+                    Creation::Repeated(id) => {
+                        tracing::warn!(session = shortened(&id), "{REPEATED_TOKEN}");
+                        id
+                    }
+                    Creation::TooMany => return Err(ApiError::too_many_sessions()),
+                };
                 ("CREATED".to_owned(), json!({"SessionId": id}).to_string().into())
             }
             Operation::GetFaceLivenessSessionResults => {
@@ -175,7 +186,7 @@ impl Endpoint {
     }
 
     fn record(&self, call: &Call, outcome: &str) {
-        self.state.counts.complete(call.operation, outcome);
+        self.state.counts.complete(call.operation, call.session_id.as_deref(), outcome);
         let session = call.session_id.as_deref().map(shortened).unwrap_or_default();
         tracing::info!(operation = call.operation.name(), outcome, session, "request");
     }

@@ -32,6 +32,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 pub use self::{
     challenge::{Challenge, ChallengeType},
+    control::HELP,
     fault::{Fault, FaultKind},
     feedback::{Feedback, FeedbackCode},
     session::{ImageStore, Outcome, Pace, Session, Status},
@@ -141,6 +142,11 @@ impl Simulator {
     /// Removes all faults. Requests that already match one are not affected.
     pub fn clear_faults(&self) {
         self.state.faults.clear();
+    }
+
+    /// Removes all sessions, faults and counts, and refills the quota, as between two tests.
+    pub fn reset(&self) {
+        self.state.reset();
     }
 
     /// Returns the number of `GetFaceLivenessSessionResults` requests, failed ones included.

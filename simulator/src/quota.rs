@@ -3,7 +3,7 @@
 //! A token bucket with a burst of one second. Faulted requests take no token.
 
 use std::sync::{
-    Mutex,
+    Mutex, MutexGuard,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -13,9 +13,11 @@ use crate::wire::Operation;
 
 pub(crate) struct Quota {
     tps: u32,
-    buckets: Mutex<[Bucket; Operation::ALL.len()]>,
+    buckets: Mutex<Buckets>,
     rejected: AtomicU64,
 }
+
+type Buckets = [Bucket; Operation::ALL.len()];
 
 #[derive(Clone, Copy)]
 struct Bucket {
@@ -25,8 +27,13 @@ struct Bucket {
 
 impl Quota {
     pub fn new(tps: u32) -> Self {
-        let full = Bucket { tokens: f64::from(tps), filled: Instant::now() };
-        Self { tps, buckets: Mutex::new([full; Operation::ALL.len()]), rejected: AtomicU64::new(0) }
+        Self { tps, buckets: Mutex::new(full(tps)), rejected: AtomicU64::new(0) }
+    }
+
+    /// Refills the buckets, and counts no rejection.
+    pub fn reset(&self) {
+        *self.lock() = full(self.tps);
+        self.rejected.store(0, Ordering::Relaxed);
     }
 
     /// Takes a token, and returns whether there was one.
@@ -34,7 +41,7 @@ impl Quota {
         if self.tps == 0 {
             return true;
         }
-        let mut buckets = self.buckets.lock().expect("no code panics while it holds this lock");
+        let mut buckets = self.lock();
         let bucket = &mut buckets[operation as usize];
         let now = Instant::now();
         let added = (now - bucket.filled).as_secs_f64() * f64::from(self.tps);
@@ -51,6 +58,14 @@ impl Quota {
     pub fn rejected(&self) -> u64 {
         self.rejected.load(Ordering::Relaxed)
     }
+
+    fn lock(&self) -> MutexGuard<'_, Buckets> {
+        self.buckets.lock().expect("no code panics while it holds this lock")
+    }
+}
+
+fn full(tps: u32) -> Buckets {
+    [Bucket { tokens: f64::from(tps), filled: Instant::now() }; Operation::ALL.len()]
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Counts requests by operation, by outcome, and by session.
+//! Counts requests by operation, outcome and session.
 //!
 //! A request counts as soon as its operation is known. Clients and scripts choose the names, so
 //! every map has a limit.
@@ -9,23 +9,24 @@ use serde::Serialize;
 
 use crate::{bounded_map::BoundedMap, wire::Operation};
 
-/// Session ids with their own count.
+/// Session ids with their own counts.
 const MAX_SESSIONS: usize = 10_000;
 
 /// Outcomes with their own count. Faults can have any code, and the others count as `OTHER`.
 const MAX_OUTCOMES: usize = 64;
 const OTHER: &str = "other";
 
+#[derive(Default)]
 pub(crate) struct RequestCounts {
     counts: Mutex<Counts>,
 }
 
 struct Counts {
     operations: [Count; Operation::ALL.len()],
-    reads: BoundedMap<u64>,
+    reads: BoundedMap<Count>,
 }
 
-/// The counts of one operation. `received` includes requests in flight and canceled ones, which
+/// The counts of one operation, or of one session's reads. `received` includes requests in flight and canceled ones, which
 /// have no outcome.
 #[derive(Clone, Default, Serialize)]
 pub(crate) struct Count {
@@ -33,9 +34,17 @@ pub(crate) struct Count {
     outcomes: BTreeMap<String, u64>,
 }
 
-impl Default for RequestCounts {
+impl Default for Counts {
     fn default() -> Self {
-        Self { counts: Mutex::new(Counts { operations: Default::default(), reads: BoundedMap::new(MAX_SESSIONS) }) }
+        Self { operations: Default::default(), reads: BoundedMap::new(MAX_SESSIONS) }
+    }
+}
+
+impl Count {
+    fn complete(&mut self, outcome: &str) {
+        let outcomes = &mut self.outcomes;
+        let name = if outcomes.len() < MAX_OUTCOMES || outcomes.contains_key(outcome) { outcome } else { OTHER };
+        *outcomes.entry(name.to_owned()).or_default() += 1;
     }
 }
 
@@ -44,14 +53,16 @@ impl RequestCounts {
         let mut counts = self.lock();
         counts.operations[operation as usize].received += 1;
         if let (Operation::GetFaceLivenessSessionResults, Some(id)) = (operation, session_id) {
-            *counts.reads.entry(id) += 1;
+            counts.reads.entry(id).received += 1;
         }
     }
 
-    pub fn complete(&self, operation: Operation, outcome: &str) {
-        let outcomes = &mut self.lock().operations[operation as usize].outcomes;
-        let name = if outcomes.len() < MAX_OUTCOMES || outcomes.contains_key(outcome) { outcome } else { OTHER };
-        *outcomes.entry(name.to_owned()).or_default() += 1;
+    pub fn complete(&self, operation: Operation, session_id: Option<&str>, outcome: &str) {
+        let mut counts = self.lock();
+        counts.operations[operation as usize].complete(outcome);
+        if let (Operation::GetFaceLivenessSessionResults, Some(id)) = (operation, session_id) {
+            counts.reads.entry(id).complete(outcome);
+        }
     }
 
     pub fn received(&self, operation: Operation) -> u64 {
@@ -62,8 +73,17 @@ impl RequestCounts {
         self.lock().operations[operation as usize].outcomes.get(outcome).copied().unwrap_or_default()
     }
 
+    /// Returns the counts of the reads of one session.
+    pub fn reads(&self, session_id: &str) -> Count {
+        self.lock().reads.get(session_id).cloned().unwrap_or_default()
+    }
+
     pub fn reads_of(&self, session_id: &str) -> u64 {
-        self.lock().reads.get(session_id).copied().unwrap_or_default()
+        self.reads(session_id).received
+    }
+
+    pub fn reset(&self) {
+        *self.lock() = Counts::default();
     }
 
     /// Returns all counts by AWS's name of the operation.
@@ -88,11 +108,12 @@ mod tests {
         counts.receive(get, Some("s"));
         counts.receive(create, None);
         for number in 0..MAX_OUTCOMES + 5 {
-            counts.complete(get, &number.to_string());
+            counts.complete(get, Some("s"), &number.to_string());
         }
         assert_eq!((counts.received(get), counts.reads_of("s"), counts.reads_of("t")), (1, 1, 0));
         let report = counts.report();
         assert_eq!(report[get.name()].outcomes[OTHER], 5);
+        assert_eq!(counts.reads("s").outcomes[OTHER], 5);
         assert!(report[create.name()].outcomes.is_empty());
     }
 }

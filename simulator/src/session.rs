@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::{
     challenge::{Challenge, ChallengeType},
@@ -122,9 +122,9 @@ impl Outcome {
     }
 }
 
-/// The `Status` of a response. In JSON AWS's name, or any other string.
+/// The `Status` of a response. In JSON AWS's name, or `{"other": {"status": …}}` for another one.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
     /// The person has not opened the camera yet.
     Created,
@@ -137,6 +137,7 @@ pub enum Status {
     /// The session was not used in time.
     Expired,
     /// A status that clients do not know.
+    #[serde(rename = "other", deserialize_with = "other_status")]
     Other(String),
 }
 
@@ -154,17 +155,14 @@ impl Status {
     }
 }
 
-impl From<String> for Status {
-    fn from(name: String) -> Self {
-        match name.as_str() {
-            "CREATED" => Self::Created,
-            "IN_PROGRESS" => Self::InProgress,
-            "SUCCEEDED" => Self::Succeeded,
-            "FAILED" => Self::Failed,
-            "EXPIRED" => Self::Expired,
-            _ => Self::Other(name),
-        }
+/// Has the form of [`Outcome::Other`].
+fn other_status<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Other {
+        status: String,
     }
+    Other::deserialize(value).map(|other| other.status)
 }
 
 /// Where the images of a session are stored. `OutputConfig` of its creation decides.

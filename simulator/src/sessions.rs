@@ -19,6 +19,17 @@ pub const MAX_SESSIONS: usize = 10_000;
 /// The minimum time between sweeps, because a sweep visits every session.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What a `CreateFaceLivenessSession` did.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Creation {
+    /// Created a session with this id.
+    New(String),
+    /// Nothing: the same token had created this session.
+    Repeated(String),
+    /// Nothing: there are [`MAX_SESSIONS`].
+    TooMany,
+}
+
 pub(crate) struct Sessions {
     times: Times,
     stored: Mutex<Stored>,
@@ -44,26 +55,25 @@ impl Sessions {
         Self { times, stored: Mutex::new(stored) }
     }
 
-    /// Returns the id of the created session, or of the one that the same token created. Returns
-    /// `None` if there are too many sessions.
-    pub fn create(&self, session: Session, token: Option<String>) -> Option<String> {
+    /// Creates a session, unless its token has created one that still exists.
+    pub fn create(&self, session: Session, token: Option<String>) -> Creation {
         let now = Instant::now();
         let mut stored = self.lock();
         if let Some(id) = token.as_ref().and_then(|token| stored.tokens.get(token))
             && stored.sessions.get(id).is_some_and(|entry| entry.status(now, &self.times).is_some())
         {
-            return Some(id.clone());
+            return Creation::Repeated(id.clone());
         }
         stored.sweep(now, &self.times);
         if stored.sessions.len() >= MAX_SESSIONS {
-            return None;
+            return Creation::TooMany;
         }
         let id = session.id.clone();
         if let Some(token) = token {
             stored.tokens.insert(token, id.clone());
         }
         stored.insert(session, now);
-        Some(id)
+        Creation::New(id)
     }
 
     /// Adds or replaces a session. Tests rely on it, so it evicts the oldest instead of failing.
@@ -86,6 +96,13 @@ impl Sessions {
         entry.started.get_or_insert(now);
         let status = entry.status(now, &self.times)?;
         Some((Arc::clone(&entry.session), status))
+    }
+
+    /// Removes all sessions and tokens, and returns the number of sessions.
+    pub fn clear(&self) -> usize {
+        let mut stored = self.lock();
+        stored.tokens.clear();
+        std::mem::take(&mut stored.sessions).len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Stored> {
@@ -135,7 +152,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_session_follows_the_clock_and_is_deleted_after_its_lifetime() {
         let sessions = sessions();
-        sessions.create(Session::new("a"), Some("token".into())).unwrap();
+        sessions.create(Session::new("a"), Some("token".into()));
         assert_eq!(status(&sessions, "a"), Some(Status::Created));
         tokio::time::advance(Duration::from_secs(13)).await;
         assert_eq!(status(&sessions, "a"), Some(Status::Succeeded));
@@ -159,11 +176,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_token_returns_its_session_while_it_exists() {
         let sessions = sessions();
-        let create = |id: &str| sessions.create(Session::new(id), Some("token".into())).unwrap();
-        assert_eq!(create("a"), "a");
-        assert_eq!(create("b"), "a");
+        let create = |id: &str| sessions.create(Session::new(id), Some("token".into()));
+        assert_eq!(create("a"), Creation::New("a".into()));
+        assert_eq!(create("b"), Creation::Repeated("a".into()));
         tokio::time::advance(GONE_AFTER).await;
-        assert_eq!(create("c"), "c");
+        assert_eq!(create("c"), Creation::New("c".into()));
+        assert_eq!(sessions.clear(), 1);
+        assert_eq!(create("d"), Creation::New("d".into()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -175,7 +194,7 @@ mod tests {
         for number in 1..MAX_SESSIONS {
             sessions.place(frozen(number.to_string()));
         }
-        assert_eq!(sessions.create(Session::new("rejected"), None), None);
+        assert_eq!(sessions.create(Session::new("rejected"), None), Creation::TooMany);
         assert!(status(&sessions, "oldest").is_some());
         sessions.place(frozen("one more".into()));
         assert_eq!(status(&sessions, "oldest"), None);

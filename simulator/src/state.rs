@@ -11,3 +11,13 @@ pub(crate) struct State {
     pub quota: Quota,
     pub counts: RequestCounts,
 }
+
+impl State {
+    /// Removes all sessions, faults and counts, and refills the quota. Returns the number of sessions
+    /// and of faults. Requests in flight are not affected.
+    pub fn reset(&self) -> (usize, usize) {
+        self.quota.reset();
+        self.counts.reset();
+        (self.sessions.clear(), self.faults.clear())
+    }
+}

@@ -134,14 +134,14 @@ A result and its verdict:
 
   {first}
 
+A pending session: the response arrives when the session ends, 13 s after this call:
+
+  {wait}
+
 The face, into a file:
 
   {face} \\
     | jq -r .result.referenceImage.content | base64 -d > face.jpg
-
-A pending session; repeat the call until it is final:
-
-  {watch}
 
 An error with its details:
 
@@ -165,7 +165,7 @@ result is not lost. Ctrl-C stops.
         version = env!("CARGO_PKG_VERSION"),
         first = call(r#","min_confidence":80"#, "1"),
         face = call(r#","view":"RESULT_VIEW_REFERENCE""#, "2"),
-        watch = call(r#","min_confidence":80"#, "3"),
+        wait = call(r#","wait":"50s","min_confidence":80"#, "3"),
         denied = call("", "e2"),
         one = id("1"),
         states = states.concat(),

@@ -22,7 +22,7 @@ Create a session. The token chooses its result (succeeded, confidence-42, failed
 
   aws rekognition create-face-liveness-session --client-request-token outcome-failed-1
 
-Script faults, place sessions and count requests: curl http://{address}/simulator/
+Script faults, place sessions with a fixed id, count requests, and reset between tests: curl http://{address}/simulator/
 "
     );
     let config = simulator::Config { quota_tps, latency, created_for, in_progress_for, gone_after, speed };

@@ -43,7 +43,10 @@ pub enum Command {
     #[command(mut_arg("quota_tps", |arg| arg.default_value("0")))]
     Demo(Demo),
     /// Runs the simulated Rekognition alone, for any AWS SDK.
+    ///
+    /// Below the options: the outcomes of sessions, the faults, and the HTTP interface for tests.
     #[cfg(feature = "simulator")]
+    #[command(after_long_help = format!("{}\n{EXIT_CODES}", face_liveness_simulator::HELP))]
     Simulate(Simulate),
     /// Checks credentials, region and permission with one read of a random session id, and the
     /// shared cache and a running server if there are any. Prints what to fix.
@@ -54,6 +57,9 @@ pub enum Command {
     Health(Health),
     /// Prints the reference of a session id in the logs of servers with this key.
     SessionRef(SessionRef),
+    /// Prints the contract and the details of its errors as a binary FileDescriptorSet, for proxies
+    /// that translate JSON.
+    DescriptorSet,
 }
 
 #[derive(Args, Debug)]

@@ -64,7 +64,7 @@ pub fn read(
     }
     let mut warnings = Vec::new();
     // A misspelled name does not make a running server unhealthy.
-    if !matches!(cli.command, Command::Health(_) | Command::SessionRef(_)) {
+    if !matches!(cli.command, Command::Health(_) | Command::SessionRef(_) | Command::DescriptorSet) {
         let (misspelled, unknown) = names::check(&variables);
         problems.extend(misspelled);
         warnings.extend(unknown);

@@ -38,13 +38,16 @@ def both(result, body):
     }
 
 
+STATUSES = ("CREATED", "IN_PROGRESS", "SUCCEEDED", "FAILED", "EXPIRED")
+
+
 def place(simulator, session_id, body):
     """Places a session like AWS's in the simulator, for a comparison of its members."""
     image = body.get("ReferenceImage", {})
     stored = {"s3": {"bucket": "acceptance"} | ({"version": "v"} if "Version" in image["S3Object"] else {})} if "S3Object" in image else None
     simulator.place(
         session_id,
-        pace={"frozen": body["Status"]},
+        pace={"frozen": body["Status"] if body["Status"] in STATUSES else {"other": {"status": body["Status"]}}},
         audit_images=len(body.get("AuditImages", [])),
         images=stored or ("inline" if image else "none"),
         feedback=[{"code": item["Code"], "message": "acceptance"} for item in body.get("Feedback", [])],

@@ -101,13 +101,24 @@ fn help_groups_options_by_topic_and_lists_the_exit_codes() {
     assert_eq!(topics, expected, "{help}");
     let without_topic = help.split("Ports:").next().expect("text").matches("\n      --").count();
     assert_eq!(without_topic, 1, "only --validate has no topic: {help}");
-    for command in ["serve", "demo", "simulate", "check", "health", "session-ref", ""] {
+    for command in ["serve", "demo", "simulate", "check", "health", "session-ref", "descriptor-set", ""] {
         let arguments: Vec<_> = [command, "--help"].into_iter().filter(|argument| !argument.is_empty()).collect();
         let output = program(&arguments).output().expect("the program runs");
         let help = String::from_utf8_lossy(&output.stdout);
         let codes = help.split("Exit codes:\n").nth(1).unwrap_or_default().lines();
         let codes: Vec<_> = codes.filter_map(|line| line.split_whitespace().next()).collect();
         assert_eq!(codes, ["0", "1", "64", "130"], "{command}: {help}");
+    }
+}
+
+#[test]
+fn the_help_of_simulate_names_outcomes_and_faults() {
+    let output = program(&["simulate", "--help"]).output().expect("the program runs");
+    let help = String::from_utf8_lossy(&output.stdout);
+    for name in
+        ["outcome-confidence-", "outcome-failed", "outcome-expired", "ThrottlingException", "\"hang\"", "\"raw\""]
+    {
+        assert!(help.contains(name), "{name}: {help}");
     }
 }
 

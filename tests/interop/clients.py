@@ -21,6 +21,7 @@ import time
 import urllib.request
 
 import grpc
+import grpc_tools
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
@@ -610,7 +611,38 @@ if LANGUAGE == "python":
             equal("the line of the example", sh(*words, folder=folder / "clients/python").strip(), "live")
 
 
+if LANGUAGE == "node":
+
+    @check("the calls at the start of clients/README.md print what it shows")
+    def shown_calls():
+        install, *lines = snippets.calls().splitlines()
+        sh("bash", "-e", "-c", install.removeprefix("$ "), folder=ROOT)
+        with demo() as service:
+            for command, shown in zip(lines[::2], lines[1::2], strict=True):
+                words = command.removeprefix("$ ").replace("127.0.0.1:50051", service.address).split()
+                printed = subprocess.run(words, cwd=FOLDER, capture_output=True, text=True).stdout.strip()
+                matches(f"the output of {command}", printed, re.sub(r"\d+\\\.\d", r"\\d+\\.\\d", re.escape(shown)))
+
+
 if LANGUAGE == "go":
+
+    @check("another repository generates its stubs with the blocks of clients/README.md")
+    def other_repository():
+        generation, buf, _ = snippets.stubs()
+        source, caller = fresh_clone(SCRATCH / "source"), SCRATCH / "caller"
+        for words in ("init --quiet", "add .", "-c user.name=test -c user.email=test commit --quiet -m test", "tag v0.1.0"):
+            sh("git", *words.split(), folder=source)
+        save(caller / "buf.gen.yaml", generation)
+        for file in ("go.mod", "go.sum"):
+            shutil.copy(FOLDER / file, caller)
+        # git reads this folder instead of the server of the page.
+        prepare = f"""
+            export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0='url.{source}.insteadOf'
+            export GIT_CONFIG_VALUE_0=https://git.example.com/face-liveness-facade.git
+        """
+        sh("bash", "-e", "-c", prepare + buf, folder=caller)
+        sh("go", "vet", "./gen/...", folder=caller)
+        require((caller / "third_party/face-liveness" / PROTO).exists(), "buf export exports no contract")
 
     @check("a rollout behind one address fails no call, also with healthCheckConfig")
     def rollout():
@@ -653,6 +685,21 @@ if LANGUAGE == "go":
 
 
 if LANGUAGE == "java":
+
+    @check("protoc of Maven's plugin generates stubs with the block of clients/README.md")
+    def plain_protoc():
+        caller, release = SCRATCH / "protoc-caller", SCRATCH / "protoc"
+        (release / "bin").mkdir(parents=True)
+        (caller / "gen").mkdir(parents=True)
+        # As in the release of protoc, which has the files of google/protobuf.
+        protoc = next((FOLDER / "target/protoc-plugins").glob("protoc-[0-9]*"))
+        shutil.copy(protoc, release / "bin/protoc")
+        (release / "bin/protoc").chmod(0o755)
+        (release / "include").symlink_to(pathlib.Path(grpc_tools.__file__).parent / "_proto")
+        shutil.copytree(ROOT / "proto", caller / "third_party/face-liveness")
+        _, _, commands = snippets.stubs()
+        sh("bash", "-e", "-c", f"PATH={release}/bin:$PATH\n{commands}", folder=caller)
+        require(list(caller.glob("gen/faceliveness/v1/*.java")), "there is no stub")
 
     @check("mvn -q compile exec:java prints the decision and exits with its code")
     def maven():

@@ -11,6 +11,7 @@ import time
 import urllib.request
 
 from checks import CheckFailed, equal, require
+from mesh_config import loopback
 
 # Seconds that anything may take.
 TIMEOUT = 20
@@ -88,7 +89,10 @@ class Simulator(Process):
         http(f"{self.endpoint}/simulator/sessions/{session}", "PUT", placement)
 
     def fails(self, session, code):
-        http(f"{self.endpoint}/simulator/faults", "POST", {"session_id": session, "kind": {"error": {"code": code}}})
+        self.faults(session, {"error": {"code": code}})
+
+    def faults(self, session, kind):
+        http(f"{self.endpoint}/simulator/faults", "POST", {"session_id": session, "kind": kind})
 
 
 class Instance:
@@ -128,10 +132,12 @@ class Instance:
 
 class Envoy(Process):
     def __init__(self, scratch, binary, name, config):
-        file, admin = (pathlib.Path(scratch) / f"{name}.{end}" for end in ("json", "admin"))
-        file.write_text(json.dumps(config))
+        """`config` is a bootstrap, or the text of one in YAML without an admin port."""
+        file, admin = (pathlib.Path(scratch) / f"{name}.{end}" for end in ("yaml", "admin"))
+        file.write_text(config if isinstance(config, str) else json.dumps(config))
         # Several may run on a machine, and one thread suffices for a test.
         words = [binary, "-c", file, "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warn"]
+        words += ["--config-yaml", json.dumps({"admin": {"address": loopback(0)}})] if isinstance(config, str) else []
         super().__init__(scratch, name, [*words, "--admin-address-path", admin])
 
         def address():

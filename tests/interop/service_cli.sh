@@ -53,6 +53,8 @@ run_printed() {
     ((code == 0)) || failure "It ends with $code: ${response:0:600}" || return
     case $command in
         *face.jpg) jpeg face.jpg ;;
+        # The session is pending, so only the wait makes it final.
+        *'"wait":"50s"'*) [[ $(jq -r .verdict <<<"$response") == VERDICT_LIVE ]] || failure "${response:0:600}" ;;
         *0001\"*min_confidence*) [[ $(jq -r .verdict <<<"$response") == VERDICT_LIVE ]] || failure "${response:0:600}" ;;
         *session_id*) [[ $(jq -r .result.status <<<"$response") == LIVENESS_STATUS_* ]] || failure "${response:0:600}" ;;
     esac
@@ -68,6 +70,12 @@ jpeg() {
 # Checks that the guide has a command that matches.
 has_command() {
     commands | grep -Eq -- "$1" || failure "No command of the guide has $1."
+}
+
+second_waits() {
+    local second
+    second=$(commands | sed -n 2p)
+    contains "$second" grpcurl '"wait":"50s"' 000000000003
 }
 
 denied() {
@@ -122,6 +130,7 @@ health() {
 for kind in 'grpcurl .*0001".*min_confidence' '^buf curl' 'face\.jpg$' '00e[0-9]"'; do
     check "the guide has a command with $kind" has_command "$kind"
 done
+check "the second command waits for a pending session" second_waits
 while IFS= read -r command; do
     check "runs as printed: $command" run_printed "$command"
 done < <(commands)

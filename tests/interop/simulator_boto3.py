@@ -309,9 +309,27 @@ def quota():
     read(session)
 
 
-@check("the control API documents itself, and counts requests")
+@check("GET /simulator/ is a page for people, with the simulator's address, and the end of simulate --help")
+def page():
+    with urllib.request.urlopen(f"{SIMULATOR}/simulator/") as response:
+        text, kind = response.read().decode(), response.headers["content-type"]
+    equal("the content type", kind, "text/plain; charset=utf-8")
+    for words in ("outcome-expired", '"cut_body"', f"{SIMULATOR}/simulator/faults", "POST   /simulator/reset"):
+        require(words in text, f"the page does not have {words}")
+
+
+@check("the reads of a session are counted by outcome")
+def reads_of_a_session():
+    session = create(ClientRequestToken="outcome-pending-counted")
+    read(session)
+    control("POST", "faults", {"session_id": session, "times": 1, "kind": {"error": {"code": "ThrottlingException"}}})
+    expect_error(read, "ThrottlingException", session_id=session)
+    counts = control("GET", f"requests/{session}")
+    equal("the counts", (counts["received"], counts["outcomes"]["fault: error"]), (2, 1))
+
+
+@check("the control API counts requests")
 def control_surface():
-    require("POST /simulator/faults" in control("GET", ""), "the help does not mention faults")
     counts = control("GET", "requests")
     sent = {operation: sum(name == operation for name, _, _ in RESPONSES) for operation in OPERATIONS}
     equal("the counts", {operation: counts[operation]["received"] for operation in OPERATIONS}, sent)
@@ -370,6 +388,16 @@ def all_errors_were_returned():
         shapes = CLIENT.meta.service_model.operation_model(operation).error_shapes
         never = [shape.name for shape in shapes if (operation, shape.name) not in returned]
         require(not never, f"{operation} never returned {', '.join(never)}")
+
+
+@check("a reset removes sessions, faults and counts")
+def reset():
+    session = create()
+    control("POST", "faults", {"kind": "hang"})
+    removed = control("POST", "reset")
+    require(removed["sessions"] >= 1 and removed["faults"] == 1, f"it removed {removed}")
+    expect_error(read, "SessionNotFoundException", session_id=session)
+    equal("the reads", control("GET", "requests")["GetFaceLivenessSessionResults"]["received"], 1)
 
 
 run()

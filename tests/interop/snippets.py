@@ -29,6 +29,24 @@ def logging_row(language):
     return re.search(rf"^\| {re.escape(NAMES[language][0])}, .*$", text, re.MULTILINE)[0]
 
 
+def calls():
+    """Returns the block at the start of the README of the clients: commands, and what they print."""
+    return block((ROOT / "clients/README.md").read_text(), "console")
+
+
+def stubs():
+    """Returns the blocks under "Getting the stubs" in the README of the clients: buf.gen.yaml, the commands of buf, and of protoc."""
+    text = (ROOT / "clients/README.md").read_text().split("\n## Getting the stubs\n")[1]
+    return [block(text, "yaml"), *re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+
+
+def executed(language):
+    """Returns all blocks that clients.py executes for a language."""
+    _, commands, code = program(language)
+    others = {"go": stubs()[:2], "node": [calls()], "java": stubs()[2:]}
+    return [commands, code, redacting(language), *others.get(language, [])]
+
+
 def section(file, heading, language):
     """Returns the text under a heading, from the name of one language in bold to the next one."""
     text = (ROOT / file).read_text()

@@ -1,5 +1,11 @@
+use std::{
+    io::{self, Write},
+    sync::Mutex,
+};
+
 use axum::http::header::AUTHORIZATION;
 use tokio::time::Instant;
+use tower::ServiceExt;
 
 use super::*;
 use crate::{Config, Fault, Pace, Session, Simulator, Status};
@@ -107,6 +113,93 @@ async fn a_raw_fault_does_not_look_like_aws() {
     let response = receive(extract::State(endpoint), read(ID)).await;
     assert_eq!((response.status().as_u16(), &response.headers()[CONTENT_TYPE]), (429, &"text/html".parse().unwrap()));
     assert!(!response.headers().contains_key("x-amzn-requestid"));
+}
+
+fn create(token: &str) -> Request {
+    let mut request = read(ID);
+    let target = "RekognitionService.CreateFaceLivenessSession".parse().unwrap();
+    request.headers_mut().insert("x-amz-target", target);
+    *request.body_mut() = json!({"ClientRequestToken": token}).to_string().into();
+    request
+}
+
+#[tokio::test]
+async fn a_repeated_token_is_logged_once_per_repetition() {
+    let (endpoint, _, _shutdown) = endpoint(Config::default());
+    let (log, reader) = log();
+    for _ in 0..2 {
+        assert_eq!(send(&endpoint, create("outcome-failed-1")).await.0, 200);
+    }
+    assert_eq!(send(&endpoint, create("outcome-failed-2")).await.0, 200);
+    drop(log);
+    let log = reader.text();
+    assert_eq!(log.matches("a ClientRequestToken was repeated").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn the_reads_of_a_session_are_counted_by_outcome() {
+    let (endpoint, simulator, _shutdown) = endpoint(Config::default());
+    send(&endpoint, read(ID)).await;
+    simulator.script(Fault { times: Some(1), ..Fault::new(FaultKind::Latency { ms: 0 }) });
+    send(&endpoint, read(&ID.replace('b', "c"))).await;
+    send(&endpoint, read(ID)).await;
+    let expected = json!({"received": 2, "outcomes": {"CREATED": 2}});
+    assert_eq!(control(&simulator, "GET", &format!("requests/{ID}")).await, (200, expected));
+    let other = format!("requests/{}", ID.replace('b', "c"));
+    let expected = json!({"received": 1, "outcomes": {"fault: latency": 1}});
+    assert_eq!(control(&simulator, "GET", &other).await, (200, expected));
+    let never = format!("requests/{}", ID.replace('b', "d"));
+    assert_eq!(control(&simulator, "GET", &never).await, (200, json!({"received": 0, "outcomes": {}})));
+    assert_eq!(control(&simulator, "GET", "requests/no-id").await.0, 400);
+}
+
+#[tokio::test]
+async fn a_reset_removes_sessions_tokens_faults_and_counts_and_refills_the_quota() {
+    let (endpoint, simulator, _shutdown) = endpoint(Config { quota_tps: 1, ..Config::default() });
+    send(&endpoint, create("token")).await;
+    assert_eq!(send(&endpoint, create("token")).await.1, "ThrottlingException");
+    send(&endpoint, read(ID)).await;
+    simulator.script(Fault::new(FaultKind::CutBody));
+    assert_eq!(control(&simulator, "POST", "reset").await, (200, json!({"sessions": 2, "faults": 1})));
+    assert_eq!((simulator.reads(), simulator.reads_of(ID), simulator.throttled()), (0, 0, 0));
+    assert_eq!(send(&endpoint, read(ID)).await, (400, "SessionNotFoundException".to_owned()));
+    assert_eq!(send(&endpoint, create("token")).await.0, 200);
+    assert_eq!(control(&simulator, "POST", "reset").await, (200, json!({"sessions": 1, "faults": 0})));
+}
+
+/// Calls the control API, and returns the HTTP status and the JSON of the response.
+async fn control(simulator: &Simulator, method: &str, path: &str) -> (u16, Value) {
+    let request = Request::builder().method(method).uri(format!("/simulator/{path}")).body(Body::empty()).unwrap();
+    let response = simulator.router().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    (status, serde_json::from_slice(&to_bytes(response.into_body(), usize::MAX).await.unwrap()).unwrap())
+}
+
+/// Records the log of this thread until the guard is dropped.
+fn log() -> (tracing::subscriber::DefaultGuard, Log) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    (tracing::subscriber::set_default(subscriber), log)
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[test]
