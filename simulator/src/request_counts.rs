@@ -26,8 +26,8 @@ struct Counts {
     reads: BoundedMap<Count>,
 }
 
-/// The counts of one operation, or of one session's reads. `received` includes requests in flight and canceled ones, which
-/// have no outcome.
+/// The counts of one operation, or of one session's reads. `received` includes requests in flight
+/// and canceled ones, which have no outcome.
 #[derive(Clone, Default, Serialize)]
 pub(crate) struct Count {
     received: u64,

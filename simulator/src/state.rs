@@ -13,8 +13,8 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Removes all sessions, faults and counts, and refills the quota. Returns the number of sessions
-    /// and of faults. Requests in flight are not affected.
+    /// Removes all sessions, faults and counts, and refills the quota. Returns the number of
+    /// sessions and of faults. Requests in flight are not affected.
     pub fn reset(&self) -> (usize, usize) {
         self.quota.reset();
         self.counts.reset();
