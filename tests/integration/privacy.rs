@@ -42,6 +42,15 @@ async fn no_personal_data_is_in_logs_metrics_traces_errors_files_or_core_dumps()
     let expected = Reason::ALL.into_iter().filter(|reason| !unreturned.contains(reason));
     let missing: Vec<_> = expected.filter(|reason| !returned.contains(reason.name())).collect();
     assert_eq!(missing, [], "every error was returned");
+    let (log, pages) = (String::from_utf8_lossy(&proof.observed.log), String::from_utf8_lossy(&proof.observed.pages));
+    assert!(log.contains(r#""verdict":"VERDICT_TOO_OLD""#), "the log was searched with each verdict");
+    for series in [
+        r#"face_liveness_verdicts_total{verdict="too_old"} 1"#,
+        r#"{challenge="other",sdk_type="web",status="succeeded",verdict="unspecified"} 1"#,
+        r#"face_liveness_feedback_total{code="other"} "#,
+    ] {
+        assert!(pages.contains(series), "the metrics were searched with {series}");
+    }
     assert!(
         proof.observed.spans > 100 && proof.observed.log.len() > 100_000 && !proof.observed.pages.is_empty(),
         "the program was observed"

@@ -35,6 +35,7 @@ pub async fn requests(caller: &Caller) {
         GetLivenessResultRequest { view: 99, ..valid() },
         GetLivenessResultRequest { min_confidence: Some(0.5), ..valid() },
         GetLivenessResultRequest { wait, ..valid() },
+        GetLivenessResultRequest { max_result_age: wait, ..valid() },
     ];
     for request in ids.into_iter().chain(others) {
         caller.call(request).await.expect_err("it is malformed");

@@ -32,7 +32,13 @@ pub fn words(id: &str) -> String {
     format!("{id} {CONFIDENCE} s3://{BUCKET}/{KEY}/{id}/reference.jpg {}", base64::encode(image()))
 }
 
-/// Returns AWS's response with all planted data and this status.
+/// Returns a text as the user's device might report it: with an S3 key and the session id.
+pub fn text(id: &str) -> String {
+    format!("web {KEY} {id}")
+}
+
+/// Returns AWS's response with all planted data and this status. The texts that metrics count by
+/// are planted too.
 pub fn result(id: &str, status: &str) -> String {
     let bounding_box = json!({"Width": 0.5, "Height": 0.5, "Left": 0.25, "Top": 0.25});
     let inline = json!({"Bytes": base64::encode(image()), "BoundingBox": bounding_box});
@@ -44,9 +50,9 @@ pub fn result(id: &str, status: &str) -> String {
         "Confidence": CONFIDENCE,
         "ReferenceImage": inline,
         "AuditImages": [inline, stored],
-        "Challenge": {"Type": "FaceMovementChallenge", "Version": "1.0.0"},
-        "Feedback": [{"Code": "LOW_LIGHTING_DETECTED", "Message": words(id)}],
-        "Metadata": {"SDKType": "web"},
+        "Challenge": {"Type": text(id), "Version": text(id)},
+        "Feedback": [{"Code": text(id), "Message": words(id)}],
+        "Metadata": {"SDKType": text(id)},
     });
     result.to_string()
 }

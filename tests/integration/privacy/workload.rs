@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{facade, faults};
 use face_liveness_facade::{
-    proto::{GetLivenessResultRequest, ResultView, Source},
+    proto::{GetLivenessResultRequest, ResultView, Source, Verdict},
     simulator::{Fault, FaultKind, Pace, Session, Simulator, Status},
 };
 use std::time::Duration;
@@ -51,9 +51,13 @@ pub async fn statuses(simulator: &Simulator, caller: &Caller) {
     let cached = caller.call(planted::full(STATUSES)).await.expect("a response");
     assert_eq!(cached.source(), Source::Cache);
     let result = cached.result.expect("a result");
+    assert_eq!(result.metadata.expect("metadata").sdk_type, planted::text(&id(STATUSES)));
     assert_eq!(result.confidence, Some(planted::CONFIDENCE));
     assert_eq!(result.reference_image.expect("an image").content, planted::image());
     assert!(result.audit_images[1].s3_object.as_ref().is_some_and(|object| object.name.starts_with(planted::KEY)));
+    let max_result_age = Some(prost_types::Duration { seconds: 0, nanos: 1 });
+    let request = GetLivenessResultRequest { min_confidence: Some(80.0), max_result_age, ..planted::full(STATUSES) };
+    assert_eq!(caller.call(request).await.expect("a response").verdict(), Verdict::TooOld);
     simulator.clear_faults();
 }
 
