@@ -63,7 +63,7 @@ def main():
             run_manifest(name, extra, simulator)
         with Redis() as url:
             auth = "sharedCache.auth.existingSecret=any,sharedCache.auth.usernameKey=username"
-            cache = ["--set", f"sharedCache.url={url},sharedCache.key.existingSecret=any,{auth}", "--set", "config.drainDelay=3s"]
+            cache = ["--set", f"sharedCache.url={url},sharedCache.key.existingSecret=any,{auth}", "--set", "config.drainDelay=3s,config.minConfidence=80"]
             metrics = run_manifest("a shared cache", cache, simulator)
             expect("\nface_liveness_shared_cache_up 1\n" in metrics, "the shared cache is not up")
         run_without_credentials()

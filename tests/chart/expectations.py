@@ -61,8 +61,8 @@ EXPECTED = {
         "ServiceAccount/face-liveness-facade/metadata/annotations/eks.amazonaws.com~1role-arn": PRESENT,
         "PrometheusRule/face-liveness-facade/spec/groups/0/rules/0/annotations/runbook_url": "https://runbooks.example.com/face-liveness#facelivenessdown",
         "PrometheusRule/face-liveness-facade/spec/groups/0/rules/0/labels/team": "identity",
-        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/33": PRESENT,
-        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/34": ABSENT,
+        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/34": PRESENT,
+        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/35": ABSENT,
     },
     "least": {f"{POD}/terminationGracePeriodSeconds": 7},
     "options": {
@@ -89,8 +89,8 @@ EXPECTED = {
             "ports": [{"port": 6380, "protocol": "TCP"}],
             "to": [{"ipBlock": {"cidr": "10.0.32.0/20"}}],
         },
-        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/13/alert": "FaceLivenessSharedCacheDown",
-        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/14/alert": "FaceLivenessSharedCacheUnreadable",
+        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/14/alert": "FaceLivenessSharedCacheDown",
+        "PrometheusRule/face-liveness-facade/spec/groups/0/rules/15/alert": "FaceLivenessSharedCacheUnreadable",
     },
     "shared-cache-small": {
         f"{CONTAINER}/env/FACE_LIVENESS_SHARED_CACHE_KEY_FILE": f"{MOUNTS}/shared-cache-key/k",
