@@ -1,12 +1,12 @@
 //! The counters of final results, feedback and verdicts.
 
 use crate::{
-    facade::{Facade, id, request},
+    facade::{Facade, eventually, id, request},
     shared_cache::Replicas,
 };
 use face_liveness_facade::{
     proto::{GetLivenessResultRequest, ResultView},
-    simulator::{Challenge, ChallengeType, Feedback, FeedbackCode, Outcome, Pace, Session, Status},
+    simulator::{Challenge, ChallengeType, Fault, FaultKind, Feedback, FeedbackCode, Outcome, Pace, Session, Status},
 };
 
 fn succeeded(id: String) -> Session {
@@ -77,4 +77,30 @@ async fn only_the_replica_that_first_read_a_result_counts_it() {
         counted.push(replica.metric(&series).await);
     }
     assert_eq!((counted, replicas.simulator.reads()), (vec![1.0, 0.0, 0.0], 3));
+}
+
+#[tokio::test]
+async fn a_result_that_two_replicas_read_at_the_same_time_counts_once() {
+    let replicas = Replicas::start(2, &["--min-confidence", "80"]).await;
+    replicas.simulator.place(succeeded(id(1)));
+    replicas.simulator.script(Fault::new(FaultKind::Latency { ms: 3_000 }));
+    let mut calls = tokio::task::JoinSet::new();
+    for (replica, reads) in replicas.all.iter().zip(1..) {
+        let mut client = replica.client().await;
+        calls.spawn(async move { client.get_liveness_result(request(&id(1))).await });
+        // The lease is lost, as when Redis fails over.
+        let is_read = async || {
+            for lease in replicas.redis.command::<Vec<String>>(&["KEYS", "*:lease"]) {
+                replicas.redis.command::<u64>(&["DEL", &lease]);
+            }
+            replicas.simulator.reads_of(&id(1)) == reads
+        };
+        eventually("each replica reads it", is_read).await;
+    }
+    for response in calls.join_all().await {
+        response.expect("a response");
+    }
+    let series = final_results("succeeded", "live");
+    let counted = replicas.all[0].metric(&series).await + replicas.all[1].metric(&series).await;
+    assert_eq!((counted, replicas.simulator.reads()), (1.0, 2));
 }
