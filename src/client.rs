@@ -4,13 +4,15 @@
 //! claim of the client itself is ignored.
 
 mod key;
+mod metrics;
 mod peer;
 mod shares;
 pub mod xfcc;
 
 pub use key::ClientKey;
+pub use metrics::ClientLimit;
 pub use peer::Peer;
-pub use shares::{Client, ClientLimit, RequestShare, ShareLimits, Shares, share_of};
+pub use shares::{Client, RequestShare, ShareLimits, Shares, share_of};
 
 use crate::{
     config::{ClientIdentity, NamePattern},

@@ -1,9 +1,11 @@
 //! The share of each client in the limits of this server: at most nine tenths, so that one client
 //! leaves a tenth to the others.
 
-use super::ClientKey;
+use super::{
+    ClientKey,
+    metrics::{self, ClientLimit, Rejections},
+};
 use crate::{config::NamePattern, telemetry::metrics::Registry};
-use prometheus::{IntCounter, IntCounterVec, Opts};
 use std::{
     collections::HashMap,
     sync::{
@@ -13,25 +15,11 @@ use std::{
 };
 use tokio::sync::Semaphore;
 
-/// The client in the metrics if `--allowed-clients` does not list it.
-const OTHER: &str = "other";
-
 /// Returns the share of one client in a limit: nine tenths. A limit below 10 has no tenth to leave
 /// to others.
 pub fn share_of(limit: usize) -> usize {
     if limit < 10 { limit } else { limit - limit.div_ceil(10) }
 }
-
-/// A limit that a request was rejected at, as the label `limit` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientLimit {
-    Requests,
-    Connections,
-    ImageBudget,
-    Quota,
-}
-
-const LIMITS: [&str; 4] = ["requests", "connections", "image_budget", "quota"];
 
 /// The limits of this server that clients share.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +35,7 @@ pub struct Shares {
     clients: Mutex<Clients>,
     allowed: Vec<NamePattern>,
     /// Rejected requests by entry of `allowed`, and of all other clients.
-    rejected: Vec<[IntCounter; LIMITS.len()]>,
+    rejected: Vec<Rejections>,
 }
 
 #[derive(Default)]
@@ -64,7 +52,7 @@ pub struct Client {
     pub image_budget: Arc<Semaphore>,
     max_requests: usize,
     requests: AtomicUsize,
-    rejected: [IntCounter; LIMITS.len()],
+    rejected: Rejections,
 }
 
 /// A request in flight, until it is dropped.
@@ -73,13 +61,7 @@ pub struct RequestShare(Arc<Client>);
 impl Shares {
     /// `allowed` are the clients that metrics name.
     pub fn new(limits: ShareLimits, allowed: &[NamePattern], registry: &Registry) -> Arc<Self> {
-        let rejected = Opts::new(
-            "face_liveness_client_rejections_total",
-            "Requests that were rejected at a limit, by limit and by entry of --allowed-clients.",
-        );
-        let rejected = registry.register(IntCounterVec::new(rejected, &["client", "limit"]));
-        let names = allowed.iter().map(NamePattern::to_string).chain([OTHER.to_owned()]);
-        let rejected = names.map(|client| LIMITS.map(|limit| rejected.with_label_values(&[&client, limit]))).collect();
+        let rejected = metrics::rejections(allowed, registry);
         Arc::new(Self { limits, clients: Mutex::default(), allowed: allowed.to_vec(), rejected })
     }
 
