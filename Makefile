@@ -18,7 +18,7 @@ SHIPPED = cargo build --release && cp $(RELEASE_BINARY) $(RELEASE_BINARY)-shippe
 
 .PHONY: test test-release check privacy-proof interop-simulator interop-service interop-mesh snippets e2e e2e-aws e2e-chart e2e-clients e2e-kubernetes load-image \
 	chart-generate bench bench-pieces \
-	bench-instructions bench-throttling bench-waiters soak fuzz image image-test engine sbom tools-test tools-bench tools-check tools-interop tools-mesh tools-snippets \
+	bench-instructions bench-throttling bench-waiters bench-fairness soak fuzz image image-test engine sbom tools-test tools-bench tools-check tools-interop tools-mesh tools-snippets \
 	tools-aws tools-kubernetes tools-clients tools-chart tools-fuzz tools-image tools-sbom \
 	release tools-release
 
@@ -115,6 +115,10 @@ soak: ## All kinds of callers and outages for ten minutes (SOAK_SECONDS), with l
 bench-waiters: ## Memory and CPU time of 10,000 waiting callers. A minute, with the release build.
 	cargo build --release
 	TESTED_PROGRAM=$(RELEASE_BINARY) cargo bench --profile dev --bench waiters
+
+bench-fairness: ## Delay of a client's results while another one requests unknown sessions. Five minutes, with the release build.
+	cargo build --release
+	TESTED_PROGRAM=$(RELEASE_BINARY) cargo bench --profile dev --bench fairness
 
 fuzz: tools-fuzz ## Fuzzes all parsers of external bytes, FUZZ_SECONDS per target. Failing inputs are in fuzz/artifacts.
 	@# So that the fuzzed dependencies are those of the release.

@@ -7,6 +7,7 @@ use aws_sdk_rekognition::{
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use face_liveness_facade::{
+    client::ClientKey,
     grpc::{response, valid_request::ValidRequest},
     rekognition::{Rekognition, convert},
     results::{CacheLimits, ImageSet, ReaderSettings, SessionReader, SessionResponse, WaitBudget},
@@ -71,7 +72,7 @@ async fn cached(id: SessionId) -> SessionReader {
 
 async fn get(results: &SessionReader, id: SessionId, wanted: ImageSet) -> SessionResponse {
     let budget = WaitBudget { wait_until: None, respond_by: Instant::now() + Duration::from_secs(5) };
-    results.get(id, wanted, budget).await.expect("it is there")
+    results.get(id, &ClientKey::Others, wanted, budget).await.expect("it is there")
 }
 
 fn pieces(criterion: &mut Criterion) {

@@ -3,10 +3,16 @@
 //! A client's names are those in its certificate, or those that a trusted sidecar read in it. A
 //! claim of the client itself is ignored.
 
+mod key;
+mod metrics;
 mod peer;
+mod shares;
 pub mod xfcc;
 
+pub use key::ClientKey;
+pub use metrics::ClientLimit;
 pub use peer::Peer;
+pub use shares::{Client, RequestShare, ShareLimits, Shares, share_of};
 
 use crate::{
     config::{ClientIdentity, NamePattern},
@@ -23,12 +29,24 @@ pub struct Caller {
     peer: Option<Arc<Peer>>,
     /// The names that the sidecar forwarded. None if they come from the peer's certificate.
     forwarded: Option<Vec<String>>,
+    /// The client of the forwarded names. None if it is the peer.
+    client: Option<Arc<Client>>,
 }
 
 impl Caller {
     /// Returns the peer of the request's connection.
     pub fn peer(&self) -> Option<&Peer> {
         self.peer.as_deref()
+    }
+
+    /// Returns the client to which the request's share of the limits belongs.
+    pub fn client(&self) -> Option<&Arc<Client>> {
+        self.client.as_ref().or_else(|| Some(&self.peer.as_ref()?.client))
+    }
+
+    /// Returns the client in whose queue its reads are.
+    pub fn key(&self) -> &ClientKey {
+        self.client().map_or(&ClientKey::Others, |client| &client.key)
     }
 
     fn names(&self) -> &[String] {
@@ -63,12 +81,14 @@ pub struct Clients {
 
 impl Clients {
     /// Returns the caller that sent `headers` on the connection of `peer`.
-    pub fn caller(&self, peer: Option<Arc<Peer>>, headers: &HeaderMap) -> Caller {
+    pub fn caller(&self, peer: Option<Arc<Peer>>, headers: &HeaderMap, shares: &Shares) -> Caller {
         let forwarded = match self.identity {
             ClientIdentity::Tls => None,
             ClientIdentity::Xfcc => Some(forwarded(headers)),
         };
-        Caller { peer, forwarded }
+        let names = forwarded.as_deref().filter(|names| !names.is_empty());
+        let client = names.map(|names| shares.client(ClientKey::Name(names[0].as_str().into()), names));
+        Caller { peer, forwarded, client }
     }
 
     /// # Errors
@@ -107,12 +127,13 @@ mod tests {
     }
 
     fn may_call(clients: &Clients, names: &[&str]) -> Result<(), Error> {
-        clients.may_call(&clients.caller(Some(peer(names)), &HeaderMap::new()))
+        clients.may_call(&clients.caller(Some(peer(names)), &HeaderMap::new(), &Shares::of_tests()))
     }
 
     fn peer(names: &[&str]) -> Arc<Peer> {
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Arc::new(Peer::new("10.1.2.3:4567".parse().expect("an address"), names, || false))
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let client = Shares::of_tests().client(ClientKey::Others, &names);
+        Arc::new(Peer::new("10.1.2.3:4567".parse().expect("an address"), names, client, || false))
     }
 
     #[test]
@@ -183,7 +204,11 @@ mod tests {
             ("URI=\"spiffe://example.org/ns/../admin\";DNS=Web.example.org", true),
         ] {
             let headers = HeaderMap::from_iter([(FORWARDED_CLIENT_CERT, names.parse().expect("a header"))]);
-            assert_eq!(clients.may_call(&clients.caller(None, &headers)).is_ok(), allowed, "{names}");
+            assert_eq!(
+                clients.may_call(&clients.caller(None, &headers, &Shares::of_tests())).is_ok(),
+                allowed,
+                "{names}"
+            );
         }
     }
 
@@ -196,7 +221,7 @@ mod tests {
     fn images_have_an_allow_list_of_their_own() {
         let clients = clients(&["*"], &[CHECKOUT], ClientIdentity::Tls);
         let sees = |name: &str| {
-            let caller = clients.caller(Some(peer(&[name])), &HeaderMap::new());
+            let caller = clients.caller(Some(peer(&[name])), &HeaderMap::new(), &Shares::of_tests());
             clients.may_see_images(&caller).map_err(|error| error.reason)
         };
         assert_eq!(sees(CHECKOUT), Ok(()));
@@ -209,7 +234,11 @@ mod tests {
         headers.insert(FORWARDED_CLIENT_CERT, format!("By=spiffe://us;URI={CHECKOUT}").parse().expect("a header"));
         for (source, known) in [(ClientIdentity::Xfcc, true), (ClientIdentity::Tls, false)] {
             let clients = clients(&[CHECKOUT], &[], source);
-            assert_eq!(clients.may_call(&clients.caller(None, &headers)).is_ok(), known, "{source:?}");
+            assert_eq!(
+                clients.may_call(&clients.caller(None, &headers, &Shares::of_tests())).is_ok(),
+                known,
+                "{source:?}"
+            );
         }
     }
 
@@ -219,7 +248,7 @@ mod tests {
         headers.append(FORWARDED_CLIENT_CERT, format!("URI={CHECKOUT}").parse().expect("a header"));
         headers.append(FORWARDED_CLIENT_CERT, "URI=spiffe://example.org/ns/other".parse().expect("a header"));
         let clients = clients(&[CHECKOUT], &[], ClientIdentity::Xfcc);
-        assert!(clients.may_call(&clients.caller(None, &headers)).is_err());
+        assert!(clients.may_call(&clients.caller(None, &headers, &Shares::of_tests())).is_err());
     }
 
     #[test]
@@ -245,7 +274,8 @@ mod tests {
     #[test]
     fn a_caller_is_displayed_by_name_or_else_by_address() {
         let clients = clients(&[], &[], ClientIdentity::Tls);
-        let shown = |names: &[&str]| clients.caller(Some(peer(names)), &HeaderMap::new()).to_string();
+        let shown =
+            |names: &[&str]| clients.caller(Some(peer(names)), &HeaderMap::new(), &Shares::of_tests()).to_string();
         assert_eq!((shown(&[CHECKOUT]).as_str(), shown(&[]).as_str()), (CHECKOUT, "10.1.2.3"));
     }
 }

@@ -12,7 +12,7 @@ pub mod calls;
 mod codec;
 pub(crate) mod deadline;
 mod delivery;
-mod image_budget;
+pub(crate) mod image_budget;
 pub mod metrics;
 mod outcome;
 mod recorder;
@@ -25,7 +25,7 @@ pub use image_budget::ImagePermit;
 pub use recorder::Recorder;
 
 use crate::{
-    client::Clients,
+    client::{ClientLimit, Clients},
     config::AccessLog,
     error::{Context, Error, Reason},
     proto::{
@@ -92,11 +92,13 @@ impl Service {
         }
         let wait_until = valid.wait.map(|wait| call.arrival + wait);
         let wait_budget = WaitBudget { wait_until, respond_by: deadline.respond_by() };
-        let session = self.results.get(valid.session_id, valid.images, wait_budget).await?;
+        let session = self.results.get(valid.session_id, call.caller.key(), valid.images, wait_budget).await?;
         let permit = match response::image_bytes(&session, valid, self.options.images) {
             0 => None,
             // Boxed, so that a response without images does not pay for it.
-            bytes => Some(Box::pin(self.image_budget.acquire(bytes, deadline.respond_by())).await?),
+            bytes => {
+                Some(Box::pin(self.image_budget.acquire(bytes, call.caller.client(), deadline.respond_by())).await?)
+            }
         };
         Ok((session, permit))
     }
@@ -149,6 +151,9 @@ impl FaceLivenessService for Service {
                 Ok(self.respond(&call, valid, response))
             }
             Err(error) => {
+                if error.reason == Reason::QuotaExhausted {
+                    call.caller.client().inspect(|client| client.count_rejection(ClientLimit::Quota));
+                }
                 self.recorder.record(&call, valid.as_ref().ok(), &Outcome::Error(&error, None));
                 Err(self.recorder.status(&error, &request.session_id, deadline))
             }

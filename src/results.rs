@@ -18,6 +18,7 @@ pub use session_result::{ImageSet, Images, SessionResponse, SessionResult};
 pub use shared_cache::{Keyring, SharedCacheSettings};
 
 use crate::{
+    client::ClientKey,
     error::{Error, Reason},
     rekognition::Rekognition,
     session::{SessionId, SessionRefKey},
@@ -79,28 +80,35 @@ impl SessionReader {
         }))
     }
 
-    /// Returns the session's result, with the content of `wanted` images that is available.
+    /// Returns the session's result for this client, with the content of `wanted` images that is
+    /// available.
     ///
     /// # Errors
     /// Every reason except those of a malformed or forbidden request. Dropping the future does not
     /// affect other callers.
-    pub async fn get(&self, id: SessionId, wanted: ImageSet, budget: WaitBudget) -> Result<SessionResponse, Error> {
+    pub async fn get(
+        &self,
+        id: SessionId,
+        client: &ClientKey,
+        wanted: ImageSet,
+        budget: WaitBudget,
+    ) -> Result<SessionResponse, Error> {
         let cache = &self.0.cache;
         let response = match cache.get(id, wanted).await {
             Some(cached) => cached,
             // Boxed, so that a cache hit does not move the future of a miss, which is some
             // kilobytes.
-            None => Box::pin(self.read(id, budget)).await?,
+            None => Box::pin(self.read(id, client, budget)).await?,
         };
         if response.images.is_some() || !cache.has_images(&response.result, wanted) {
             return Ok(response);
         }
         // The images were evicted, or another replica has them.
-        Ok(Box::pin(self.with_images(id, &response, wanted, budget)).await.unwrap_or(response))
+        Ok(Box::pin(self.with_images(id, client, &response, wanted, budget)).await.unwrap_or(response))
     }
 
     /// Returns the result of a session that is not cached.
-    async fn read(&self, id: SessionId, budget: WaitBudget) -> Result<SessionResponse, Error> {
+    async fn read(&self, id: SessionId, client: &ClientKey, budget: WaitBudget) -> Result<SessionResponse, Error> {
         let PollContext { cache, shared, registry, .. } = &*self.0;
         let pending = cache.pending(id).await;
         let cached_error = cache.negative.get(id).await;
@@ -117,7 +125,7 @@ impl SessionReader {
         {
             return Ok(found);
         }
-        self.poll(id, pending, cached_error, budget).await
+        self.poll(id, client, pending, cached_error, budget).await
     }
 
     /// Subscribes to the poll of a session. If a read cannot succeed in time, the response is what
@@ -125,6 +133,7 @@ impl SessionReader {
     async fn poll(
         &self,
         id: SessionId,
+        client: &ClientKey,
         pending: Option<SessionResponse>,
         cached_error: Option<Arc<CachedError>>,
         budget: WaitBudget,
@@ -136,7 +145,7 @@ impl SessionReader {
             (None, Some(pending)) => LastRead::Pending(Arc::clone(&pending.result)),
             (None, None) => LastRead::Never,
         };
-        let subscription = match poll::subscribe(&self.0, id, last_read, not_before, budget.respond_by) {
+        let subscription = match poll::subscribe(&self.0, id, client, last_read, not_before, budget.respond_by) {
             Ok(subscription) => subscription,
             // The quota rejects only a session that was never read. A wait that ended at once would
             // only be retried.
@@ -164,6 +173,7 @@ impl SessionReader {
     async fn with_images(
         &self,
         id: SessionId,
+        client: &ClientKey,
         response: &SessionResponse,
         wanted: ImageSet,
         budget: WaitBudget,
@@ -180,7 +190,7 @@ impl SessionReader {
         }
         let budget = WaitBudget { wait_until: None, ..budget };
         let last_read = LastRead::Final(Arc::clone(result));
-        let subscription = poll::subscribe(&self.0, id, last_read, None, budget.respond_by).ok()?;
+        let subscription = poll::subscribe(&self.0, id, client, last_read, None, budget.respond_by).ok()?;
         let response = wait_for_response(subscription, budget, Duration::ZERO, Some(IMAGES_WAIT)).await.ok()?;
         response.result.is_final().then_some(response)
     }

@@ -21,11 +21,12 @@ pub use shutdown::{Shutdown, Stopped};
 pub use socket::{address, bind};
 
 use crate::{
-    client::Clients,
+    client::{Clients, ShareLimits, Shares},
     grpc::{
         Recorder, Service,
         admission::{Admission, Admitted},
         calls::Counted,
+        image_budget,
         metrics::CallMetrics,
     },
     proto::face_liveness_service_server::FaceLivenessServiceServer,
@@ -101,14 +102,18 @@ impl Server {
     ) -> Result<Stopped, String> {
         let Self { listener, admin_listener, tls, options } = self;
         let Rpc { service, clients, recorder, registry, measure } = rpc;
+        let limits = ShareLimits { requests: options.max_requests, image_budget: image_budget::PERMITS };
+        let shares = Shares::new(limits, &clients.allowed, &registry);
         let clients = Arc::new(clients);
         let metrics = Arc::new(ServerMetrics::new(&registry));
         let calls = Arc::new(CallMetrics::new(&registry));
         let (health, grpc_health, admin_health) = Health::new().await;
         let admission = Admission::grpc(options.max_requests, options.max_connections, shutdown.closing.clone());
         let admit = |admission: Admission| {
-            let (clients, recorder) = (Arc::clone(&clients), recorder.clone());
-            layer_fn(move |inner| Admitted::new(inner, admission.clone(), Arc::clone(&clients), recorder.clone()))
+            let (clients, shares, recorder) = (Arc::clone(&clients), Arc::clone(&shares), recorder.clone());
+            layer_fn(move |inner| {
+                Admitted::new(inner, admission.clone(), Arc::clone(&clients), Arc::clone(&shares), recorder.clone())
+            })
         };
 
         let max_age = jittered(options.max_connection_age);
@@ -117,7 +122,7 @@ impl Server {
             max_lifetime: max_age.map(|age| age + options.max_wait + AGE_GRACE),
             ..Limits::default()
         };
-        let incoming = Incoming::new(listener, tls.clone(), Protocol::Http2, limits);
+        let incoming = Incoming::new(listener, tls.clone(), Protocol::Http2, limits, Arc::clone(&shares));
         let connections = incoming.connections();
         let ending_streams = Arc::new(shutdown.ending_streams.clone());
         let count = layer_fn(move |inner| Counted::new(inner, Arc::clone(&calls), Arc::clone(&ending_streams)));
@@ -152,7 +157,7 @@ impl Server {
         let max_lifetime = Some(2 * http2::ADMIN_CONNECTION_AGE);
         let max_connections = MAX_ADMIN_CONNECTIONS;
         let limits = Limits { max_connections, max_lifetime, evicts_oldest: true, ..Limits::default() };
-        let incoming = Incoming::new(admin_listener, None, Protocol::Any, limits);
+        let incoming = Incoming::new(admin_listener, None, Protocol::Any, limits, Arc::clone(&shares));
         // The eviction of connections frees their streams, so streams have no limit below theirs.
         let admit = admit(Admission::admin(limits.hard_limit() * http2::MAX_ADMIN_STREAMS as usize));
         let admin_port = admin::services(health.clone(), admin_health, scrapes, admit).serve_with_incoming(incoming);

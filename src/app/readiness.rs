@@ -1,6 +1,7 @@
 //! Readiness: the replica has credentials, and AWS does not reject them.
 
 use crate::{
+    client::ClientKey,
     error::Reason,
     rekognition::{NoCredentials, Rekognition},
     results::{ImageSet, SessionReader, WaitBudget},
@@ -36,7 +37,7 @@ pub async fn follow_credentials(rekognition: Rekognition, results: SessionReader
         tracing::error!(%reason, "the AWS credentials are rejected or cannot be loaded: not ready until AWS accepts them");
         while timeout(PROBE_PERIOD, rejected.wait_for(|rejected| !rejected)).await.is_err() {
             let budget = WaitBudget { wait_until: None, respond_by: Instant::now() + PROBE_PERIOD };
-            results.get(SessionId::random(), ImageSet::NONE, budget).await.ok();
+            results.get(SessionId::random(), &ClientKey::Others, ImageSet::NONE, budget).await.ok();
         }
         tracing::info!("AWS accepts the credentials again");
     }

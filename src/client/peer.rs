@@ -1,11 +1,15 @@
 //! The peer of a connection.
 
+use super::Client;
 use futures_util::task::AtomicWaker;
 use std::{
     net::SocketAddr,
-    sync::atomic::{
-        AtomicBool,
-        Ordering::{Acquire, Release},
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
     },
     task::Waker,
 };
@@ -16,6 +20,8 @@ pub struct Peer {
     /// The names in its verified certificate, URIs first; none without mutual TLS. At most 16 of at
     /// most 256 bytes.
     pub names: Vec<String>,
+    /// The client with the first name, or else at the address.
+    pub client: Arc<Client>,
     is_over_limit: Box<dyn Fn() -> bool + Send + Sync>,
     is_closed: AtomicBool,
     connection: AtomicWaker,
@@ -26,10 +32,11 @@ impl Peer {
     pub fn new(
         address: SocketAddr,
         names: Vec<String>,
+        client: Arc<Client>,
         is_over_limit: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         let (is_closed, connection) = (AtomicBool::new(false), AtomicWaker::new());
-        Self { address, names, is_over_limit: Box::new(is_over_limit), is_closed, connection }
+        Self { address, names, client, is_over_limit: Box::new(is_over_limit), is_closed, connection }
     }
 
     /// Closes the connection: wakes its task, whose next read or write fails.

@@ -55,6 +55,12 @@ impl FromStr for NamePattern {
     }
 }
 
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.text, if self.is_prefix { "*" } else { "" })
+    }
+}
+
 impl NamePattern {
     /// Returns whether a client with this name is meant. Case and a final dot do not distinguish
     /// DNS names. A URI that is not safe matches nothing.

@@ -13,7 +13,7 @@ mod permit;
 pub use layer::Admitted;
 
 use crate::{
-    client::Peer,
+    client::{Client, ClientLimit, Peer},
     error::{Error, Reason},
     proto::GET_LIVENESS_RESULT,
 };
@@ -134,11 +134,12 @@ impl Admission {
         self.0.max_calls - self.0.calls.available_permits()
     }
 
-    /// Returns a permit for a stream with these headers.
+    /// Returns a permit for a stream with these headers. `client` is the client of a call.
     ///
     /// # Errors
-    /// OVERLOADED: the headers are too large, or too many streams of this kind are open.
-    pub fn admit(&self, kind: Kind, headers: &HeaderMap) -> Result<Permit, Error> {
+    /// OVERLOADED: the headers are too large, too many streams of this kind are open, or the client
+    /// has its share of the calls.
+    pub fn admit(&self, kind: Kind, headers: &HeaderMap, client: Option<&Arc<Client>>) -> Result<Permit, Error> {
         if headers.len() > MAX_HEADER_FIELDS {
             return Err(Error::too_many("headers", MAX_HEADER_FIELDS, "fields"));
         }
@@ -151,15 +152,21 @@ impl Admission {
             Kind::Reflection => &self.0.reflections,
             Kind::Short => &self.0.short,
         };
-        let permit = Arc::clone(permits).try_acquire_owned();
-        permit.map(Permit::new).map_err(|_| Error::new(Reason::Overloaded))
+        let share = client.map(Client::take_request);
+        match Arc::clone(permits).try_acquire_owned() {
+            Ok(permit) if !matches!(share, Some(None)) => Ok(Permit::new(permit, share.flatten())),
+            _ => {
+                client.inspect(|client| client.count_rejection(ClientLimit::Requests));
+                Err(Error::new(Reason::Overloaded))
+            }
+        }
     }
 
     /// Counts the response of a rejected stream until it is written. When too many are unread, the
     /// connection is closed.
     pub fn reject(&self, response: Response<Body>, peer: Option<&Peer>) -> Response<Body> {
         match Arc::clone(&self.0.rejections).try_acquire_owned() {
-            Ok(permit) => Permit::new(permit).until_written(response, None),
+            Ok(permit) => Permit::new(permit, None).until_written(response, None),
             Err(_) => {
                 peer.inspect(|peer| peer.close());
                 response
@@ -185,19 +192,19 @@ mod tests {
     #[test]
     fn headers_are_bounded_by_number_and_by_size() {
         let admission = Admission::grpc(1, 1, CancellationToken::new());
-        assert!(admission.admit(Kind::Call, &headers(MAX_HEADER_FIELDS, 1)).is_ok());
-        assert!(admission.admit(Kind::Call, &headers(MAX_HEADER_FIELDS + 1, 0)).is_err());
-        assert!(admission.admit(Kind::Call, &headers(1, MAX_HEADER_BYTES)).is_err());
+        assert!(admission.admit(Kind::Call, &headers(MAX_HEADER_FIELDS, 1), None).is_ok());
+        assert!(admission.admit(Kind::Call, &headers(MAX_HEADER_FIELDS + 1, 0), None).is_err());
+        assert!(admission.admit(Kind::Call, &headers(1, MAX_HEADER_BYTES), None).is_err());
     }
 
     #[test]
     fn a_permit_returns_when_the_status_is_dropped() {
         let admission = Admission::grpc(1, 1, CancellationToken::new());
-        let permit = admission.admit(Kind::Call, &HeaderMap::new()).expect("one is free");
+        let permit = admission.admit(Kind::Call, &HeaderMap::new(), None).expect("one is free");
         let response = Error::new(Reason::Overloaded).to_status(&Default::default()).into_http();
         let response = permit.until_written(response, None);
         assert_eq!((response.headers()[Status::GRPC_STATUS].as_bytes(), admission.calls()), (&b"8"[..], 1));
-        assert!(admission.admit(Kind::Call, &HeaderMap::new()).is_err());
+        assert!(admission.admit(Kind::Call, &HeaderMap::new(), None).is_err());
         drop(response);
         assert_eq!(admission.calls(), 0);
     }
@@ -207,7 +214,7 @@ mod tests {
         let admission = Admission::grpc(1, 1, CancellationToken::new());
         let kinds = [Kind::Call, Kind::Watch, Kind::Reflection, Kind::Short];
         let permits: Vec<_> =
-            kinds.map(|kind| admission.admit(kind, &HeaderMap::new()).ok()).into_iter().flatten().collect();
+            kinds.map(|kind| admission.admit(kind, &HeaderMap::new(), None).ok()).into_iter().flatten().collect();
         assert_eq!(permits.len(), 4);
         assert_eq!(
             ["/grpc.health.v1.Health/Watch", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/x"]

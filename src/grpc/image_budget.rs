@@ -5,7 +5,10 @@
 //! part of it.
 
 use super::call::Call;
-use crate::error::{Error, Reason};
+use crate::{
+    client::{Client, ClientLimit, share_of},
+    error::{Error, Reason},
+};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
@@ -20,6 +23,8 @@ pub const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The unit of the budget's permits.
 const PERMIT_BYTES: usize = 1024;
 
+pub const PERMITS: usize = MAX_BYTES / PERMIT_BYTES;
+
 /// How long a client may take to read a response with images. A megabyte in a minute is slower than
 /// any usable network.
 const MAX_READ_TIME: Duration = Duration::from_secs(60);
@@ -32,27 +37,41 @@ pub struct ImageBudget(Arc<Semaphore>);
 
 /// A response's share of the image budget.
 #[derive(Clone)]
-pub struct ImagePermit(#[expect(dead_code, reason = "returns to the budget when dropped")] Arc<OwnedSemaphorePermit>);
+pub struct ImagePermit(#[expect(dead_code, reason = "returns to the budget when dropped")] Arc<[OwnedSemaphorePermit]>);
 
 /// Completes when HTTP/2 has written a response to its connection, or dropped it.
 pub type Written = oneshot::Receiver<Infallible>;
 
 impl ImageBudget {
     pub fn new() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_BYTES / PERMIT_BYTES)))
+        Self(Arc::new(Semaphore::new(PERMITS)))
     }
 
-    /// A share of this size, first come, first served.
+    /// A share of this size, first come, first served. It counts towards the client's share of the
+    /// budget, too.
     ///
     /// # Errors
-    /// OVERLOADED when the budget has no such share before `deadline`, or within [`MAX_WAIT`].
-    pub async fn acquire(&self, bytes: usize, deadline: Instant) -> Result<ImagePermit, Error> {
+    /// OVERLOADED when the budget, or the client's share of it, has no such share before `deadline`,
+    /// or within [`MAX_WAIT`].
+    pub async fn acquire(
+        &self,
+        bytes: usize,
+        client: Option<&Arc<Client>>,
+        deadline: Instant,
+    ) -> Result<ImagePermit, Error> {
         let deadline = deadline.min(Instant::now() + MAX_WAIT);
-        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES).min(MAX_BYTES / PERMIT_BYTES));
+        let largest = client.map_or(PERMITS, |_| share_of(PERMITS));
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES).min(largest));
         let permits = permits.expect("the budget has fewer permits");
-        let acquired = timeout_at(deadline, Arc::clone(&self.0).acquire_many_owned(permits)).await;
-        let permit = acquired.map_err(|_| Error::new(Reason::Overloaded))?.expect("the budget is never closed");
-        Ok(ImagePermit(Arc::new(permit)))
+        let mut acquired = Vec::with_capacity(2);
+        for budget in client.map(|client| &client.image_budget).into_iter().chain([&self.0]) {
+            let Ok(permit) = timeout_at(deadline, Arc::clone(budget).acquire_many_owned(permits)).await else {
+                client.inspect(|client| client.count_rejection(ClientLimit::ImageBudget));
+                return Err(Error::new(Reason::Overloaded));
+            };
+            acquired.push(permit.expect("the budget is never closed"));
+        }
+        Ok(ImagePermit(acquired.into()))
     }
 }
 
@@ -91,23 +110,24 @@ impl AsRef<[u8]> for Unread {
 mod tests {
     use super::*;
     use crate::{
-        client::{Clients, Peer},
+        client::{ClientKey, Clients, Peer, Shares},
         config::ClientIdentity,
     };
     use tonic::codegen::http::HeaderMap;
 
     async fn acquire(budget: &ImageBudget, bytes: usize) -> Result<ImagePermit, Error> {
-        budget.acquire(bytes, Instant::now() + Duration::from_secs(5)).await
+        budget.acquire(bytes, None, Instant::now() + Duration::from_secs(5)).await
     }
 
     fn call(peer: &Arc<Peer>) -> Arc<Call> {
         let clients = Clients { identity: ClientIdentity::Tls, allowed: Vec::new(), images: Vec::new() };
-        let caller = clients.caller(Some(Arc::clone(peer)), &HeaderMap::new());
+        let caller = clients.caller(Some(Arc::clone(peer)), &HeaderMap::new(), &Shares::of_tests());
         Arc::new(Call::new(caller, &HeaderMap::new(), Instant::now()))
     }
 
     fn peer() -> Arc<Peer> {
-        Arc::new(Peer::new("10.1.2.3:4567".parse().expect("an address"), Vec::new(), || false))
+        let client = Shares::of_tests().client(ClientKey::Others, &[]);
+        Arc::new(Peer::new("10.1.2.3:4567".parse().expect("an address"), Vec::new(), client, || false))
     }
 
     #[tokio::test(start_paused = true)]
@@ -118,6 +138,20 @@ mod tests {
         acquire(&budget, PERMIT_BYTES).await.expect("one permit is left");
         drop(first);
         acquire(&budget, 10 * PERMIT_BYTES).await.expect("the first share has returned");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_client_leaves_a_tenth_of_the_budget_to_others() {
+        let (budget, shares) = (ImageBudget::new(), Shares::of_tests());
+        let [one, other] = ["a", "b"].map(|name| shares.client(ClientKey::Name(name.into()), &[]));
+        let acquire = async |client: &Arc<Client>, bytes: usize| {
+            budget.acquire(bytes, Some(client), Instant::now() + Duration::from_secs(5)).await
+        };
+        let share = acquire(&one, share_of(PERMITS) * PERMIT_BYTES).await.expect("the budget is free");
+        acquire(&one, PERMIT_BYTES).await.map(drop).expect_err("it has its share");
+        acquire(&other, MAX_BYTES / 10).await.expect("a tenth is left");
+        drop(share);
+        acquire(&one, PERMIT_BYTES).await.expect("its share has returned");
     }
 
     #[tokio::test]

@@ -1,8 +1,9 @@
 //! The rate limiter: grants a permit for every HTTP attempt to AWS.
 //!
-//! The first reads of sessions are granted first in, first out, and at once while the quota of the
-//! last second is not used up. While re-reads wait too, they get one permit of four, by
-//! [`Priority`]. Otherwise re-reads are paced evenly. A capture, which has no subscribers, gets a
+//! The first reads of sessions are granted in turn by client ([`fair_queue`]), and at once while the
+//! quota of the last second is not used up. A client that has had its turn leaves half of that
+//! quota to the others. While re-reads wait too, they get one permit of four, by [`Priority`], and
+//! more if AWS does not know the ids of the first reads. Otherwise re-reads are paced evenly. A capture, which has no subscribers, gets a
 //! permit only if no other read waits and half of the quota is unused; so does an id that AWS did
 //! not know, which also gets one permit of ten while others wait.
 //!
@@ -13,6 +14,7 @@
 //! Redis is unavailable, permits come from this replica's own share of the quota.
 
 mod estimate;
+mod fair_queue;
 mod permits;
 mod queues;
 mod shared_quota;
@@ -22,6 +24,8 @@ pub use permits::Permit;
 pub use shared_quota::SharedQuota;
 
 use super::priority::Priority;
+use crate::client::ClientKey;
+use fair_queue::Grant;
 use queues::Queues;
 use shared_quota::Reservation;
 use std::{
@@ -51,30 +55,55 @@ impl Limiter {
 
     /// Queues a read. Dropping the returned value leaves the queue and gives an unused permit back.
     pub fn queue(self: &Arc<Self>, priority: Priority) -> Queued {
-        self.enqueue(priority, true)
+        self.enqueue(|queues, grant| queues.enqueue(priority, grant))
     }
 
-    /// Queues a first read. If it is not ready, it gets no permit before [`Queued::ready`].
-    pub fn queue_first_read(self: &Arc<Self>, is_ready: bool) -> Queued {
-        self.enqueue(Priority::FirstRead, is_ready)
+    /// Queues a first read for these clients. If it is not ready, it gets no permit before
+    /// [`Queued::ready`].
+    pub fn queue_first_read(self: &Arc<Self>, clients: &[ClientKey], is_ready: bool) -> Queued {
+        self.enqueue(|queues, grant| queues.enqueue_first_read(clients, grant, is_ready))
     }
 
-    fn enqueue(self: &Arc<Self>, priority: Priority, is_ready: bool) -> Queued {
+    fn enqueue(self: &Arc<Self>, enqueue: impl FnOnce(&mut Queues, oneshot::Sender<Grant>) -> u64) -> Queued {
         let (grant, granted) = oneshot::channel();
-        let number = self.lock().enqueue(priority, grant, is_ready);
+        let number = enqueue(&mut self.lock(), grant);
         self.arrived.notify_one();
         Queued { limiter: Arc::clone(self), number, since: Instant::now(), granted }
     }
 
-    /// Returns how long a first read that is queued now waits for its permit.
-    pub fn first_read_delay(&self) -> Duration {
-        self.lock().first_read_delay()
+    /// Adds a client that waits for the first read with this number, if that is in the queue.
+    pub fn join(&self, number: u64, client: &ClientKey) {
+        self.lock().first_reads.join(number, client);
+        self.arrived.notify_one();
     }
 
-    /// Returns how long the first read with this number still waits. None if it is not in the
-    /// queue.
-    pub fn delay_of(&self, number: u64) -> Option<Duration> {
-        self.lock().delay_of(number)
+    /// Removes a client that no longer waits for the first read with this number.
+    pub fn leave(&self, number: u64, client: &ClientKey) {
+        self.lock().first_reads.leave(number, client);
+    }
+
+    /// Rejects the last first read of the client with the longest queue, so that this client can
+    /// queue another one. Returns whether it did.
+    pub fn displace(&self, client: &ClientKey) -> bool {
+        self.lock().displace(client)
+    }
+
+    /// Records whether AWS knew the id of a first read.
+    pub fn record_read(&self, permit: &Permit, is_known: bool) {
+        if let Some(client) = &permit.client {
+            self.lock().first_reads.record_read(client, is_known);
+        }
+    }
+
+    /// Returns how long a first read that this client queues now waits for its permit.
+    pub fn first_read_delay(&self, client: &ClientKey) -> Duration {
+        self.lock().first_read_delay(client)
+    }
+
+    /// Returns how long the first read with this number still waits if this client waits for it
+    /// too. None if it is not in the queue.
+    pub fn delay_of(&self, number: u64, client: &ClientKey) -> Option<Duration> {
+        self.lock().delay_of(number, client)
     }
 
     /// Returns the permits per second now; of all replicas together while they share the quota.
@@ -138,17 +167,18 @@ impl Limiter {
     /// Grants one permit of the shared quota, or this replica's own permits if Redis is
     /// unavailable. Returns the time until the next grant if a ticket waits.
     async fn grant_from(&self, quota: &SharedQuota) -> Option<Duration> {
-        let (priority, fraction) = {
+        let (priority, is_beyond_share, fraction) = {
             let mut queues = self.lock();
             let priority = queues.next_priority()?;
             if let Some(delay) = queues.reservation_delay(priority) {
                 return Some(delay);
             }
-            (priority, queues.own.rate_fraction())
+            (priority, priority == Priority::FirstRead && queues.is_beyond_share(), queues.own.rate_fraction())
         };
-        match quota.reserve(priority, fraction).await {
+        match quota.reserve(priority, is_beyond_share, fraction).await {
             Reservation::Granted(at) => {
-                self.use_reservation(at, quota, priority, fraction).await;
+                let is_extra_allowed = priority != Priority::FirstRead || is_beyond_share;
+                self.use_reservation(at, quota, priority, is_extra_allowed, fraction).await;
                 Some(Duration::ZERO)
             }
             Reservation::Denied(delay) if priority == Priority::NotFound => {
@@ -164,15 +194,22 @@ impl Limiter {
         }
     }
 
-    /// Grants the permit that was reserved, at `at`. A first read that is queued meanwhile gets its
-    /// own reservation, so that it does not wait behind a re-read.
-    async fn use_reservation(&self, at: Instant, quota: &SharedQuota, priority: Priority, fraction: f64) {
+    /// Grants the permit that was reserved, at `at`. If `is_extra_allowed`, a first read that is
+    /// queued meanwhile gets its own reservation, so that it does not wait behind a re-read or a
+    /// client beyond its share.
+    async fn use_reservation(
+        &self,
+        at: Instant,
+        quota: &SharedQuota,
+        priority: Priority,
+        mut is_extra_allowed: bool,
+        fraction: f64,
+    ) {
         self.lock().reserved(at, quota.limit());
         let mut reserved = vec![(at, priority)];
-        let mut is_extra_allowed = priority != Priority::FirstRead;
         while let Some(next) = (0..reserved.len()).min_by_key(|index| reserved[*index].0) {
             if is_extra_allowed && reserved.len() == 1 && self.lock().first_read_can_be_reserved() {
-                match quota.reserve(Priority::FirstRead, fraction).await {
+                match quota.reserve(Priority::FirstRead, false, fraction).await {
                     Reservation::Granted(at) => {
                         self.lock().reserved(at, quota.limit());
                         reserved.push((at, Priority::FirstRead));
@@ -201,19 +238,22 @@ pub struct Queued {
     pub number: u64,
     /// When it was queued.
     pub since: Instant,
-    granted: oneshot::Receiver<Permit>,
+    granted: oneshot::Receiver<Grant>,
 }
 
 impl Queued {
     /// Allows the grant from now on.
     pub fn ready(&self) {
-        self.limiter.lock().make_ready(self.number);
+        self.limiter.lock().first_reads.make_ready(self.number);
         self.limiter.arrived.notify_one();
     }
 
     /// Waits for the permit. Cancel safe.
-    pub async fn granted(&mut self) -> Permit {
-        (&mut self.granted).await.expect("a ticket leaves the queue only with a permit, or when this is dropped")
+    ///
+    /// # Errors
+    /// The delay of its queue: the queue is full, and another client displaced this read.
+    pub async fn granted(&mut self) -> Grant {
+        (&mut self.granted).await.expect("a ticket leaves the queue only with a grant, or when this is dropped")
     }
 }
 
@@ -222,11 +262,11 @@ impl Drop for Queued {
         let mut queues = self.limiter.lock();
         self.granted.close();
         match self.granted.try_recv() {
-            Ok(permit) => {
+            Ok(Ok(permit)) => {
                 queues.own.give_back(&permit);
                 self.limiter.arrived.notify_one();
             }
-            Err(_) => queues.leave(self.number),
+            Ok(Err(_)) | Err(_) => queues.leave(self.number),
         }
     }
 }

@@ -80,14 +80,14 @@ impl Fixture {
             let started = Instant::now();
             let wait_until = Some(started + Duration::from_secs(seconds));
             let budget = WaitBudget { wait_until, respond_by: started + Duration::from_secs(seconds + 30) };
-            (results.get(id(number), ImageSet::NONE, budget).await, started.elapsed())
+            (results.get(id(number), &ClientKey::Others, ImageSet::NONE, budget).await, started.elapsed())
         })
     }
 
     /// Gets the current status within a deadline.
     async fn get(&self, number: u32, deadline: Duration) -> Result<SessionResponse, Error> {
         let budget = WaitBudget { wait_until: None, respond_by: Instant::now() + deadline };
-        self.results.get(id(number), ImageSet::NONE, budget).await
+        self.results.get(id(number), &ClientKey::Others, ImageSet::NONE, budget).await
     }
 }
 

@@ -12,11 +12,13 @@ pub use handshake::Protocol;
 pub use limit::{CloseReason, Connections, Limits};
 
 use super::tls::Tls;
+use crate::client::{ClientKey, Shares};
 use handshake::Handshake;
 use std::{
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -42,6 +44,7 @@ pub struct Incoming {
     protocol: Protocol,
     limits: Limits,
     connections: Connections,
+    shares: Arc<Shares>,
     handshakes: JoinSet<Option<Connection>>,
     pause: Option<Pin<Box<Sleep>>>,
     accept_log: LogThrottle,
@@ -50,13 +53,20 @@ pub struct Incoming {
 
 impl Incoming {
     /// Accepts connections from `listener`; plaintext without `tls`.
-    pub fn new(listener: TcpListener, tls: Option<Tls>, protocol: Protocol, limits: Limits) -> Self {
+    pub fn new(
+        listener: TcpListener,
+        tls: Option<Tls>,
+        protocol: Protocol,
+        limits: Limits,
+        shares: Arc<Shares>,
+    ) -> Self {
         Self {
             listener,
             tls,
             protocol,
             limits,
             connections: Connections::new(limits),
+            shares,
             handshakes: JoinSet::new(),
             pause: None,
             accept_log: LogThrottle::default(),
@@ -77,7 +87,7 @@ impl Incoming {
                 false => tracing::warn!(limit, "too many connections: new ones are closed until others end"),
             }
         }
-        let Some(permit) = self.connections.admit() else { return };
+        let Some(permit) = self.connections.admit(ClientKey::of_address(address.ip())) else { return };
         // This fails only if the peer has left, which the first read finds.
         stream.set_nodelay(true).ok();
         let handshake = Handshake {
@@ -85,6 +95,7 @@ impl Incoming {
             protocol: self.protocol,
             limits: self.limits,
             connections: self.connections.clone(),
+            shares: Arc::clone(&self.shares),
         };
         self.handshakes.spawn(handshake.run(stream, address, permit));
     }
@@ -155,7 +166,7 @@ mod tests {
     async fn incoming() -> (Incoming, SocketAddr) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        (Incoming::new(listener, None, Protocol::Http2, Limits::default()), address)
+        (Incoming::new(listener, None, Protocol::Http2, Limits::default(), Shares::of_tests()), address)
     }
 
     async fn send_preface(address: SocketAddr) -> TcpStream {

@@ -1,8 +1,8 @@
 //! The registry of metrics, for Prometheus. Each module registers its own metrics here.
 //!
 //! Every series exists from the start, at zero: a rate over a counter that appears with its first
-//! event misses that event. Labels have values from this program's own tables only, never from
-//! outside.
+//! event misses that event. Labels have values from this program's own tables and its configuration
+//! only, never from outside.
 
 use super::writer;
 use prometheus::{

@@ -14,6 +14,7 @@ mod deliveries;
 mod drain;
 mod errors;
 mod facade;
+mod fairness;
 mod faults;
 mod first_result;
 mod health;

@@ -2,11 +2,12 @@
 
 use crate::certificates::{Authority, Issued};
 use face_liveness_facade::{
-    client::Peer,
+    client::{Peer, ShareLimits, Shares},
     server::{
         incoming::{Connections, Incoming, Limits, Protocol},
         tls::Tls,
     },
+    telemetry::metrics::Registry,
 };
 use std::{
     net::SocketAddr,
@@ -38,7 +39,8 @@ impl Port {
     pub async fn with(tls: Option<Tls>, limits: Limits, protocol: Protocol, mut server: Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let incoming = Incoming::new(listener, tls, protocol, limits);
+        let shares = Shares::new(ShareLimits { requests: 1, image_budget: 1 }, &[], &Registry::default());
+        let incoming = Incoming::new(listener, tls, protocol, limits, shares);
         let connections = incoming.connections();
         let peers: Arc<Mutex<Vec<Arc<Peer>>>> = Arc::default();
         let recorded = Arc::clone(&peers);

@@ -62,8 +62,9 @@ def console(page, block):
 
 
 def promql(_, block):
-    """Parses each query with promtool, as a recording rule."""
-    queries = [line for line in block.text.splitlines() if line.strip() and not line.startswith("#")]
+    """Parses each query with promtool, as a recording rule. An indented line continues the query."""
+    lines = [line for line in block.text.splitlines() if line.strip() and not line.startswith("#")]
+    queries = re.split(r"\n(?!\s)", "\n".join(lines))
     rules = [{"record": f"snippet:{number}", "expr": query} for number, query in enumerate(queries)]
     file = pathlib.Path(SCRATCH) / "queries.yaml"
     # JSON is YAML.

@@ -8,7 +8,7 @@ use super::{
     permit::Permit,
 };
 use crate::{
-    client::{Caller, Clients, Peer},
+    client::{Caller, ClientLimit, Clients, Peer, Shares},
     error::{Context as ErrorContext, Error, Reason},
     grpc::{
         call::{Call, MAX_REQUEST_BYTES},
@@ -37,19 +37,29 @@ pub struct Admitted<S> {
     inner: S,
     admission: Admission,
     clients: Arc<Clients>,
+    shares: Arc<Shares>,
     recorder: Recorder,
 }
 
 impl<S> Admitted<S> {
     /// `clients` decides who may call the RPC and reflection. Health is for all.
-    pub const fn new(inner: S, admission: Admission, clients: Arc<Clients>, recorder: Recorder) -> Self {
-        Self { inner, admission, clients, recorder }
+    pub const fn new(
+        inner: S,
+        admission: Admission,
+        clients: Arc<Clients>,
+        shares: Arc<Shares>,
+        recorder: Recorder,
+    ) -> Self {
+        Self { inner, admission, clients, shares, recorder }
     }
 
     fn authorize(&self, caller: Option<&Caller>) -> Result<(), Error> {
         let Some(caller) = caller else { return Ok(()) };
         match caller.peer().is_some_and(Peer::is_over_limit) {
-            true => Err(Error::new(Reason::Overloaded)),
+            true => {
+                caller.client().inspect(|client| client.count_rejection(ClientLimit::Connections));
+                Err(Error::new(Reason::Overloaded))
+            }
             false => self.clients.may_call(caller),
         }
     }
@@ -82,8 +92,10 @@ impl<S: Service<Request<Body>, Response = Response<Body>>> Service<Request<Body>
         let not_grpc = if self.admission.is_grpc_only(path) { NotGrpc::of(&request) } else { None };
         let peer = request.extensions().get::<Arc<Peer>>().cloned();
         let headers = request.headers();
-        let permit = not_grpc.map_or_else(|| self.admission.admit(kind, headers), |not_grpc| Err(not_grpc.error()));
-        let caller = kind.is_for_allowed_clients().then(|| self.clients.caller(peer.clone(), headers));
+        let caller = kind.is_for_allowed_clients().then(|| self.clients.caller(peer.clone(), headers, &self.shares));
+        let client = caller.as_ref().and_then(Caller::client).filter(|_| kind == Kind::Call);
+        let permit =
+            not_grpc.map_or_else(|| self.admission.admit(kind, headers, client), |not_grpc| Err(not_grpc.error()));
         let permit = permit.and_then(|permit| self.authorize(caller.as_ref()).map(|()| permit));
         let caller = caller.filter(|_| kind == Kind::Call);
         let call = caller.map(|caller| Arc::new(Call::new(caller, headers, arrival)));

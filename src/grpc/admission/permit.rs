@@ -1,5 +1,6 @@
 //! The permit of a stream, which returns when HTTP/2 drops the bytes that own it.
 
+use crate::client::RequestShare;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{
     Status,
@@ -12,11 +13,12 @@ use tonic::{
 /// A stream's permit.
 pub struct Permit {
     _permit: OwnedSemaphorePermit,
+    _share: Option<RequestShare>,
 }
 
 impl Permit {
-    pub const fn new(permit: OwnedSemaphorePermit) -> Self {
-        Self { _permit: permit }
+    pub const fn new(permit: OwnedSemaphorePermit, share: Option<RequestShare>) -> Self {
+        Self { _permit: permit, _share: share }
     }
 
     /// Gives the permit to the value of `grpc-status`, whose buffer returns it when it is dropped.

@@ -2,6 +2,7 @@
 //! that bounds the reads of a second.
 
 use super::window::{JITTER, Limit, Window};
+use crate::client::ClientKey;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,6 +23,8 @@ pub struct Permit {
     pub granted: Instant,
     /// When it was due, up to [`super::window::LATENESS`] before.
     due: Instant,
+    /// The client on whose account it is; None unless it is for a first read.
+    pub client: Option<ClientKey>,
 }
 
 pub struct Permits {
@@ -72,6 +75,13 @@ impl Permits {
         self.available_at().max(self.spaced_at)
     }
 
+    /// Returns from when a permit is available for a first read that must leave permits for other
+    /// clients. Those that must wait are an interval apart: after bursts, pauses would follow.
+    pub fn shared_at(&mut self) -> Instant {
+        let spaced_at = self.spaced_at().max(self.spaced_at + self.window.limit.spacing());
+        self.window.leaves_half_at(0).map_or(spaced_at, |shared| shared.max(spaced_at))
+    }
+
     /// Returns from when a permit is available that keeps the pace.
     pub fn paced_at(&mut self) -> Instant {
         self.available_at().max(self.paced_at)
@@ -83,13 +93,16 @@ impl Permits {
         self.window.mostly_unused().map_or(paced_at, |unused| unused.max(paced_at))
     }
 
-    /// Returns the time until a first read has a permit after `ahead` others.
-    pub fn delay(&mut self, ahead: usize) -> Duration {
+    /// Returns the time until a first read has a permit after `ahead` others. `is_shared`: it must
+    /// leave permits for other clients.
+    pub fn delay(&mut self, ahead: usize, is_shared: bool) -> Duration {
         self.refill();
+        let shared_at = self.window.leaves_half_at(ahead).filter(|_| is_shared);
+        let shared = shared_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(self.refilled));
         let bucket = Duration::from_secs_f64(self.seconds_until((ahead + 1) as f64).max(0.0));
         let spaced_at = self.spaced_at + self.window.limit.spacing().mul_f64(ahead as f64);
         let spaced = if self.spaced_at > self.refilled { spaced_at - self.refilled } else { Duration::ZERO };
-        bucket.max(self.window.delay(self.refilled, ahead)).max(spaced)
+        bucket.max(self.window.delay(self.refilled, ahead)).max(spaced).max(shared)
     }
 
     /// Takes a permit, whether or not one is available: it can be one of the shared quota.
@@ -102,7 +115,7 @@ impl Permits {
         if is_paced {
             self.paced_at = due + Duration::from_secs_f64(1.0 / self.rate);
         }
-        Permit { granted: Instant::now(), due }
+        Permit { granted: Instant::now(), due, client: None }
     }
 
     pub fn give_back(&mut self, permit: &Permit) {

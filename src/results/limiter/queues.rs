@@ -2,15 +2,20 @@
 
 use super::{
     estimate::ReservationEstimate,
+    fair_queue::{Ahead, FairQueue, Grant},
     permits::{Permit, Permits},
     window::{JITTER, LATENESS, Limit},
 };
-use crate::results::priority::{Priority, ReReadPriority};
+use crate::{
+    client::ClientKey,
+    results::priority::{Priority, ReReadPriority},
+};
 use std::{collections::VecDeque, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
-/// First reads granted in a row while re-reads wait.
-const FIRST_READS_IN_A_ROW: usize = 3;
+/// First reads granted in a row while re-reads wait. One of a client with a lower weight counts as
+/// several.
+const FIRST_READS_IN_A_ROW: f64 = 3.0;
 
 /// Other reads granted in a row while reads of unknown ids wait.
 const OTHERS_IN_A_ROW: usize = 9;
@@ -20,12 +25,12 @@ const OTHERS_IN_A_ROW: usize = 9;
 const RETURN: Duration = Duration::from_secs(3);
 
 pub struct Queues {
-    first_reads: VecDeque<Ticket>,
+    pub first_reads: FairQueue,
     re_reads: Vec<(Ticket, ReReadPriority)>,
     captures: VecDeque<Ticket>,
     /// Reads of ids that AWS did not know.
     not_found: VecDeque<Ticket>,
-    first_reads_in_a_row: usize,
+    first_reads_in_a_row: f64,
     others_in_a_row: usize,
     /// When a read of an unknown id can have its turn again.
     not_found_deferred: Instant,
@@ -40,9 +45,7 @@ pub struct Queues {
 
 struct Ticket {
     number: u64,
-    grant: oneshot::Sender<Permit>,
-    /// Whether a permit can be granted. Until then the ticket only keeps its position.
-    is_ready: bool,
+    grant: oneshot::Sender<Grant>,
 }
 
 impl Queues {
@@ -50,11 +53,11 @@ impl Queues {
     pub fn new(rate: f64, limit: Limit) -> Self {
         let now = Instant::now();
         Self {
-            first_reads: VecDeque::new(),
+            first_reads: FairQueue::new(limit),
             re_reads: Vec::new(),
             captures: VecDeque::new(),
             not_found: VecDeque::new(),
-            first_reads_in_a_row: 0,
+            first_reads_in_a_row: 0.0,
             others_in_a_row: 0,
             not_found_deferred: now,
             next_number: 0,
@@ -65,13 +68,19 @@ impl Queues {
         }
     }
 
-    /// Adds a ticket, and returns its number.
-    pub fn enqueue(&mut self, priority: Priority, grant: oneshot::Sender<Permit>, is_ready: bool) -> u64 {
-        let number = self.next_number;
-        self.next_number += 1;
-        let ticket = Ticket { number, grant, is_ready };
+    /// Adds the ticket of a first read for these clients, and returns its number.
+    pub fn enqueue_first_read(&mut self, clients: &[ClientKey], grant: oneshot::Sender<Grant>, is_ready: bool) -> u64 {
+        let number = self.number();
+        self.first_reads.push(number, clients, grant, is_ready);
+        number
+    }
+
+    /// Adds the ticket of another read, and returns its number.
+    pub fn enqueue(&mut self, priority: Priority, grant: oneshot::Sender<Grant>) -> u64 {
+        let number = self.number();
+        let ticket = Ticket { number, grant };
         match priority {
-            Priority::FirstRead => self.first_reads.push_back(ticket),
+            Priority::FirstRead => self.first_reads.push(number, &[ClientKey::Others], ticket.grant, true),
             Priority::ReRead(priority) => self.re_reads.push((ticket, priority)),
             Priority::Capture => self.captures.push_back(ticket),
             Priority::NotFound => self.not_found.push_back(ticket),
@@ -79,14 +88,13 @@ impl Queues {
         number
     }
 
-    pub fn make_ready(&mut self, number: u64) {
-        if let Some(ticket) = self.first_reads.iter_mut().find(|ticket| ticket.number == number) {
-            ticket.is_ready = true;
-        }
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
     }
 
     pub fn leave(&mut self, number: u64) {
-        self.first_reads.retain(|ticket| ticket.number != number);
+        self.first_reads.remove(number);
         self.re_reads.retain(|(ticket, _)| ticket.number != number);
         self.captures.retain(|ticket| ticket.number != number);
         self.not_found.retain(|ticket| ticket.number != number);
@@ -97,29 +105,43 @@ impl Queues {
         [self.first_reads.len(), self.re_reads.len(), self.captures.len(), self.not_found.len()]
     }
 
-    /// Returns how long a first read that is queued now waits for its permit, if no other one is
-    /// queued after it.
-    pub fn first_read_delay(&mut self) -> Duration {
-        self.delay_behind(self.first_reads.len())
+    /// Returns how long a first read that this client queues now waits for its permit, if no other
+    /// one is queued after it.
+    pub fn first_read_delay(&mut self, client: &ClientKey) -> Duration {
+        let ahead = self.first_reads.ahead_of_new(client);
+        self.delay_behind(&ahead)
     }
 
-    /// Returns how long the first read with this ticket still waits. None if it is not in the
-    /// queue.
-    pub fn delay_of(&mut self, number: u64) -> Option<Duration> {
-        let ahead = self.first_reads.binary_search_by_key(&number, |ticket| ticket.number).ok()?;
-        Some(self.delay_behind(ahead))
+    /// Returns how long the first read with this ticket still waits if this client waits for it
+    /// too. None if it is not in the queue.
+    pub fn delay_of(&mut self, number: u64, client: &ClientKey) -> Option<Duration> {
+        let positions = self.first_reads.ahead_of(number);
+        let best = positions.iter().map(|ahead| self.delay_behind(ahead)).min()?;
+        Some(best.min(self.first_read_delay(client)))
     }
 
-    /// Returns how long a first read waits behind `ahead` others. Re-reads and unknown ids get
-    /// their share meanwhile.
-    fn delay_behind(&mut self, ahead: usize) -> Duration {
-        let in_a_row = if self.re_reads.is_empty() { 0 } else { self.first_reads_in_a_row.min(FIRST_READS_IN_A_ROW) };
-        let ahead = ahead + (ahead + in_a_row) / FIRST_READS_IN_A_ROW;
+    /// Rejects the last first read of the client with the longest queue, with the delay of that
+    /// queue, so that this client can queue another one. Returns whether it did.
+    pub fn displace(&mut self, client: &ClientKey) -> bool {
+        let Some((grant, displaced)) = self.first_reads.displace(client) else { return false };
+        grant.send(Err(self.first_read_delay(&displaced))).ok();
+        true
+    }
+
+    /// Returns how long a first read waits behind others. Re-reads and unknown ids get their share
+    /// meanwhile.
+    fn delay_behind(&mut self, first_reads: &Ahead) -> Duration {
+        let until_re_read = match self.re_reads.is_empty() {
+            // Those of the first reads themselves come later.
+            true => first_reads.reads as f64,
+            false => first_reads.weighted + self.first_reads_in_a_row.min(FIRST_READS_IN_A_ROW),
+        };
+        let ahead = first_reads.reads + (until_re_read / FIRST_READS_IN_A_ROW) as usize;
         let ahead = if self.not_found.is_empty() { ahead } else { ahead + ahead / OTHERS_IN_A_ROW };
         let now = Instant::now();
         match &self.reservations {
             Some(reservations) if now >= self.own_until => reservations.delay(now, ahead),
-            _ => self.own.delay(ahead),
+            _ => self.own.delay(ahead, first_reads.is_beyond_share),
         }
     }
 
@@ -146,9 +168,10 @@ impl Queues {
     /// Returns when this replica can grant its own next permit.
     fn due(&mut self, priority: Priority) -> Instant {
         match priority {
+            Priority::FirstRead if self.is_beyond_share() => self.own.shared_at(),
             Priority::FirstRead => self.own.spaced_at(),
             // Its turn, while first reads wait.
-            Priority::ReRead(_) if self.has_ready_first_read() => self.own.available_at(),
+            Priority::ReRead(_) if self.first_reads.next().is_some() => self.own.available_at(),
             Priority::ReRead(_) => self.own.paced_at(),
             Priority::NotFound if self.others_in_a_row >= OTHERS_IN_A_ROW => self.own.available_at(),
             Priority::NotFound | Priority::Capture => self.own.spare_at(),
@@ -165,10 +188,12 @@ impl Queues {
         (!delay.is_zero()).then_some(delay)
     }
 
-    /// Returns whether the next permit is for a first read, and can be reserved in the shared
-    /// quota.
+    /// Returns whether the next permit is for a first read of a client within its share, and can be
+    /// reserved in the shared quota.
     pub fn first_read_can_be_reserved(&mut self) -> bool {
-        self.next_priority() == Some(Priority::FirstRead) && self.reservation_delay(Priority::FirstRead).is_none()
+        self.next_priority() == Some(Priority::FirstRead)
+            && !self.is_beyond_share()
+            && self.reservation_delay(Priority::FirstRead).is_none()
     }
 
     /// Records a reservation of the shared quota.
@@ -223,36 +248,40 @@ impl Queues {
     fn next_known(&self) -> Option<Priority> {
         let re_read = self.re_reads.first().map(|(_, priority)| Priority::ReRead(*priority));
         let is_turn_of_re_read = self.first_reads_in_a_row >= FIRST_READS_IN_A_ROW && re_read.is_some();
-        let first_read = self.has_ready_first_read().then_some(Priority::FirstRead);
+        let first_read = self.first_reads.next().map(|_| Priority::FirstRead);
         let capture = self.captures.front().map(|_| Priority::Capture);
         first_read.filter(|_| !is_turn_of_re_read).or(re_read).or(capture)
     }
 
-    fn has_ready_first_read(&self) -> bool {
-        self.first_reads.iter().any(|ticket| ticket.is_ready)
+    /// Returns whether the next first read must leave permits for other clients.
+    pub fn is_beyond_share(&self) -> bool {
+        self.first_reads.next().is_some_and(|next| next.is_beyond_share)
     }
 
     fn grant(&mut self, priority: Priority, due: Instant) {
-        let Some(ticket) = self.pop(priority) else { return };
+        let Some((grant, client, cost)) = self.pop(priority) else { return };
         let is_first_read = priority == Priority::FirstRead;
-        let permit = self.own.take(due, !is_first_read, is_first_read && std::mem::take(&mut self.first_read_waits));
-        match ticket.grant.send(permit) {
-            Ok(()) => {}
-            Err(permit) => return self.own.give_back(&permit),
+        let mut permit =
+            self.own.take(due, !is_first_read, is_first_read && std::mem::take(&mut self.first_read_waits));
+        permit.client = client;
+        if let Err(Ok(permit)) = grant.send(Ok(permit)) {
+            return self.own.give_back(&permit);
         }
-        match priority {
-            Priority::FirstRead => self.first_reads_in_a_row += 1,
-            Priority::ReRead(_) | Priority::Capture => self.first_reads_in_a_row = 0,
-            Priority::NotFound => {}
-        }
+        self.first_reads_in_a_row = match priority {
+            Priority::FirstRead => self.first_reads_in_a_row.min(FIRST_READS_IN_A_ROW) + cost,
+            Priority::ReRead(_) | Priority::Capture => (self.first_reads_in_a_row - FIRST_READS_IN_A_ROW).max(0.0),
+            Priority::NotFound => self.first_reads_in_a_row,
+        };
         self.others_in_a_row = if priority == Priority::NotFound { 0 } else { self.others_in_a_row + 1 };
     }
 
-    fn pop(&mut self, priority: Priority) -> Option<Ticket> {
-        match priority {
+    /// Removes the next ticket of this priority. Returns it with the client of a first read, and
+    /// how many first reads it counts as.
+    fn pop(&mut self, priority: Priority) -> Option<(oneshot::Sender<Grant>, Option<ClientKey>, f64)> {
+        let ticket = match priority {
             Priority::FirstRead => {
-                let first = self.first_reads.iter().position(|ticket| ticket.is_ready)?;
-                self.first_reads.remove(first)
+                let (grant, client, cost) = self.first_reads.next().and_then(|next| self.first_reads.pop(next))?;
+                return Some((grant, Some(client), cost));
             }
             Priority::ReRead(_) => {
                 let now = Instant::now();
@@ -262,6 +291,7 @@ impl Queues {
             }
             Priority::Capture => self.captures.pop_front(),
             Priority::NotFound => self.not_found.pop_front(),
-        }
+        };
+        Some((ticket?.grant, None, 0.0))
     }
 }

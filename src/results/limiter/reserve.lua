@@ -7,14 +7,16 @@
 -- first read or re-read that had to wait. `count` is the number of reads so far, `not_found` this
 -- number after the last read of an unknown id. The fields 0, 1, … are the times of the last reads,
 -- of number n in field n modulo their number.
--- ARGV: the kind of read ('first_read', 're_read', 'capture', 'not_found'); the interval between
--- two reads and the burst, in microseconds; the share of re-reads, from 0 to 1; the window: its number
--- of reads, and its length in microseconds.
+-- ARGV: the kind of read ('first_read', 'beyond_share', 're_read', 'capture', 'not_found'); the
+-- interval between two reads and the burst, in microseconds; the share of re-reads, from 0 to 1; the
+-- window: its number of reads, and its length in microseconds.
 -- Returns {1, microseconds until the reserved read}, or {0, microseconds until a retry}.
 --
 -- A read is at least one window after the read that many before it. First reads can come in a burst
 -- after an idle time; those that must wait are spread over half of a window, so that no burst meets
--- late reads of the last one. The others are paced evenly; they get their share while a first read
+-- late reads of the last one. One of a client beyond its share comes when half of the rate is left to
+-- others: after half of a window at once, reads are two intervals of the window apart, and later one. The others are
+-- paced evenly; they get their share while a first read
 -- waits. A capture gets a read only if half of the window is unused, and no other read had to wait
 -- in it. So does an unknown id, which also gets one read of ten. A time that is a minute ahead comes
 -- from another server's clock, after a failover, and is ignored.
@@ -38,6 +40,16 @@ if kind == 'capture' or kind == 'not_found' then
   local spare = math.max(time_of(reads[2]), time_of(saved[6])) + window
   local turns = kind == 'not_found' and 10 - (count - not_found) or 10
   if spare > now and turns > 0 then return {0, math.ceil(math.min(spare - now, turns * interval))} end
+end
+if kind == 'beyond_share' then
+  at = math.max(at, time_of(saved[7]) + window / (2 * grants))
+  local half, fields = math.ceil(grants / 2), {}
+  for back = half, grants - 1 do table.insert(fields, (count - back) % grants) end
+  local times = #fields > 0 and redis.call('HMGET', KEYS[1], unpack(fields)) or {}
+  for index, time in ipairs(times) do
+    at = math.max(at, time_of(time) + window / grants * (2 * (half + index - 1) + 1 - grants))
+  end
+  kind = 'first_read'
 end
 if kind == 'first_read' then
   at = math.max(at, time_of(saved[7]))

@@ -43,9 +43,11 @@ impl SharedQuota {
         Limit::new(self.rate, 1.0)
     }
 
-    /// Reserves one read at this fraction of the rate.
-    pub async fn reserve(&self, priority: Priority, fraction: f64) -> Reservation {
+    /// Reserves one read at this fraction of the rate. `is_beyond_share`: a first read that must
+    /// leave reads for other clients.
+    pub async fn reserve(&self, priority: Priority, is_beyond_share: bool, fraction: f64) -> Reservation {
         let kind = match priority {
+            Priority::FirstRead if is_beyond_share => "beyond_share",
             Priority::FirstRead => "first_read",
             Priority::ReRead(_) => "re_read",
             Priority::Capture => "capture",

@@ -8,6 +8,7 @@ use crate::{
 };
 use proptest::prelude::*;
 
+mod fair;
 mod sliding_second;
 
 /// A running limiter, and the permits that it granted.
@@ -29,7 +30,7 @@ impl TestLimiter {
     fn queue(&self, name: &'static str, priority: Priority) -> tokio::task::JoinHandle<()> {
         let (limiter, grants, started) = (Arc::clone(&self.limiter), Arc::clone(&self.grants), self.started);
         tokio::spawn(async move {
-            limiter.queue(priority).granted().await;
+            limiter.queue(priority).granted().await.unwrap();
             grants.lock().unwrap().push((name, started.elapsed()));
         })
     }
@@ -101,7 +102,7 @@ async fn created_sessions_are_not_starved_by_sessions_in_progress() {
         let limiter = Arc::clone(&test.limiter);
         tokio::spawn(async move {
             loop {
-                limiter.queue(re_read(InProgress, 0)).granted().await;
+                limiter.queue(re_read(InProgress, 0)).granted().await.unwrap();
             }
         })
     });
@@ -170,7 +171,7 @@ async fn reads_that_leave_the_queue_use_no_permit() {
     dropped.iter().for_each(|task| task.abort());
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(test.names(), ["burst", "kept"]);
-    assert_eq!(test.limiter.first_read_delay().as_millis() / 100, 9);
+    assert_eq!(test.limiter.first_read_delay(&ClientKey::Others).as_millis() / 100, 9);
 }
 
 #[tokio::test(start_paused = true)]
@@ -184,7 +185,7 @@ async fn a_first_read_waits_about_as_long_as_estimated() {
             test.queue("re-read", re_read(InProgress, 5));
         }
         settle().await;
-        let estimated = test.limiter.first_read_delay();
+        let estimated = test.limiter.first_read_delay(&ClientKey::Others);
         let queued_at = Instant::now();
         test.queue("new", Priority::FirstRead).await.unwrap();
         let waited = queued_at.elapsed();
@@ -203,12 +204,12 @@ async fn throttling_of_concurrent_attempts_decreases_the_rate_once() {
     tokio::spawn(async move { running.run().await });
     let mut permits = Vec::new();
     for _ in 0..10 {
-        permits.push(limiter.queue(Priority::FirstRead).granted().await);
+        permits.push(limiter.queue(Priority::FirstRead).granted().await.unwrap());
     }
     tokio::time::sleep(Duration::from_millis(30)).await;
     permits.iter().for_each(|permit| limiter.throttled(permit));
     assert_eq!(limiter.lock().own.rate, 80.0);
-    let later = limiter.queue(Priority::FirstRead).granted().await;
+    let later = limiter.queue(Priority::FirstRead).granted().await.unwrap();
     limiter.throttled(&later);
     assert!((60.0..70.0).contains(&limiter.lock().own.rate), "{}", limiter.lock().own.rate);
 }
@@ -219,12 +220,12 @@ async fn the_rate_has_a_floor_and_recovers_without_reads() {
     let running = Arc::clone(&limiter);
     tokio::spawn(async move { running.run().await });
     for _ in 0..50 {
-        let permit = limiter.queue(Priority::FirstRead).granted().await;
+        let permit = limiter.queue(Priority::FirstRead).granted().await.unwrap();
         limiter.throttled(&permit);
     }
     assert!(limiter.lock().own.rate >= 25.0 * FLOOR && limiter.lock().own.rate < 5.0, "{}", limiter.lock().own.rate);
     tokio::time::sleep(RECOVERY).await;
-    limiter.queue(Priority::FirstRead).granted().await;
+    limiter.queue(Priority::FirstRead).granted().await.unwrap();
     assert_eq!(limiter.lock().own.rate, 25.0);
 }
 
@@ -249,7 +250,7 @@ async fn an_exhausted_quota_is_shared_in_proportion_to_the_weights() {
         tokio::spawn(async move {
             let mut last_read = Instant::now();
             loop {
-                limiter.queue(Priority::ReRead(ReReadPriority::of(status, last_read))).granted().await;
+                limiter.queue(Priority::ReRead(ReReadPriority::of(status, last_read))).granted().await.unwrap();
                 last_read = Instant::now();
                 grants
                     .lock()
@@ -272,17 +273,17 @@ async fn throttling_empties_the_burst() {
     let limiter = Arc::new(Limiter::new(10.0, 1, None));
     let running = Arc::clone(&limiter);
     tokio::spawn(async move { running.run().await });
-    let permit = limiter.queue(Priority::FirstRead).granted().await;
+    let permit = limiter.queue(Priority::FirstRead).granted().await.unwrap();
     limiter.throttled(&permit);
     let queued_at = Instant::now();
-    limiter.queue(Priority::FirstRead).granted().await;
+    limiter.queue(Priority::FirstRead).granted().await.unwrap();
     assert!(queued_at.elapsed() >= Duration::from_millis(100), "{:?}", queued_at.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_capture_gets_a_permit_while_the_rate_recovers() {
     let test = TestLimiter::start(25.0);
-    let permit = test.limiter.queue(Priority::FirstRead).granted().await;
+    let permit = test.limiter.queue(Priority::FirstRead).granted().await.unwrap();
     test.limiter.throttled(&permit);
     let capture = test.queue("capture", Priority::Capture);
     tokio::time::timeout(Duration::from_secs(1), capture).await.expect("it is granted").unwrap();

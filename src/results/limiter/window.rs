@@ -102,6 +102,21 @@ impl Window {
         self.free_at(now, ahead).map_or(Duration::ZERO, |free_at| free_at.saturating_duration_since(now))
     }
 
+    /// Returns the time from which a grant after `ahead` others leaves half of the rate for reads
+    /// that come later: each gets a permit within one interval. So after half of a window at once,
+    /// grants are two intervals apart; at an even pace, the whole rate is granted. None if a grant
+    /// does at any time.
+    pub fn leaves_half_at(&self, ahead: usize) -> Option<Instant> {
+        let Limit { grants, length } = self.limit;
+        let (interval, now) = (length.div_f64(grants as f64), Instant::now());
+        let earlier = |count: usize| match count.checked_sub(ahead + 1) {
+            Some(recorded) => self.times.len().checked_sub(recorded + 1).map(|index| self.times[index]),
+            None => Some(now),
+        };
+        let bound = |count: usize| Some(earlier(count)? + interval * (2 * count + 1).checked_sub(grants)? as u32);
+        (grants.div_ceil(2)..grants).filter_map(bound).max()
+    }
+
     /// Returns the time from which more than half of the window is unused.
     pub fn mostly_unused(&self) -> Option<Instant> {
         let half = (self.limit.grants / 2).max(1);

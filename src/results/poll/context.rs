@@ -1,7 +1,11 @@
 //! What all polls of this replica share, and the registry of running polls.
 
-use super::subscription::{Progress, Subscription};
+use super::{
+    subscribers::{Position, Subscribers},
+    subscription::{Progress, Subscription},
+};
 use crate::{
+    client::ClientKey,
     rekognition::Rekognition,
     results::{
         cache::{Cache, CacheLimits},
@@ -14,7 +18,7 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 use tokio::sync::{Notify, Semaphore, watch};
@@ -72,15 +76,18 @@ pub struct Poll {
     pub progress: watch::Sender<Progress>,
     /// Notifies the poll task of each new subscriber.
     pub subscribed: Arc<Notify>,
-    /// The number of the last ticket in the queue of the rate limiter.
-    pub ticket: Arc<AtomicU64>,
+    pub subscribers: Arc<Subscribers>,
 }
 
 impl Poll {
-    pub fn subscribe(&self) -> Subscription {
-        let subscription = self.progress.subscribe();
+    pub fn subscribe(&self, client: &ClientKey) -> Subscription {
+        self.subscribe_at(self.subscribers.add(client))
+    }
+
+    pub fn subscribe_at(&self, position: Position) -> Subscription {
+        let progress = self.progress.subscribe();
         self.subscribed.notify_one();
-        subscription
+        Subscription { progress, _position: position }
     }
 
     /// Completes when a poll has got its first subscriber, or had none for [`GRACE_PERIOD`];

@@ -152,6 +152,7 @@ impl State {
             }
             (Event::PermitGranted, Phase::Queued(_)) => self.read(),
             (Event::PermitGranted, _) => self.actions.push(Action::PassOnPermit),
+            (Event::Displaced(error), _) => self.end(LastResponse::Error(error)),
             (Event::Claimed(claim), phase) => self.on_claim(claim, phase, now),
             (Event::LeaseLost, _) => self.is_leased = false,
             (Event::ReadResult(Ok(read)), Phase::Reading) => self.on_read(read, now),

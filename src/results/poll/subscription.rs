@@ -1,5 +1,6 @@
 //! What a poll publishes to its subscribers, and how long each subscriber waits for it.
 
+use super::subscribers::Position;
 use crate::{
     error::{Error, Reason},
     results::session_result::SessionResponse,
@@ -21,7 +22,10 @@ pub struct WaitBudget {
 }
 
 /// A caller attached to a poll. The poll counts the receivers of its channel.
-pub type Subscription = watch::Receiver<Progress>;
+pub struct Subscription {
+    pub progress: watch::Receiver<Progress>,
+    pub _position: Position,
+}
 
 /// What a poll has published so far.
 #[derive(Clone, Default)]
@@ -57,15 +61,16 @@ pub enum Recipients {
 /// Waits for the response that the caller requested. If no status is known, it comes within
 /// `max_wait`.
 pub async fn wait_for_response(
-    mut subscription: Subscription,
+    subscription: Subscription,
     budget: WaitBudget,
     pending_ttl: Duration,
     max_wait: Option<Duration>,
 ) -> Result<SessionResponse, Error> {
+    let Subscription { mut progress, _position } = subscription;
     let now = Instant::now();
     if let Some(wait_until) = budget.wait_until {
         let is_over = |progress: &Progress| progress.last.is_some() || progress.has_failed(now, Recipients::All);
-        let progress = latest(&mut subscription, wait_until.min(budget.respond_by), is_over).await?;
+        let progress = latest(&mut progress, wait_until.min(budget.respond_by), is_over).await?;
         if is_over(&progress) {
             return progress.into_final();
         }
@@ -76,15 +81,15 @@ pub async fn wait_for_response(
             || progress.has_failed(now, Recipients::WithoutWait)
             || progress.pending.as_ref().is_some_and(is_current)
     };
-    let is_known = subscription.borrow().pending.as_ref().is_some_and(|pending| pending.result.may_be_pending());
+    let is_known = progress.borrow().pending.as_ref().is_some_and(|pending| pending.result.may_be_pending());
     let max_wait = if is_known { Some(FRESH_STATUS_WAIT) } else { max_wait };
     let until = max_wait.map_or(budget.respond_by, |max_wait| budget.respond_by.min(now + max_wait));
-    latest(&mut subscription, until, is_over).await?.into_status()
+    latest(&mut progress, until, is_over).await?.into_status()
 }
 
 /// Returns the progress once `is_over`, or at `until`.
 async fn latest(
-    subscription: &mut Subscription,
+    subscription: &mut watch::Receiver<Progress>,
     until: Instant,
     is_over: impl FnMut(&Progress) -> bool,
 ) -> Result<Progress, Error> {

@@ -4,7 +4,7 @@ use super::{
     context::{Poll, PollContext},
     io::PollIo,
     last_read::LastRead,
-    state::{Action, Event, LastResponse, State, StateSettings},
+    state::{Action, Event, LastResponse, ReadResult, State, StateSettings},
 };
 use crate::{
     error::Error,
@@ -18,10 +18,7 @@ use crate::{
     session::SessionId,
     telemetry::spans,
 };
-use std::{
-    pin::Pin,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{pin::Pin, sync::Arc};
 use tokio::time::Instant;
 
 pub struct PollTask {
@@ -107,11 +104,10 @@ impl PollTask {
         let Some(limiter) = &self.io.context.limiter else { return Some(Event::PermitGranted) };
         match &self.ticket {
             Some(ticket) => ticket.ready(),
-            None => {
-                let ticket = limiter.queue(priority);
-                self.poll.ticket.store(ticket.number, Ordering::Relaxed);
-                self.ticket = Some(ticket);
+            None if priority == Priority::FirstRead => {
+                self.ticket = Some(self.poll.subscribers.queue_first_read(limiter, true));
             }
+            None => self.ticket = Some(limiter.queue(priority)),
         }
         None
     }
@@ -196,14 +192,24 @@ impl PollTask {
             }
             event = some_or_pending(operation.as_mut()) => {
                 (*operation, *renewal) = (None, None);
+                if let (Event::ReadResult(read), Some(limiter), Some(permit)) = (&event, &context.limiter, &self.permit)
+                    && let Some(is_known) = is_known(read)
+                {
+                    limiter.record_read(permit, is_known);
+                }
                 event
             }
-            permit = some_or_pending(ticket.as_mut().map(Queued::granted)) => {
+            grant = some_or_pending(ticket.as_mut().map(Queued::granted)) => {
                 if let Some(queued) = ticket.take() {
                     context.metrics.limiter_wait_seconds.observe(queued.since.elapsed().as_secs_f64());
                 }
-                self.permit = Some(permit);
-                Event::PermitGranted
+                match grant {
+                    Ok(permit) => {
+                        self.permit = Some(permit);
+                        Event::PermitGranted
+                    }
+                    Err(delay) => Event::Displaced(Error::quota_exhausted(delay)),
+                }
             }
             () = some_or_pending(renewal.as_mut()) => {
                 *renewal = None;
@@ -211,6 +217,14 @@ impl PollTask {
             }
             () = some_or_pending(self.wake_time.map(tokio::time::sleep_until)) => Event::Time,
         }
+    }
+}
+
+/// Returns whether AWS knows the id. None if the read did not show it.
+fn is_known(read: &Result<ReadResult, Error>) -> Option<bool> {
+    match read {
+        Ok(_) => Some(true),
+        Err(error) => error.is_not_found().then_some(false),
     }
 }
 

@@ -146,6 +146,6 @@ async fn a_request_for_evicted_images_returns_the_result_while_aws_throttles() {
     fixture.simulator.script(Fault::new(error("ThrottlingException", 400)));
     let started = Instant::now();
     let budget = WaitBudget { wait_until: None, respond_by: started + MINUTE };
-    let response = fixture.results.get(id(1), ImageSet::ALL, budget).await.expect("the result");
+    let response = fixture.results.get(id(1), &ClientKey::Others, ImageSet::ALL, budget).await.expect("the result");
     assert!(response.images.is_none() && started.elapsed() <= IMAGES_WAIT, "{:?}", started.elapsed());
 }

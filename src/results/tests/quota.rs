@@ -70,7 +70,11 @@ async fn unknown_ids_do_not_delay_real_sessions() {
             tokio::spawn(async move {
                 loop {
                     let budget = WaitBudget { wait_until: None, respond_by: Instant::now() + 30 * SECOND };
-                    results.get(id(number), ImageSet::NONE, budget).await.map(drop).expect_err("it does not exist");
+                    results
+                        .get(id(number), &ClientKey::Others, ImageSet::NONE, budget)
+                        .await
+                        .map(drop)
+                        .expect_err("it does not exist");
                     tokio::time::sleep(SECOND / 2).await;
                 }
             })
@@ -101,7 +105,7 @@ async fn a_burst_of_first_reads_is_served_up_to_the_quota_and_rejected_beyond_it
             tokio::spawn(async move {
                 let started = Instant::now();
                 let budget = WaitBudget { wait_until: None, respond_by: started + 3 * SECOND };
-                (results.get(id(number), ImageSet::NONE, budget).await, started.elapsed())
+                (results.get(id(number), &ClientKey::Others, ImageSet::NONE, budget).await, started.elapsed())
             })
         })
         .collect();

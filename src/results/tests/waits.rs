@@ -69,7 +69,7 @@ async fn a_wait_ends_before_the_callers_deadline() {
     fixture.freeze(1, Status::InProgress);
     let started = Instant::now();
     let budget = WaitBudget { wait_until: Some(started + MINUTE), respond_by: started + 3 * SECOND };
-    let response = fixture.results.get(id(1), ImageSet::NONE, budget).await;
+    let response = fixture.results.get(id(1), &ClientKey::Others, ImageSet::NONE, budget).await;
     assert_eq!(status(&response), Ok(LivenessStatus::InProgress));
     assert_eq!(started.elapsed().as_secs(), 3);
 }
@@ -160,7 +160,7 @@ async fn an_expired_wait_returns_no_older_status_than_no_wait() {
     tokio::time::sleep(2 * MINUTE).await;
     let started = Instant::now();
     let budget = WaitBudget { wait_until: Some(started + SECOND / 10), respond_by: started + MINUTE };
-    let response = fixture.results.get(id(1), ImageSet::NONE, budget).await.expect("a status");
+    let response = fixture.results.get(id(1), &ClientKey::Others, ImageSet::NONE, budget).await.expect("a status");
     assert!(response.result.read_at >= started && started.elapsed() <= FRESH_STATUS_WAIT);
 }
 

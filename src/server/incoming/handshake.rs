@@ -5,7 +5,10 @@ use super::{
     connection::{Connection, PREFACE, Stream},
     limit::{CloseReason, ConnectionPermit, Connections, Limits},
 };
-use crate::{client::Peer, server::tls};
+use crate::{
+    client::{ClientKey, ClientLimit, Peer, Shares},
+    server::tls,
+};
 use rustls::{CertificateError, ServerConfig};
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
@@ -27,6 +30,7 @@ pub(super) struct Handshake {
     pub(super) protocol: Protocol,
     pub(super) limits: Limits,
     pub(super) connections: Connections,
+    pub(super) shares: Arc<Shares>,
 }
 
 /// A handshake that failed: the reason for the metric, and a sentence for the log. It quotes
@@ -42,13 +46,21 @@ impl Handshake {
         self,
         stream: TcpStream,
         address: SocketAddr,
-        permit: ConnectionPermit,
+        mut permit: ConnectionPermit,
     ) -> Option<Connection> {
-        let (limits, connections) = (self.limits, self.connections.clone());
+        let (limits, connections, shares) = (self.limits, self.connections.clone(), Arc::clone(&self.shares));
         match permit.evicted.run_until_cancelled(self.complete(stream)).await? {
             Ok((stream, names, read_ahead)) => {
+                let key = ClientKey::of(&names, address.ip());
+                let client = shares.client(key.clone(), &names);
+                if !permit.identify(&key) {
+                    client.count_rejection(ClientLimit::Connections);
+                    connections.record_closed(CloseReason::Limit);
+                    return None;
+                }
                 let exceeds_limit = permit.exceeds_limit;
-                let peer = Peer::new(address, names, move || exceeds_limit && connections.is_over_limit());
+                let is_over_limit = move || exceeds_limit && connections.is_over_limit(&key);
+                let peer = Peer::new(address, names, client, is_over_limit);
                 Some(Connection::new(stream, read_ahead, peer, permit, limits))
             }
             Err(Failed(close_reason, reason)) => {

@@ -1,7 +1,8 @@
 //! The connection limits of a port, and how many connections were closed before they were served.
 
+use crate::client::{ClientKey, share_of};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -88,6 +89,33 @@ impl CloseReason {
 struct Open {
     by_number: BTreeMap<u64, (Instant, CancellationToken)>,
     accepted: u64,
+    by_client: HashMap<ClientKey, usize>,
+    /// Connections beyond the shares of their clients. They take nothing from other clients.
+    beyond_share: usize,
+}
+
+impl Open {
+    /// Adds a connection of this client. Returns whether it is within the client's `share`.
+    fn add(&mut self, client: &ClientKey, share: usize) -> bool {
+        let count = self.by_client.entry(client.clone()).or_default();
+        *count += 1;
+        let is_within = *count <= share;
+        self.beyond_share += usize::from(!is_within);
+        is_within
+    }
+
+    fn remove(&mut self, client: &ClientKey, share: usize) {
+        let count = self.by_client.get_mut(client).expect("its connections are counted");
+        self.beyond_share -= usize::from(*count > share);
+        *count -= 1;
+        if *count == 0 {
+            self.by_client.remove(client);
+        }
+    }
+
+    fn count(&self, client: &ClientKey) -> usize {
+        self.by_client.get(client).copied().unwrap_or_default()
+    }
 }
 
 /// The connections of a port. Clones share the counts.
@@ -132,9 +160,9 @@ impl Connections {
         next.filter(|next| *next > Instant::now())
     }
 
-    /// Returns a permit for a new connection. At the hard limit, evicts the oldest connection or
-    /// returns None.
-    pub(super) fn admit(&self) -> Option<ConnectionPermit> {
+    /// Returns a permit for a new connection of this client. At the hard limit, evicts the oldest
+    /// connection or returns None. Returns None at the client's share of the hard limit, too.
+    pub(super) fn admit(&self, client: ClientKey) -> Option<ConnectionPermit> {
         if self.is_full() {
             self.record_closed(CloseReason::Limit);
             if !self.limits.evicts_oldest {
@@ -144,15 +172,38 @@ impl Connections {
             oldest.inspect(|(_, (_, evicted))| evicted.cancel());
         }
         let (mut open, evicted) = (self.open(), CancellationToken::new());
+        if open.count(&client) >= self.hard_share() {
+            self.record_closed(CloseReason::Limit);
+            return None;
+        }
         let number = open.accepted;
         open.accepted += 1;
         open.by_number.insert(number, (Instant::now(), evicted.clone()));
-        let exceeds_limit = open.by_number.len() > self.limits.max_connections;
-        Some(ConnectionPermit { exceeds_limit, evicted, number, connections: self.clone() })
+        let exceeds_limit = self.add(&mut open, &client);
+        Some(ConnectionPermit { exceeds_limit, evicted, number, client, connections: self.clone() })
     }
 
-    pub(super) fn is_over_limit(&self) -> bool {
-        self.live() > self.limits.max_connections
+    /// Counts a connection of this client. Returns whether it exceeds `max_connections`, or the
+    /// client's share.
+    fn add(&self, open: &mut Open, client: &ClientKey) -> bool {
+        let is_within_share = open.add(client, self.share());
+        !is_within_share || open.by_number.len() - open.beyond_share > self.limits.max_connections
+    }
+
+    pub(super) fn is_over_limit(&self, client: &ClientKey) -> bool {
+        let open = self.open();
+        open.count(client) > self.share() || open.by_number.len() - open.beyond_share > self.limits.max_connections
+    }
+
+    /// Returns how many connections of one client are served. The port that evicts has no shares.
+    fn share(&self) -> usize {
+        if self.limits.evicts_oldest { usize::MAX } else { share_of(self.limits.max_connections) }
+    }
+
+    /// Returns how many connections of one client are open at most. As the hard limit does, it lets
+    /// clients get OVERLOADED.
+    fn hard_share(&self) -> usize {
+        self.share().saturating_add(self.limits.hard_limit() - self.limits.max_connections)
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -167,12 +218,30 @@ pub(super) struct ConnectionPermit {
     /// Is cancelled when a newer connection needs the permit.
     pub(super) evicted: CancellationToken,
     number: u64,
+    client: ClientKey,
     connections: Connections,
+}
+
+impl ConnectionPermit {
+    /// Counts the connection for the client in its certificate, instead of its address. Returns
+    /// whether it is within the client's share of the hard limit.
+    pub(super) fn identify(&mut self, client: &ClientKey) -> bool {
+        if self.client == *client {
+            return true;
+        }
+        let mut open = self.connections.open();
+        open.remove(&self.client, self.connections.share());
+        self.exceeds_limit = self.connections.add(&mut open, client);
+        self.client = client.clone();
+        open.count(client) <= self.connections.hard_share()
+    }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.connections.open().by_number.remove(&self.number);
+        let mut open = self.connections.open();
+        open.by_number.remove(&self.number);
+        open.remove(&self.client, self.connections.share());
     }
 }
 
@@ -184,25 +253,48 @@ mod tests {
     fn a_permit_counts_until_it_is_dropped() {
         let limits = Limits { max_connections: 1, ..Limits::default() };
         let connections = Connections::new(limits);
-        let first = connections.admit().unwrap();
-        let second = connections.admit().unwrap();
+        let mut clients = (0..=u8::MAX).map(|number| ClientKey::Name(number.to_string().into()));
+        let mut admit = || connections.admit(clients.next().unwrap());
+        let first = admit().unwrap();
+        let second = admit().unwrap();
         assert_eq!((first.exceeds_limit, second.exceeds_limit, connections.live()), (false, true, 2));
-        let others: Vec<_> = (2..limits.hard_limit()).map(|_| connections.admit().unwrap()).collect();
-        assert!(connections.admit().is_none());
+        let others: Vec<_> = (2..limits.hard_limit()).map(|_| admit().unwrap()).collect();
+        assert!(admit().is_none());
         assert_eq!((connections.live(), connections.closed(CloseReason::Limit)), (limits.hard_limit(), 1));
         drop((first, others));
-        assert!(!connections.is_over_limit());
-        let third = connections.admit().unwrap();
-        assert!(third.exceeds_limit && connections.is_over_limit());
+        assert!(!connections.is_over_limit(&ClientKey::Others));
+        let third = admit().unwrap();
+        assert!(third.exceeds_limit && connections.is_over_limit(&ClientKey::Others));
         drop((second, third));
         assert_eq!(connections.live(), 0);
+    }
+
+    #[test]
+    fn one_client_leaves_a_tenth_of_the_connections_to_others() {
+        let limits = Limits { max_connections: 100, ..Limits::default() };
+        let (connections, [one, other]) =
+            (Connections::new(limits), ["a", "b"].map(|name| ClientKey::Name(name.into())));
+        let mut permits: Vec<_> = std::iter::from_fn(|| connections.admit(one.clone())).collect();
+        assert_eq!((permits.len(), permits.iter().filter(|permit| !permit.exceeds_limit).count()), (116, 90));
+        assert_eq!([&one, &other].map(|client| connections.is_over_limit(client)), [true, false]);
+        for _ in 0..10 {
+            let mut permit = connections.admit(ClientKey::Others).unwrap();
+            assert!(permit.identify(&other) && !permit.exceeds_limit);
+            permits.push(permit);
+        }
+        permits.pop();
+        let mut certified = connections.admit(ClientKey::Others).unwrap();
+        assert!(!certified.identify(&one), "another address with the same certificate");
+        drop((permits, certified));
+        assert!(connections.open().by_client.is_empty() && connections.open().beyond_share == 0);
     }
 
     #[test]
     fn a_full_port_that_evicts_closes_its_oldest_connections() {
         let limits = Limits { max_connections: 1, evicts_oldest: true, ..Limits::default() };
         let connections = Connections::new(limits);
-        let permits: Vec<_> = (0..limits.hard_limit() + 2).map(|_| connections.admit().unwrap()).collect();
+        let permits: Vec<_> =
+            (0..limits.hard_limit() + 2).map(|_| connections.admit(ClientKey::Others).unwrap()).collect();
         let evicted = permits.iter().filter(|permit| permit.evicted.is_cancelled()).count();
         assert_eq!((evicted, connections.live()), (2, limits.hard_limit()));
         assert!(permits[0].evicted.is_cancelled() && permits[1].evicted.is_cancelled());

@@ -48,7 +48,7 @@ impl Replica {
         let queued: Vec<_> = (0..count).map(|_| self.limiter.queue(Priority::FirstRead)).collect();
         let mut grants = Vec::new();
         for mut queued in queued {
-            grants.push(queued.granted().await.granted);
+            grants.push(queued.granted().await.unwrap().granted);
         }
         grants
     }

@@ -96,7 +96,7 @@ proptest! {
                     });
                     let limiter = Arc::clone(&limiter);
                     callers.spawn(async move {
-                        let permit = queued.granted().await;
+                        let permit = queued.granted().await.unwrap();
                         match kind {
                             14 => limiter.throttled(&permit),
                             15 => {

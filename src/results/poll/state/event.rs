@@ -25,6 +25,8 @@ pub enum Event {
     /// [`Action::Look`] found what other replicas know.
     Remote(RemoteState),
     PermitGranted,
+    /// Another client displaced the first read from the queue, which is full.
+    Displaced(Error),
     /// [`Action::Claim`] got its reply.
     Claimed(Claim),
     /// A renewal of the lease was denied during the read.
