@@ -246,8 +246,8 @@ async fn a_call_that_a_stalled_client_sends_before_it_reads_goaway_completes() {
     writer.write_all(&call(1, &request_message(SUCCEEDED))).await.expect("the connection is open");
     reader.read_data().await;
     running.send_sigterm();
-    let refused = async || TcpStream::connect(&running.address).await.is_err();
-    eventually("the port is closed, and GOAWAY is sent", refused).await;
+    let is_closed = async || TcpStream::connect(&running.address).await.is_err();
+    eventually("the port is closed, and GOAWAY is sent", is_closed).await;
     tokio::time::sleep(QUIET / 2).await;
     writer.write_all(&call(3, &request_message(SUCCEEDED))).await.expect("the connection is open");
     reader.read_data().await;
