@@ -289,6 +289,16 @@ def forgotten():
         time.sleep(0.1)
 
 
+@check("the reads of a session are counted by outcome")
+def reads_of_a_session():
+    session = create(ClientRequestToken="outcome-pending-counted")
+    read(session)
+    control("POST", "faults", {"session_id": session, "times": 1, "kind": {"error": {"code": "ThrottlingException"}}})
+    expect_error(read, "ThrottlingException", session_id=session)
+    counts = control("GET", f"requests/{session}")
+    equal("the counts", (counts["received"], counts["outcomes"]["fault: error"]), (2, 1))
+
+
 @check("above its quota an operation gets ThrottlingException, independently of the other one")
 def quota():
     def drain(call):
@@ -316,16 +326,6 @@ def page():
     equal("the content type", kind, "text/plain; charset=utf-8")
     for words in ("outcome-expired", '"cut_body"', f"{SIMULATOR}/simulator/faults", "POST   /simulator/reset"):
         require(words in text, f"the page does not have {words}")
-
-
-@check("the reads of a session are counted by outcome")
-def reads_of_a_session():
-    session = create(ClientRequestToken="outcome-pending-counted")
-    read(session)
-    control("POST", "faults", {"session_id": session, "times": 1, "kind": {"error": {"code": "ThrottlingException"}}})
-    expect_error(read, "ThrottlingException", session_id=session)
-    counts = control("GET", f"requests/{session}")
-    equal("the counts", (counts["received"], counts["outcomes"]["fault: error"]), (2, 1))
 
 
 @check("the control API counts requests")

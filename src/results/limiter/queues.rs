@@ -189,11 +189,10 @@ impl Queues {
     }
 
     /// Returns whether the next permit is for a first read of a client within its share, and can be
-    /// reserved in the shared quota.
+    /// reserved in the shared quota beside another one. This replica's own share does not count
+    /// what is reserved, so while it applies, one read is reserved at a time.
     pub fn first_read_can_be_reserved(&mut self) -> bool {
-        self.next_priority() == Some(Priority::FirstRead)
-            && !self.is_beyond_share()
-            && self.reservation_delay(Priority::FirstRead).is_none()
+        self.next_priority() == Some(Priority::FirstRead) && !self.is_beyond_share() && self.own_until <= Instant::now()
     }
 
     /// Records a reservation of the shared quota.
