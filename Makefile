@@ -116,7 +116,7 @@ bench-waiters: ## Memory and CPU time of 10,000 waiting callers. A minute, with 
 	cargo build --release
 	TESTED_PROGRAM=$(RELEASE_BINARY) cargo bench --profile dev --bench waiters
 
-bench-fairness: ## Delay of a client's results while another one requests unknown sessions. Five minutes, with the release build.
+bench-fairness: ## Delay of a client's results while another one requests unknown sessions. Ten minutes, with the release build.
 	cargo build --release
 	TESTED_PROGRAM=$(RELEASE_BINARY) cargo bench --profile dev --bench fairness
 
