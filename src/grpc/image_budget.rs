@@ -51,8 +51,8 @@ impl ImageBudget {
     /// budget, too.
     ///
     /// # Errors
-    /// OVERLOADED when the budget, or the client's share of it, has no such share before `deadline`,
-    /// or within [`MAX_WAIT`].
+    /// OVERLOADED when the budget, or the client's share of it, has no such share before
+    /// `deadline`, or within [`MAX_WAIT`].
     pub async fn acquire(
         &self,
         bytes: usize,

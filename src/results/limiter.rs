@@ -1,11 +1,12 @@
 //! The rate limiter: grants a permit for every HTTP attempt to AWS.
 //!
-//! The first reads of sessions are granted in turn by client ([`fair_queue`]), and at once while the
-//! quota of the last second is not used up. A client that has had its turn leaves half of that
+//! The first reads of sessions are granted in turn by client ([`fair_queue`]), and at once while
+//! the quota of the last second is not used up. A client that has had its turn leaves half of that
 //! quota to the others. While re-reads wait too, they get one permit of four, by [`Priority`], and
-//! more if AWS does not know the ids of the first reads. Otherwise re-reads are paced evenly. A capture, which has no subscribers, gets a
-//! permit only if no other read waits and half of the quota is unused; so does an id that AWS did
-//! not know, which also gets one permit of ten while others wait.
+//! more if AWS does not know the ids of the first reads. Otherwise re-reads are paced evenly. A
+//! capture, which has no subscribers, gets a permit only if no other read waits and half of the
+//! quota is unused; so does an id that AWS did not know, which also gets one permit of ten while
+//! others wait.
 //!
 //! When AWS throttles, because other services use the account too, the rate falls by a fifth, and
 //! recovers steadily (additive increase, multiplicative decrease, as in TCP).

@@ -33,8 +33,8 @@ use tokio::{sync::watch, time::Instant};
 /// the limit, a client displaces the last first read of the client that has queued the most.
 const MAX_POLLS: usize = 10_000;
 
-/// Subscribes a client to the poll of a session. Starts one if there is none: it knows `last_read` and reads
-/// at `not_before` at the earliest.
+/// Subscribes a client to the poll of a session. Starts one if there is none: it knows `last_read`
+/// and reads at `not_before` at the earliest.
 ///
 /// # Errors
 /// QUOTA_EXHAUSTED if the session was never read and gets no permit before `respond_by`;

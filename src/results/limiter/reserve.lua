@@ -8,18 +8,18 @@
 -- number after the last read of an unknown id. The fields 0, 1, … are the times of the last reads,
 -- of number n in field n modulo their number.
 -- ARGV: the kind of read ('first_read', 'beyond_share', 're_read', 'capture', 'not_found'); the
--- interval between two reads and the burst, in microseconds; the share of re-reads, from 0 to 1; the
--- window: its number of reads, and its length in microseconds.
+-- interval between two reads and the burst, in microseconds; the share of re-reads, from 0 to 1;
+-- the window: its number of reads, and its length in microseconds.
 -- Returns {1, microseconds until the reserved read}, or {0, microseconds until a retry}.
 --
 -- A read is at least one window after the read that many before it. First reads can come in a burst
 -- after an idle time; those that must wait are spread over half of a window, so that no burst meets
--- late reads of the last one. One of a client beyond its share comes when half of the rate is left to
--- others: after half of a window at once, reads are two intervals of the window apart, and later one. The others are
--- paced evenly; they get their share while a first read
--- waits. A capture gets a read only if half of the window is unused, and no other read had to wait
--- in it. So does an unknown id, which also gets one read of ten. A time that is a minute ahead comes
--- from another server's clock, after a failover, and is ignored.
+-- late reads of the last one. A first read of a client beyond its share leaves half of the rate to
+-- other clients: after a burst of half of a window, such reads are two intervals apart, and at an
+-- even pace one. The other kinds are paced evenly; they get their share while a first read waits. A
+-- capture gets a read only if half of the window is unused, and no other read had to wait in it. So
+-- does an unknown id, which also gets one read of ten. A time that is a minute ahead comes from
+-- another server's clock, after a failover, and is ignored.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
